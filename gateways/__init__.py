@@ -1,0 +1,3 @@
+"""Interchangeable embedding gateways behind one `/v1` contract."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""What every gateway shares; it imports no inference runtime."""

@@ -1,0 +1,46 @@
+"""`GET /v1/models`: OpenAI's list, and what our clients want to know besides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from gateways.core.api.body import json_response
+from gateways.core.backend import ModelInfo
+from gateways.core.gateway import Gateway
+
+
+def router(gateway: Gateway) -> APIRouter:
+    """Return the routes over `gateway`."""
+    routes = APIRouter(tags=["models"])
+
+    @routes.get("/v1/models")
+    async def models() -> Response:
+        """List the models this gateway serves."""
+        return json_response({"object": "list", "data": [_described(model) for model in gateway.models()]})
+
+    @routes.get("/v1/models/{model:path}")
+    async def one_model(model: str) -> Response:
+        """Describe one model, by id or alias."""
+        return json_response(_described(gateway.model(model)))
+
+    return routes
+
+
+def _described(model: ModelInfo) -> dict[str, Any]:
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": 0,
+        "owned_by": "embedding-gateways",
+        "kind": model.kind,
+        "dimensions": model.dimensions,
+        "max_input_tokens": model.max_input_tokens,
+        "languages": model.languages,
+        "loaded": model.loaded,
+        "device": model.device,
+        "precision": model.precision,
+        "aliases": model.aliases,
+        "prompts": [name for name, _ in model.prompts],
+    }

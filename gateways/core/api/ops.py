@@ -1,0 +1,108 @@
+"""`/healthz`, `/readyz`, `/metrics` of any process, and `/v1/config` of a gateway."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+from fastapi import APIRouter, Response
+
+import gateways
+from gateways.core import metrics
+from gateways.core.api.body import json_response
+from gateways.core.backend import ModelInfo
+from gateways.core.gateway import Gateway
+
+CAPABILITIES = ("embeddings", "models", "ingest", "jobs", "search", "documents", "filter", "collections", "config")
+
+
+class Checked(Protocol):
+    """Something whose health can be told."""
+
+    def ready(self) -> bool:
+        """Say whether a request sent now would be served."""
+        ...
+
+    def failure(self) -> str | None:
+        """Return what is broken for good, None while nothing is."""
+        ...
+
+    def health(self) -> dict[str, object]:
+        """Return what `/healthz` tells besides the status."""
+        ...
+
+
+def probes(checked: Checked) -> APIRouter:
+    """Return the routes that every process has."""
+    routes = APIRouter(tags=["operations"])
+
+    @routes.get("/healthz")
+    async def healthz() -> Response:
+        """Tell whether this process works; 503 means: restart it."""
+        failure = checked.failure()
+        if failure:
+            return json_response({"status": "failed", "reason": failure} | checked.health(), 503)
+        return json_response({"status": "ok" if checked.ready() else "starting"} | checked.health())
+
+    @routes.get("/readyz")
+    async def readyz() -> Response:
+        """Tell whether to send requests here."""
+        if checked.ready():
+            return json_response({"status": "ready"})
+        reason = checked.failure() or "the model is loading, or the upstream is away"
+        return json_response({"status": "not ready", "reason": reason}, 503, {"Retry-After": "1"})
+
+    @routes.get("/metrics")
+    async def prometheus() -> Response:
+        """Return the metrics in the Prometheus text format."""
+        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+    return routes
+
+
+def config(gateway: Gateway) -> APIRouter:
+    """Return the route that describes `gateway`."""
+    routes = APIRouter(tags=["operations"])
+
+    @routes.get("/v1/config")
+    @routes.get("/config", include_in_schema=False)
+    async def configuration() -> Response:
+        """Describe the service, its models as measured at start, and its settings without secrets."""
+        models = gateway.models()
+        on_gpu = any(model.device.startswith("cuda") for model in models)
+        return json_response(
+            {
+                "service": "embedding-gateways",
+                "version": gateways.__version__,
+                "gateway": gateway.name,
+                "status": "healthy" if gateway.ready() else "unhealthy",
+                "capabilities": CAPABILITIES,
+                "default_model": models[0].id,
+                "embedding_models": [_measured(model) for model in models],
+                "reranker_models": [],
+                "gpu_available": on_gpu,
+                "gpu_model": next((model.device for model in models), None) if on_gpu else None,
+                "memory_usage_mb": _resident_mb(),
+                "settings": gateway.settings.public(),
+            }
+        )
+
+    return routes
+
+
+def _measured(model: ModelInfo) -> dict[str, Any]:
+    return {
+        "name": model.id,
+        "dimensions": model.dimensions,
+        "max_input_tokens": model.max_input_tokens,
+        "inference_time_ms": model.inference_time_ms,
+        "languages": model.languages,
+        "precision": model.precision,
+        "device": model.device,
+    }
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * os.sysconf("SC_PAGESIZE") / 1e6, 1)

@@ -1,0 +1,245 @@
+"""Dynamic batching: what waits is what the model thread takes next. No timer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gateways.core import metrics
+from gateways.core.backend import F32, Lane, TokenIds
+from gateways.core.errors import BackendUnavailable, ModelFailed, Overloaded
+
+log = logging.getLogger(__name__)
+
+# Below this many tokens a forward pass is bound by reading the weights: more rows are nearly free.
+SATURATION_TOKENS = 64
+# A row this much shorter than its batch's longest is cheaper in a batch of its own.
+SHORTEST_OVER_LONGEST = 0.75
+# Bulk work gets one batch in this many while interactive work keeps coming, so it never starves.
+BULK_SHARE = 8
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """One request in the queue: its n rows, filled as batches finish."""
+
+    vectors: F32
+    pending: int
+    settled: asyncio.Future[None]
+    queued_s: float
+    started_s: float = 0.0
+    finished_s: float = 0.0
+    error: Exception | None = None
+    abandoned: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Row:
+    """One text of a ticket."""
+
+    ticket: Ticket
+    position: int
+    ids: TokenIds
+
+
+@dataclass(eq=False, slots=True)
+class _Queue:
+    arrived: deque[Row] = field(default_factory=deque)
+    planned: deque[list[Row]] = field(default_factory=deque)
+
+    def __bool__(self) -> bool:
+        return bool(self.planned or self.arrived)
+
+
+def plan(rows: Sequence[Row], max_batch_tokens: int) -> list[list[Row]]:
+    """
+    Cut rows into batches of similar length, shortest first.
+
+    No batch holds more than `max_batch_tokens` padded tokens (rows x longest) unless it is a single row; a batch
+    ends early where the next row would mostly pad.
+    """
+    batches: list[list[Row]] = []
+    longest = 0
+    for row in sorted(rows, key=lambda row: len(row.ids), reverse=True):
+        size = len(row.ids)
+        batch = batches[-1] if batches else []
+        padded = len(batch) * longest
+        full = padded + longest > max_batch_tokens
+        wasteful = padded >= SATURATION_TOKENS and size < longest * SHORTEST_OVER_LONGEST
+        if not batch or full or wasteful:
+            batches.append([row])
+            longest = size
+        else:
+            batch.append(row)
+    return batches[::-1]
+
+
+class Batcher:
+    """
+    Feed `threads` model threads from two lanes.
+
+    `encode` takes a list of token lists and returns float32 (n, dimensions); it is called from the model threads
+    only. Everything else is called on the event loop that `start` ran on.
+    """
+
+    def __init__(
+        self,
+        encode: Callable[[Sequence[TokenIds]], F32],
+        *,
+        dimensions: int,
+        threads: int,
+        max_batch_tokens: int,
+        max_queue_tokens: int,
+    ) -> None:
+        self._encode = encode
+        self._dimensions = dimensions
+        self._max_batch_tokens = max_batch_tokens
+        self._max_queue_tokens = max_queue_tokens
+        self._queues: dict[Lane, _Queue] = {"interactive": _Queue(), "bulk": _Queue()}
+        self._waiting_tokens = 0
+        self._tokens_per_s = 1_000.0
+        self._interactive_in_a_row = 0
+        self._closing = False
+        self._condition = threading.Condition()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"model-{number}", daemon=True) for number in range(threads)
+        ]
+
+    def start(self) -> None:
+        """Start the model threads, bound to the running loop."""
+        self._loop = asyncio.get_running_loop()
+        for thread in self._threads:
+            thread.start()
+
+    async def close(self) -> None:
+        """Let the threads finish what is queued, and join them."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify_all()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+
+    def failure(self) -> str | None:
+        """Return why nothing would be encoded any more, None while all threads live."""
+        dead = [thread.name for thread in self._threads if not thread.is_alive()]
+        return f"{', '.join(dead)} has died" if dead else None
+
+    async def submit(self, batch: Sequence[TokenIds], lane: Lane) -> Ticket:
+        """
+        Queue n token lists and wait for their (n, dimensions) vectors.
+
+        Raises Overloaded when the queue is full, ModelFailed when the model broke on these rows.
+        """
+        ticket = Ticket(
+            vectors=np.empty((len(batch), self._dimensions), dtype=np.float32),
+            pending=len(batch),
+            settled=self._loop.create_future(),
+            queued_s=time.perf_counter(),
+        )
+        self._enqueue(ticket, batch, lane)
+        try:
+            await ticket.settled
+        except asyncio.CancelledError:
+            ticket.abandoned = True
+            raise
+        if ticket.error:
+            raise ModelFailed("the model failed on this input; the server's log has the cause") from ticket.error
+        return ticket
+
+    def _enqueue(self, ticket: Ticket, batch: Sequence[TokenIds], lane: Lane) -> None:
+        tokens = sum(map(len, batch))
+        with self._condition:
+            if self._closing:
+                raise BackendUnavailable("this server is stopping", retry_after_s=1)
+            if self._waiting_tokens and self._waiting_tokens + tokens > self._max_queue_tokens:
+                raise Overloaded(
+                    f"{self._waiting_tokens} tokens wait already and {self._max_queue_tokens} may; retry later",
+                    retry_after_s=max(1, math.ceil(self._waiting_tokens / self._tokens_per_s)),
+                )
+            self._waiting_tokens += tokens
+            self._queues[lane].arrived.extend(Row(ticket, at, ids) for at, ids in enumerate(batch))
+            self._condition.notify(len(batch))
+        metrics.queue_tokens.set(self._waiting_tokens)
+
+    def _work(self) -> None:
+        while (batch := self._take()) is not None:
+            self._run(batch)
+
+    def _take(self) -> list[Row] | None:
+        """Wait for work and return the next batch, None when closing and drained."""
+        with self._condition:
+            while not (queue := self._next_queue()):
+                if self._closing:
+                    return None
+                self._condition.wait()
+            if not queue.planned:
+                self._plan(queue)
+            batch = queue.planned.popleft()
+            self._waiting_tokens -= sum(len(row.ids) for row in batch)
+            return batch
+
+    def _next_queue(self) -> _Queue | None:
+        interactive, bulk = self._queues["interactive"], self._queues["bulk"]
+        if interactive and not (bulk and self._interactive_in_a_row >= BULK_SHARE):
+            self._interactive_in_a_row += 1
+            return interactive
+        self._interactive_in_a_row = 0
+        return bulk or None
+
+    def _plan(self, queue: _Queue) -> None:
+        """Plan all that arrived, split so that every model thread gets a share."""
+        tokens = sum(len(row.ids) for row in queue.arrived)
+        share = max(SATURATION_TOKENS, math.ceil(tokens / len(self._threads)))
+        queue.planned.extend(plan(queue.arrived, min(share, self._max_batch_tokens)))
+        queue.arrived.clear()
+
+    def _run(self, batch: list[Row]) -> None:
+        rows = [row for row in batch if not (row.ticket.abandoned or row.ticket.error)]
+        if not rows:
+            return
+        started_s = time.perf_counter()
+        for row in rows:
+            row.ticket.started_s = row.ticket.started_s or started_s
+        try:
+            vectors = self._encode([row.ids for row in rows])
+        except Exception as error:
+            log.exception("a batch of %d texts failed", len(rows))
+            self._settle([row.ticket for row in rows], error)
+            return
+        elapsed_s = time.perf_counter() - started_s
+        tokens = sum(len(row.ids) for row in rows)
+        self._tokens_per_s += 0.1 * (len(self._threads) * tokens / elapsed_s - self._tokens_per_s)
+        metrics.forward(len(rows), tokens)
+        self._deliver(rows, vectors)
+
+    def _deliver(self, rows: list[Row], vectors: F32) -> None:
+        finished = []
+        with self._condition:  # two threads may hold rows of one ticket
+            for row, vector in zip(rows, vectors, strict=True):
+                row.ticket.vectors[row.position] = vector
+                row.ticket.pending -= 1
+                if not row.ticket.pending:
+                    finished.append(row.ticket)
+        self._settle(finished, None)
+
+    def _settle(self, tickets: list[Ticket], error: Exception | None) -> None:
+        now_s = time.perf_counter()
+        for ticket in tickets:
+            ticket.finished_s = now_s
+            ticket.error = error
+        if tickets:
+            self._loop.call_soon_threadsafe(_wake, tickets)
+
+
+def _wake(tickets: list[Ticket]) -> None:
+    for ticket in tickets:
+        if not ticket.settled.done():
+            ticket.settled.set_result(None)

@@ -1,0 +1,142 @@
+"""
+Every error a client can see.
+
+* GatewayError
+  x InvalidRequest      400  the request itself is wrong
+  x Unauthorized        401  the key is missing or unknown
+  x NotFound            404  no such model, job, document, collection or route
+  x MethodNotAllowed    405  the route exists, for other methods
+  x Conflict            409  an idempotency key came back with another body
+  x TooLarge            413  the body, the list or an input is over its limit
+  x UnsupportedMedia    415  the body is not JSON
+  x Overloaded          429  the queue is full; retry after the stated seconds
+  x ModelFailed         500  the model broke on this very input; the log has the cause
+  x UpstreamFailed      502  the upstream answered what cannot be used
+  x BackendUnavailable  503  the model is loading, or the upstream is down
+  x DeadlineExceeded    504  the answer would have come too late
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class GatewayError(Exception):
+    """An error with its HTTP status, its OpenAI `type`, the `param` at fault and a `code` for programs."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    default_code: ClassVar[str] = "internal_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+    def body(self) -> dict[str, Any]:
+        """Return the OpenAI error object."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+    def headers(self) -> dict[str, str]:
+        """Return `Retry-After` in seconds where waiting helps, else nothing."""
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+
+
+class InvalidRequest(GatewayError):
+    """The request itself is wrong."""
+
+    status = 400
+    type = "invalid_request_error"
+    default_code = "invalid_value"
+
+
+class Unauthorized(GatewayError):
+    """The key is missing or unknown."""
+
+    status = 401
+    type = "authentication_error"
+    default_code = "invalid_api_key"
+
+
+class NotFound(GatewayError):
+    """What the request names does not exist."""
+
+    status = 404
+    type = "not_found_error"
+    default_code = "not_found"
+
+
+class MethodNotAllowed(GatewayError):
+    """The route exists, for other methods."""
+
+    status = 405
+    type = "invalid_request_error"
+    default_code = "method_not_allowed"
+
+
+class Conflict(GatewayError):
+    """The same idempotency key came with another body."""
+
+    status = 409
+    type = "invalid_request_error"
+    default_code = "idempotency_conflict"
+
+
+class TooLarge(GatewayError):
+    """The body, the list or one input is over its limit."""
+
+    status = 413
+    type = "invalid_request_error"
+    default_code = "too_large"
+
+
+class UnsupportedMedia(GatewayError):
+    """The body is not JSON."""
+
+    status = 415
+    type = "invalid_request_error"
+    default_code = "unsupported_media_type"
+
+
+class Overloaded(GatewayError):
+    """The queue is full."""
+
+    status = 429
+    type = "rate_limit_error"
+    default_code = "overloaded"
+
+
+class ModelFailed(GatewayError):
+    """The model broke on this very input."""
+
+    default_code = "model_failed"
+
+
+class UpstreamFailed(GatewayError):
+    """The upstream answered what cannot be used."""
+
+    status = 502
+    default_code = "upstream_failed"
+
+
+class BackendUnavailable(GatewayError):
+    """The model is loading, or the upstream is down."""
+
+    status = 503
+    default_code = "unavailable"
+
+
+class DeadlineExceeded(GatewayError):
+    """The answer would have come too late."""
+
+    status = 504
+    default_code = "deadline_exceeded"

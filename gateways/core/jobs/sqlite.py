@@ -1,0 +1,170 @@
+"""A job journal in SQLite: WAL, `synchronous=FULL`, so a job is on disk before its 202."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from gateways.core.errors import Conflict
+from gateways.core.jobs.base import Document, DocumentError, Job
+
+T = TypeVar("T")
+
+_SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+CREATE TABLE IF NOT EXISTS jobs (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    collection TEXT NOT NULL,
+    status TEXT NOT NULL,
+    total INTEGER NOT NULL,
+    processed INTEGER NOT NULL DEFAULT 0,
+    error TEXT,
+    errors TEXT NOT NULL DEFAULT '[]',
+    idempotency_key TEXT UNIQUE,
+    content_hash TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    started_at REAL,
+    finished_at REAL
+);
+CREATE INDEX IF NOT EXISTS unfinished ON jobs (number) WHERE finished_at IS NULL;
+CREATE TABLE IF NOT EXISTS documents (
+    job INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    text TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    PRIMARY KEY (job, position)
+) WITHOUT ROWID;
+"""
+_JOB = "id, collection, status, total, processed, error, errors, created_at, started_at, finished_at"
+
+
+class SqliteJobs:
+    """One connection, used by one thread at a time; every call runs off the event loop."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._connection.executescript(_SCHEMA)
+
+    async def submit(self, collection: str, documents: Sequence[Document], key: str | None) -> Job:
+        """Write a pending job; Conflict when `key` was used for other documents."""
+        return await self._call(lambda: self._submit(collection, documents, key))
+
+    async def status(self, job_id: str) -> Job | None:
+        """Return a job, or None."""
+        found = await self._call(lambda: self._jobs("WHERE id = ?", job_id))
+        return found[0] if found else None
+
+    async def recent(self, limit: int) -> list[Job]:
+        """Return the newest jobs first."""
+        return await self._call(lambda: self._jobs("ORDER BY number DESC LIMIT ?", limit))
+
+    async def claim(self) -> Job | None:
+        """Take the oldest job that is not finished, one that a killed process left running included."""
+        return await self._call(self._claim)
+
+    async def documents(self, job_id: str, start: int, limit: int) -> list[Document]:
+        """Return documents `start` to `start + limit` of a job."""
+        query = (
+            "SELECT documents.id, text, metadata FROM documents JOIN jobs ON jobs.number = job "
+            "WHERE jobs.id = ? AND position >= ? ORDER BY position LIMIT ?"
+        )
+        rows = await self._call(lambda: self._connection.execute(query, (job_id, start, limit)).fetchall())
+        return [Document(document_id, text, orjson.loads(metadata)) for document_id, text, metadata in rows]
+
+    async def advance(self, job_id: str, processed: int, errors: Sequence[DocumentError]) -> None:
+        """Remember how far a job is."""
+        job = await self.status(job_id)
+        known = [*(job.errors if job else ()), *errors]
+        update = "UPDATE jobs SET processed = ?, errors = ? WHERE id = ?"
+        await self._execute(update, processed, orjson.dumps(known).decode(), job_id)
+
+    async def complete(self, job_id: str) -> None:
+        """Mark a job completed."""
+        await self._execute("UPDATE jobs SET status = 'completed', finished_at = ? WHERE id = ?", time.time(), job_id)
+
+    async def fail(self, job_id: str, error: str) -> None:
+        """Mark a job failed."""
+        update = "UPDATE jobs SET status = 'failed', error = ?, finished_at = ? WHERE id = ?"
+        await self._execute(update, error, time.time(), job_id)
+
+    def close(self) -> None:
+        """Close the journal."""
+        with self._lock:
+            self._connection.close()
+
+    async def _execute(self, statement: str, *values: Any) -> None:
+        await self._call(lambda: self._connection.execute(statement, values))
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        def locked() -> T:
+            with self._lock:
+                return work()
+
+        return await asyncio.to_thread(locked)
+
+    def _submit(self, collection: str, documents: Sequence[Document], key: str | None) -> Job:
+        content = hashlib.sha256(orjson.dumps([collection, documents])).hexdigest()
+        known = self._connection.execute(
+            "SELECT id, content_hash FROM jobs WHERE idempotency_key = ?", (key,)
+        ).fetchone()
+        if known and known[1] != content:
+            raise Conflict(
+                "this Idempotency-Key was used for other documents; use a new key for a new request",
+                param="Idempotency-Key",
+            )
+        return self._jobs("WHERE id = ?", known[0] if known else self._insert(collection, documents, key, content))[0]
+
+    def _insert(self, collection: str, documents: Sequence[Document], key: str | None, content: str) -> str:
+        job_id = uuid.uuid4().hex
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            number = self._connection.execute(
+                "INSERT INTO jobs (id, collection, status, total, idempotency_key, content_hash, created_at) "
+                "VALUES (?, ?, 'pending', ?, ?, ?, ?)",
+                (job_id, collection, len(documents), key, content, time.time()),
+            ).lastrowid
+            self._connection.executemany(
+                "INSERT INTO documents VALUES (?, ?, ?, ?, ?)",
+                (
+                    (number, position, document.id, document.text, orjson.dumps(document.metadata).decode())
+                    for position, document in enumerate(documents)
+                ),
+            )
+        return job_id
+
+    def _claim(self) -> Job | None:
+        unfinished = self._jobs("WHERE finished_at IS NULL ORDER BY number LIMIT 1")
+        if not unfinished:
+            return None
+        update = "UPDATE jobs SET status = 'running', started_at = coalesce(started_at, ?) WHERE id = ?"
+        self._connection.execute(update, (time.time(), unfinished[0].id))
+        return self._jobs("WHERE id = ?", unfinished[0].id)[0]
+
+    def _jobs(self, clause: str, *values: Any) -> list[Job]:
+        rows = self._connection.execute(f"SELECT {_JOB} FROM jobs {clause}", values)  # noqa: S608 our own clauses
+        return [_job(row) for row in rows]
+
+
+def open_jobs(data_dir: Path) -> SqliteJobs:
+    """Open or make the journal below `data_dir`."""
+    return SqliteJobs(data_dir / "jobs.sqlite")
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    job_id, collection, status, total, processed, error, errors, *times = row
+    listed = tuple(DocumentError(**entry) for entry in orjson.loads(errors))
+    return Job(job_id, collection, status, total, processed, error, listed, *times)

@@ -1,0 +1,41 @@
+"""The Prometheus metrics of a gateway process."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+registry = CollectorRegistry()
+ProcessCollector(registry=registry)
+
+_LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+forward_passes = Counter(
+    "gateway_forward_passes_total", "Forward passes of the model in this process.", registry=registry
+)
+forward_texts = Counter(
+    "gateway_forward_texts_total", "Texts that went through the model in this process.", registry=registry
+)
+forward_tokens = Counter(
+    "gateway_forward_tokens_total", "Tokens that went through the model, padding left out.", registry=registry
+)
+embedded_texts = Counter(
+    "gateway_embedded_texts_total", "Texts the backend embedded, here or upstream.", registry=registry
+)
+requests = Counter("gateway_requests_total", "Requests answered.", ["route", "status"], registry=registry)
+latency = Histogram("gateway_request_seconds", "Time to answer.", ["route"], buckets=_LATENCY_S, registry=registry)
+documents = Gauge("gateway_documents", "Documents that search can find.", registry=registry)
+queue_tokens = Gauge("gateway_queue_tokens", "Tokens that wait for the model.", registry=registry)
+
+
+def forward(texts: int, tokens: int) -> None:
+    """Count one forward pass over `texts` rows that hold `tokens` tokens, padding left out."""
+    forward_passes.inc()
+    forward_texts.inc(texts)
+    forward_tokens.inc(tokens)
+
+
+def exposition() -> bytes:
+    """Return all metrics in the Prometheus text format 0.0.4."""
+    return generate_latest(registry)

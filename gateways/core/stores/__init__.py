@@ -1,0 +1,1 @@
+"""Vector stores, one file each: `STORE=<name>` opens `gateways.core.stores.<name>`."""

@@ -1,0 +1,21 @@
+"""Arithmetic on rows of vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gateways.core.backend import F32
+
+
+def normalize(vectors: F32) -> F32:
+    """Scale each row of (n, d) to unit length; a row of zeros stays zero (torch's `normalize`, eps 1e-12)."""
+    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    unit: F32 = vectors / np.maximum(norms, 1e-12)[:, None]
+    return unit
+
+
+def shorten(vectors: F32, dimensions: int | None) -> F32:
+    """Keep the first `dimensions` columns of (n, d), as OpenAI's `dimensions` does; None keeps all."""
+    if dimensions is None or dimensions == vectors.shape[1]:
+        return vectors
+    return np.ascontiguousarray(vectors[:, :dimensions])

@@ -1,0 +1,1 @@
+"""The torch monolith: sentence-transformers behind the contract."""

@@ -1,0 +1,1 @@
+"""The embed service: `POST /embed` and its health, nothing else."""
