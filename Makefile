@@ -1,0 +1,45 @@
+# Every target does its own set-up. `make` alone prints this help.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+TOOLS := .venv/bin/python
+GATEWAY ?= onnx_py
+PROFILE ?= quick
+# Narrow a campaign: CONCURRENCY=1,16 GATEWAYS=python,onnx_py DEVICE=cpu; PEERS=1 adds the peers.
+BENCH_OPTIONS := --profile $(PROFILE) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) \
+	$(if $(GATEWAYS),--gateways $(GATEWAYS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(PEERS),--peers)
+
+.PHONY: help setup run bench report test contract check format lock clean
+
+help: ## print this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: ## environments, weights, ONNX graphs, reference vectors (PEERS=1: the peers' too)
+	@$(PYTHON) scripts/setup.py $(if $(PEERS),--peers)
+
+run: setup ## serve GATEWAY=python|onnx_py|split|pseudo [PORT= DATA_DIR= PRECISION=fp32|int8 DEVICE= THREADS=]
+	@$(PYTHON) scripts/run_gateway.py $(GATEWAY)
+
+bench: setup ## verify, then measure, then recommend [PROFILE=quick|full PEERS=1 CONCURRENCY= GATEWAYS= DEVICE=]
+	@$(TOOLS) -m bench run $(BENCH_OPTIONS)
+
+report: ## make plots and report.html of a campaign again: CAMPAIGN=results/<machine>/<campaign>
+	@$(TOOLS) -m bench report $(CAMPAIGN)
+
+test: setup ## every test, against all four real gateways
+	@$(TOOLS) -m pytest tests
+
+contract: setup ## the contract tests against any server: GATEWAY_URL=http://...
+	@GATEWAY_URL=$(GATEWAY_URL) $(TOOLS) -m pytest tests/contract
+
+check: setup ## formatting, lint, types, import contracts, deploy files
+	@$(TOOLS) -m ruff format --check . && $(TOOLS) -m ruff check . && $(TOOLS) -m mypy
+	@.venv/bin/lint-imports --no-cache && $(TOOLS) scripts/check_deploy.py
+
+format: ## rewrite the code in the house style
+	@$(TOOLS) -m ruff format . && $(TOOLS) -m ruff check --fix .
+
+lock: ## write constraints.txt from .venv
+	@$(TOOLS) scripts/lock.py
+
+clean: ## remove what setup made; results/ stays
+	@rm -rf .venv .venvs .cache models build *.egg-info

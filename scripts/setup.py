@@ -1,0 +1,107 @@
+"""
+Make everything `make bench`, `make test` and `make run` need; a second run finds it all and says so.
+
+Standard library only: this runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CONSTRAINTS = ROOT / "constraints.txt"
+TOOLS = "dev,bench,export,python,onnx_py,split"
+GATEWAYS = ("python", "onnx_py", "split")
+OLDEST_PYTHON = (3, 11)
+
+
+def main() -> None:
+    """Make the environments, fetch the weights, export the graphs, embed the reference."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers", action="store_true", help="also the environments of the peers under bench/peers")
+    arguments = parser.parse_args()
+    if sys.version_info < OLDEST_PYTHON:
+        raise SystemExit(f"this needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")
+    started_s = time.monotonic()
+    environment(ROOT / ".venv", ["-e", f".[{TOOLS}]"], CONSTRAINTS, sources=[ROOT / "pyproject.toml"])
+    for name in GATEWAYS:
+        project = [ROOT / "pyproject.toml"]
+        environment(ROOT / ".venvs" / name, ["-e", f".[{name}]"], CONSTRAINTS, sources=project)
+    if arguments.peers:
+        for requirements in sorted((ROOT / "bench" / "peers").glob("*/requirements.txt")):
+            peer(requirements)
+    for step in (["scripts/fetch_models.py"], ["scripts/export_onnx.py"], ["-m", "bench", "reference"]):
+        run([str(ROOT / ".venv/bin/python"), *step])
+    say(f"ready after {time.monotonic() - started_s:.0f} s")
+
+
+def peer(requirements: Path) -> None:
+    """Make one peer's own environment from its pinned requirements."""
+    path = ROOT / ".venvs" / f"peer-{requirements.parent.name}"
+    pins = requirements.parent / "constraints.txt"
+    environment(path, ["-r", str(requirements)], pins, sources=[requirements])
+
+
+def environment(path: Path, install: list[str], constraints: Path, sources: list[Path]) -> None:
+    """Make one virtual environment; it is made anew when what it was made from has changed."""
+    stamp = path / "made-from.sha256"
+    wanted = digest([*sources, constraints], install)
+    where = path.relative_to(ROOT)
+    if stamp.is_file() and stamp.read_text() == wanted:
+        say(f"{where}: reused")
+        return
+    say(f"{where}: installing {' '.join(part for part in install if not part.startswith('-'))}")
+    shutil.rmtree(path, ignore_errors=True)
+    venv.create(path, with_pip=True)
+    pip = [str(path / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if index := os.environ.get("TORCH_INDEX_URL"):
+        torch = next(line for line in constraints.read_text().splitlines() if line.startswith("torch=="))
+        if needs_torch(path):
+            run([*pip, torch, "--index-url", index])
+    run([*pip, "--constraint", str(constraints), *install])
+    stamp.write_text(wanted)
+
+
+def needs_torch(path: Path) -> bool:
+    """Say whether an environment runs torch: all but the two that exist to do without."""
+    return path.name not in ("onnx_py", "split")
+
+
+def digest(files: list[Path], install: list[str]) -> str:
+    """Return one hash of everything an environment is made from."""
+    parts = [sys.version, " ".join(install), *(ingredients(file) for file in files)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def ingredients(file: Path) -> str:
+    """Return what of a file decides an installation: of pyproject.toml, the project and its build, not the linters."""
+    if file.suffix != ".toml":
+        return file.read_text()
+    tables = tomllib.loads(file.read_text())
+    return json.dumps({name: tables[name] for name in ("build-system", "project")})
+
+
+def run(command: list[str]) -> None:
+    """Run one step in the repository root; its failure ends the set-up with its exit code."""
+    done = subprocess.run(command, cwd=ROOT, check=False)  # noqa: S603 our own commands
+    if done.returncode:
+        raise SystemExit(done.returncode)
+
+
+def say(line: str) -> None:
+    """Print at once, so that long steps show what they are doing."""
+    print(f"setup: {line}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
