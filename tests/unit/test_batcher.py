@@ -1,0 +1,170 @@
+"""The batcher: every row exactly once, within budget, back to whom it belongs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateways.core.backend import F32, TokenIds
+from gateways.core.batcher import Batcher, Row, Ticket, plan
+from gateways.core.errors import ModelFailed, Overloaded
+
+LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=200)
+
+
+def rows_of(lengths: Sequence[int]) -> list[Row]:
+    """Return rows of these lengths, all of one ticket that nobody waits for."""
+    loop = asyncio.new_event_loop()
+    ticket = Ticket(np.empty((0, 2), np.float32), len(lengths), loop.create_future(), 0.0)
+    loop.close()
+    return [Row(ticket, at, [1] * length) for at, length in enumerate(lengths)]
+
+
+def first_and_length(batch: Sequence[TokenIds]) -> F32:
+    """Encode each row as its first token and its length, so that a test sees whose vector it got."""
+    return np.array([[ids[0], len(ids)] for ids in batch], dtype=np.float32)
+
+
+def batcher(encode: object = first_and_length, **options: int) -> Batcher:
+    """Return a batcher over a two-dimensional encoder."""
+    chosen = {"threads": 2, "max_batch_tokens": 64, "max_queue_tokens": 100_000} | options
+    return Batcher(encode, dimensions=2, **chosen)  # type: ignore[arg-type]
+
+
+@given(LENGTHS, st.integers(1, 2_000))
+def test_a_plan_holds_every_row_exactly_once(lengths: list[int], budget: int) -> None:
+    """Nothing is lost and nothing is computed twice."""
+    rows = rows_of(lengths)
+
+    planned = [row.position for batch in plan(rows, budget) for row in batch]
+
+    assert sorted(planned) == list(range(len(rows)))
+
+
+@given(LENGTHS, st.integers(1, 2_000))
+def test_no_batch_is_over_the_padded_token_budget(lengths: list[int], budget: int) -> None:
+    """Rows x longest stays within the budget, except for a single row that is longer than it."""
+    for batch in plan(rows_of(lengths), budget):
+        padded = len(batch) * max(len(row.ids) for row in batch)
+
+        assert padded <= budget or len(batch) == 1
+
+
+@given(LENGTHS)
+def test_a_plan_runs_short_rows_first(lengths: list[int]) -> None:
+    """Short questions do not wait behind long passages of the same moment."""
+    longest = [max(len(row.ids) for row in batch) for batch in plan(rows_of(lengths), 512)]
+
+    assert longest == sorted(longest)
+
+
+async def submit_all(feeder: Batcher, batches: Sequence[Sequence[TokenIds]]) -> list[Ticket | BaseException]:
+    """Submit all at once, on alternating lanes, and close."""
+    feeder.start()
+    waiting = [
+        feeder.submit(batch, "bulk" if number % 2 else "interactive") for number, batch in enumerate(batches)
+    ]
+    tickets = await asyncio.gather(*waiting, return_exceptions=True)
+    await feeder.close()
+    return tickets
+
+
+@given(st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=9), min_size=1, max_size=30))
+def test_every_request_gets_its_own_vectors_in_its_own_order(requests: list[list[int]]) -> None:
+    """However rows of different requests share batches and threads."""
+    batches = [[[number] * length for length in lengths] for number, lengths in enumerate(requests)]
+
+    tickets = asyncio.run(submit_all(batcher(), batches))
+
+    for number, (ticket, lengths) in enumerate(zip(tickets, requests, strict=True)):
+        assert isinstance(ticket, Ticket)
+        assert ticket.vectors.tolist() == [[number, length] for length in lengths]
+
+
+def test_a_failing_batch_fails_its_requests_and_no_later_one() -> None:
+    """The model thread lives on."""
+
+    def fragile(batch: Sequence[TokenIds]) -> F32:
+        if any(ids[0] == 13 for ids in batch):
+            raise ValueError("unlucky")
+        return first_and_length(batch)
+
+    async def scenario() -> tuple[BaseException | None, list[list[float]], str | None]:
+        feeder = batcher(fragile, threads=1)
+        feeder.start()
+        failed = (await asyncio.gather(feeder.submit([[13]], "interactive"), return_exceptions=True))[0]
+        after = await feeder.submit([[7, 7]], "interactive")
+        failure = feeder.failure()
+        await feeder.close()
+        return (failed if isinstance(failed, BaseException) else None), after.vectors.tolist(), failure
+
+    failed, after, failure = asyncio.run(scenario())
+
+    assert isinstance(failed, ModelFailed)
+    assert after == [[7, 2]]
+    assert failure is None
+
+
+def test_a_full_queue_refuses_with_a_time_to_come_back() -> None:
+    """Overload is told at once, not suffered."""
+    gate = threading.Event()
+
+    def blocked(batch: Sequence[TokenIds]) -> F32:
+        gate.wait(timeout=30)
+        return first_and_length(batch)
+
+    async def scenario() -> Overloaded:
+        feeder = batcher(blocked, threads=1, max_queue_tokens=100)
+        feeder.start()
+        waiting = [asyncio.ensure_future(feeder.submit([[1] * 60], "interactive")) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded) as refused:
+            while True:
+                waiting.append(asyncio.ensure_future(feeder.submit([[1] * 60], "interactive")))
+                await asyncio.sleep(0)
+                for task in waiting:
+                    if task.done():
+                        task.result()
+        gate.set()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await feeder.close()
+        return refused.value
+
+    refused = asyncio.run(scenario())
+
+    assert refused.status == 429
+    assert int(refused.headers()["Retry-After"]) >= 1
+
+
+def test_interactive_work_overtakes_bulk_and_bulk_never_starves() -> None:
+    """With both waiting, most batches are interactive, and bulk still gets one in a while."""
+    order: list[int] = []
+    gate = threading.Event()
+
+    def recorded(batch: Sequence[TokenIds]) -> F32:
+        gate.wait(timeout=30)
+        order.append(batch[0][0])
+        return first_and_length(batch)
+
+    async def scenario() -> None:
+        feeder = batcher(recorded, threads=1, max_batch_tokens=4)
+        feeder.start()
+        bulk = [feeder.submit([[2] * 4], "bulk") for _ in range(10)]
+        interactive = [feeder.submit([[1] * 4], "interactive") for _ in range(40)]
+        tickets = asyncio.gather(*bulk, *interactive)
+        await asyncio.sleep(0)
+        gate.set()
+        await tickets
+        await feeder.close()
+
+    asyncio.run(scenario())
+
+    while_both_wait = order[2:27]
+    assert while_both_wait.count(2) >= 2
+    assert while_both_wait.count(1) >= 20

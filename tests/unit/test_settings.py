@@ -1,0 +1,62 @@
+"""The settings: documented where a user looks, read where they are set, refused with their name."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateways.core.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    """The table in README is the settings, no more and no less."""
+    table = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE))
+
+    expected = {
+        name.upper(): f"`{field.default}`" if str(field.default) else "empty"
+        for name, field in Settings.model_fields.items()
+    }
+
+    assert table == expected
+
+
+def test_a_variable_of_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Capitals of the field's name; an empty one counts as not set."""
+    monkeypatch.setenv("PORT", "9001")
+    monkeypatch.setenv("THREADS", "")
+    monkeypatch.setenv("PRECISION", "INT8")
+
+    settings = Settings()
+
+    assert (settings.port, settings.threads, settings.precision) == (9001, 0, "int8")
+
+
+def test_a_wrong_variable_ends_the_process_with_its_name() -> None:
+    """One line per mistake, no traceback."""
+    ended = subprocess.run(  # noqa: S603 our own module
+        [sys.executable, "-m", "gateways.split.gateway"],
+        cwd=ROOT,
+        env={"PORT": "eight", "DEVICE": "tpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 2
+    assert "PORT='eight'" in ended.stderr
+    assert "DEVICE='tpu'" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_what_a_client_sees_holds_no_secret() -> None:
+    """Keys and folders stay inside."""
+    settings = Settings(api_keys="hush", embedding_api_key="hush too", embedding_api_url="http://user:pw@inner")
+
+    assert "hush" not in str(settings.public())
+    assert "inner" not in str(settings.public())
