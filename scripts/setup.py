@@ -84,7 +84,7 @@ def digest(files: list[Path], install: list[str]) -> str:
 
 
 def ingredients(file: Path) -> str:
-    """Return what of a file decides an installation: of pyproject.toml, the project and its build, not the linters."""
+    """Return what of a file decides an installation: of pyproject.toml not what is for linters."""
     if file.suffix != ".toml":
         return file.read_text()
     tables = tomllib.loads(file.read_text())

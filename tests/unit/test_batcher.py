@@ -7,7 +7,6 @@ import threading
 from collections.abc import Sequence
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,9 +66,7 @@ def test_a_plan_runs_short_rows_first(lengths: list[int]) -> None:
 async def submit_all(feeder: Batcher, batches: Sequence[Sequence[TokenIds]]) -> list[Ticket | BaseException]:
     """Submit all at once, on alternating lanes, and close."""
     feeder.start()
-    waiting = [
-        feeder.submit(batch, "bulk" if number % 2 else "interactive") for number, batch in enumerate(batches)
-    ]
+    waiting = [feeder.submit(batch, "bulk" if number % 2 else "interactive") for number, batch in enumerate(batches)]
     tickets = await asyncio.gather(*waiting, return_exceptions=True)
     await feeder.close()
     return tickets
@@ -119,27 +116,24 @@ def test_a_full_queue_refuses_with_a_time_to_come_back() -> None:
         gate.wait(timeout=30)
         return first_and_length(batch)
 
-    async def scenario() -> Overloaded:
+    async def scenario() -> list[Ticket | BaseException]:
         feeder = batcher(blocked, threads=1, max_queue_tokens=100)
         feeder.start()
-        waiting = [asyncio.ensure_future(feeder.submit([[1] * 60], "interactive")) for _ in range(2)]
+        submitted = asyncio.gather(
+            *(feeder.submit([[1] * 60], "interactive") for _ in range(10)), return_exceptions=True
+        )
         await asyncio.sleep(0)
-        with pytest.raises(Overloaded) as refused:
-            while True:
-                waiting.append(asyncio.ensure_future(feeder.submit([[1] * 60], "interactive")))
-                await asyncio.sleep(0)
-                for task in waiting:
-                    if task.done():
-                        task.result()
         gate.set()
-        await asyncio.gather(*waiting, return_exceptions=True)
+        outcomes = await submitted
         await feeder.close()
-        return refused.value
+        return outcomes
 
-    refused = asyncio.run(scenario())
+    outcomes = asyncio.run(scenario())
 
-    assert refused.status == 429
-    assert int(refused.headers()["Retry-After"]) >= 1
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Overloaded)]
+    assert refused
+    assert len(refused) < len(outcomes)
+    assert all(int(error.headers()["Retry-After"]) >= 1 for error in refused)
 
 
 def test_interactive_work_overtakes_bulk_and_bulk_never_starves() -> None:

@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> EdgeStore:
 
 def found(store: EdgeStore, where: dict[str, Any]) -> str:
     """Return the ids that match, in order."""
-    hits = asyncio.run(store.search("default", np.ones(4, np.float32) / 2, 10, where, None))
+    hits = asyncio.run(store.search("default", np.full(4, 0.5, np.float32), 10, where, None))
     return "".join(sorted(hit.passage.id for hit in hits))
 
 

@@ -39,7 +39,7 @@ def test_a_variable_of_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_wrong_variable_ends_the_process_with_its_name() -> None:
     """One line per mistake, no traceback."""
-    ended = subprocess.run(  # noqa: S603 our own module
+    ended = subprocess.run(
         [sys.executable, "-m", "gateways.split.gateway"],
         cwd=ROOT,
         env={"PORT": "eight", "DEVICE": "tpu"},

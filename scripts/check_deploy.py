@@ -1,0 +1,73 @@
+"""
+Lint what deploys the gateways: Dockerfiles, docker-compose.yml, the workflow, every YAML file. Needs no network.
+
+One line per check; exits with 1, after running all of them, when one found something.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+COMPOSE = ROOT / "docker-compose.yml"
+SHAPES = {"python", "onnx_py", "split", "pseudo"}
+
+
+def main() -> None:
+    """Run every check, print what each found."""
+    dockerfiles = named(ROOT.glob("gateways/**/Dockerfile"))
+    workflows = named(ROOT.glob(".github/workflows/*.yml"))
+    yamls = named(ROOT.glob("*.y*ml")) + workflows
+    schema = ["check-jsonschema", "--builtin-schema"]
+    verdicts = [
+        linted("hadolint", dockerfiles, ["hadolint", "--no-color", "--config", ".hadolint.yaml"]),
+        linted("compose schema", [COMPOSE.name], [*schema, "vendor.compose-spec"]),
+        linted("workflow schema", workflows, [*schema, "vendor.github-workflows"]),
+        linted("yamllint", yamls, ["yamllint", "--strict", "--config-file", ".yamllint.yaml"]),
+        report("compose shapes", f"{COMPOSE.name} and {len(dockerfiles)} Dockerfiles", compose_faults(dockerfiles)),
+    ]
+    raise SystemExit(0 if all(verdicts) else 1)
+
+
+def named(paths: Iterable[Path]) -> list[str]:
+    """Return the paths as they are named from the repository root, sorted."""
+    return sorted(str(path.relative_to(ROOT)) for path in paths)
+
+
+def linted(name: str, files: list[str], command: list[str]) -> bool:
+    """Run one tool of this environment on the files; no file to check is a fault too."""
+    if not files:
+        return report(name, "no file", ["there is nothing to check"])
+    tool = Path(sys.executable).parent / command[0]
+    if not tool.is_file():
+        return report(name, command[0], [f"{tool.name} is not installed here: run `make setup`"])
+    done = subprocess.run([tool, *command[1:], *files], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 a tool of ours
+    said = (done.stdout + done.stderr).strip().splitlines()
+    return report(name, ", ".join(files), said or [f"exit code {done.returncode}"] if done.returncode else [])
+
+
+def compose_faults(dockerfiles: list[str]) -> list[str]:
+    """Return what no schema knows: a shape without a profile, a Dockerfile that nothing builds or is missing."""
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    profiles = {profile for service in services.values() for profile in service.get("profiles", [])}
+    built = {service["build"]["dockerfile"] for service in services.values()}
+    faults = [f"profiles are {sorted(profiles)}, shapes are {sorted(SHAPES)}"] if profiles != SHAPES else []
+    faults += [f"no service builds {file}" for file in dockerfiles if file not in built]
+    return faults + [f"{file} is built but is not there" for file in sorted(built - set(dockerfiles))]
+
+
+def report(name: str, subject: str, faults: list[str]) -> bool:
+    """Print one check's line, and below it what it found; say whether it found nothing."""
+    print(f"{'FAILED' if faults else 'ok'}  {name}: {subject}")
+    for fault in faults:
+        print(f"    {fault}")
+    return not faults
+
+
+if __name__ == "__main__":
+    main()
