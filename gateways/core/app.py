@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +26,23 @@ from gateways.core.gateway import Gateway
 from gateways.core.settings import Settings
 
 log = logging.getLogger(__name__)
+
+
+class ErrorDetail(BaseModel):
+    """What was wrong, of which kind, where, and a word for programs."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorAnswer(BaseModel):
+    """The body of every error."""
+
+    error: ErrorDetail
+
+
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -60,7 +78,8 @@ def assemble(
     app.state.settings = settings
     app.state.start_error = None
     for router in routers:
-        app.include_router(router)
+        # Documenting all client errors at once also keeps FastAPI from promising a 422 that never comes.
+        app.include_router(router, responses={"4XX": {"model": ErrorAnswer, "description": "What was wrong"}})
     app.add_exception_handler(GatewayError, _on_gateway_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)

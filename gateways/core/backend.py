@@ -15,6 +15,9 @@ Inputs: TypeAlias = Sequence[str | TokenIds]
 Truncate: TypeAlias = Literal["END", "START", "NONE"]
 Lane: TypeAlias = Literal["interactive", "bulk"]
 
+# sentence-transformers gives every model these two, empty unless the model says otherwise.
+NO_PROMPTS = (("query", ""), ("document", ""))
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
@@ -26,7 +29,7 @@ class ModelInfo:
     max_input_tokens: int
     languages: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
-    prompts: tuple[tuple[str, str], ...] = ()
+    prompts: tuple[tuple[str, str], ...] = NO_PROMPTS
     precision: str = "fp32"
     device: str = "cpu"
     loaded: bool = True

@@ -8,7 +8,7 @@ from typing import Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gateways.core.backend import ModelInfo
+from gateways.core.backend import NO_PROMPTS, ModelInfo
 
 
 class CatalogError(Exception):
@@ -74,7 +74,7 @@ class Catalog(_Strict):
             max_input_tokens=entry.max_input_tokens,
             languages=entry.languages,
             aliases=entry.aliases,
-            prompts=tuple(entry.prompts.items()),
+            prompts=tuple((dict(NO_PROMPTS) | entry.prompts).items()),
             precision=precision,
             device=device,
         )

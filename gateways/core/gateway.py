@@ -136,7 +136,7 @@ class Gateway:
         """Embed the query and return its k nearest passages that match the filter."""
         started_s = time.perf_counter()
         store, model = self.store, self.models()[0]
-        prompt = dict(model.prompts).get("query", "")
+        prompt = dict(model.prompts)["query"]
         embedded = await self.backend.embed(model.id, [prompt + query])
         retrieving_s = time.perf_counter()
         hits = await store.search(collection, normalize(embedded.vectors)[0], k, where, min_score)

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+import numpy as np
+
 from gateways.core import metrics
 from gateways.core.backend import F32, Backend, ModelInfo
 from gateways.core.errors import BackendUnavailable, GatewayError, Overloaded, UpstreamFailed
@@ -34,7 +36,7 @@ class IngestWorker:
         self._store = store
         self._jobs = jobs
         self._model = model
-        self._prompt = dict(model.prompts).get("passage", "")
+        self._prompt = dict(model.prompts)["document"]
         self._submitted = asyncio.Event()
 
     def wake(self) -> None:
@@ -63,7 +65,7 @@ class IngestWorker:
         while documents := await self._jobs.documents(job.id, processed, DOCUMENTS_PER_STEP):
             errors = await self._step(job.collection, documents, processed)
             processed += len(documents)
-            await self._store.flush()
+            await self._store.flush(job.collection)
             await self._jobs.advance(job.id, processed, errors)
             metrics.documents.set(self._store.count())
 
@@ -84,12 +86,20 @@ class IngestWorker:
         return []
 
     async def _write(self, collection: str, documents: Sequence[Document]) -> None:
-        vectors = await self._embed([self._prompt + document.text for document in documents])
+        vectors = await self._vectors(collection, [document.text for document in documents])
         passages = [
             Passage(document.id, document.id, document.text, 0, len(document.text), document.metadata)
             for document in documents
         ]
         await self._store.upsert(collection, passages, vectors)
+
+    async def _vectors(self, collection: str, texts: Sequence[str]) -> F32:
+        """Return the unit vectors of n texts; what the store holds already, and what is there twice, runs once."""
+        known = await self._store.known(collection, texts)
+        if missing := [text for text in dict.fromkeys(texts) if text not in known]:
+            embedded = await self._embed([self._prompt + text for text in missing])
+            known.update(zip(missing, embedded, strict=True))
+        return np.stack([known[text] for text in texts])
 
     async def _embed(self, texts: Sequence[str]) -> F32:
         """Embed in the bulk lane; while the model or its upstream is away, wait for it: the job is acknowledged."""

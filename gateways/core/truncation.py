@@ -37,6 +37,6 @@ def check_ids(ids: Sequence[int], vocabulary: int, position: int) -> None:
                 f"input.{position}.{offset} is token id {token}; this model's ids go from 0 to {vocabulary - 1}. "
                 "Ids of another tokenizer mean other words here: send text "
                 "(langchain-openai: check_embedding_ctx_length=False).",
-                param=f"input.{position}",
+                param=f"input.{position}.{offset}",
                 code="invalid_token_id",
             )

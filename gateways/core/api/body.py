@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar, get_type_hints
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from gateways.core.errors import DeadlineExceeded, InvalidRequest, TooLarge, UnsupportedMedia
@@ -18,13 +18,25 @@ from gateways.core.settings import Settings
 M = TypeVar("M", bound=BaseModel)
 
 
-class Strict(BaseModel):
+class _Body(BaseModel):
+    """A body where null means not given for all that need not be given: some clients spell out every option."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
+        return {name: item for name, item in value.items() if item is not None or name not in optional}
+
+
+class Strict(_Body):
     """A body where a misspelt field is an error."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Lenient(BaseModel):
+class Lenient(_Body):
     """A body whose clients send fields of their own: those are ignored."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
@@ -99,9 +111,10 @@ def json_response(content: Any, status: int = 200, headers: dict[str, str] | Non
 def _invalid(model: type[BaseModel], error: ErrorDetails) -> InvalidRequest:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        known = ", ".join(model.model_fields) if len(error["loc"]) == 1 else ""
-        hint = f"; this route knows {known}" if known else ""
-        return InvalidRequest(f"{where} is not a known field{hint}.", param=where, code="unknown_field")
+        known = ", ".join(_fields_at(model, error["loc"][:-1]))
+        return InvalidRequest(
+            f"{where} is not a known field; known here: {known}.", param=where, code="unknown_field"
+        )
     if error["type"] == "missing":
         return InvalidRequest(f"{where} is missing.", param=where, code="missing_field")
     wrong_type = error["type"].endswith(("_type", "_parsing")) or error["type"] in (
@@ -110,6 +123,17 @@ def _invalid(model: type[BaseModel], error: ErrorDetails) -> InvalidRequest:
     )
     message = f"{where}: {error['msg'].removeprefix('Value error, ')}, got {_shown(error['input'])}."
     return InvalidRequest(message, param=where, code="invalid_type" if wrong_type else "invalid_value")
+
+
+def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> Iterable[str]:
+    """Return the names of the fields at a place such as ("documents", 3)."""
+    for name in path:
+        if isinstance(name, str):
+            annotation = model.model_fields[name].annotation
+            model = next(
+                (part for part in (*get_args(annotation), annotation) if hasattr(part, "model_fields")), model
+            )
+    return model.model_fields
 
 
 def _shown(value: Any) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -74,7 +76,8 @@ def router(gateway: Gateway) -> APIRouter:
             )
         prompt = _prompt(model, body.prompt_name)
         texts = [prompt + item if isinstance(item, str) else item for item in inputs] if prompt else inputs
-        answer = await gateway.backend.embed(model.id, texts, truncate=body.truncate)
+        with _true_path(body.input):
+            answer = await gateway.backend.embed(model.id, texts, truncate=body.truncate)
         return json_response(_answer(answer, model, body))
 
     return routes
@@ -86,9 +89,7 @@ def read_inputs(value: Any, limit: int) -> list[str | list[int]]:
 
     Raises InvalidRequest with the place of the first bad one, TooLarge beyond `limit`.
     """
-    items = value if isinstance(value, list) else [value]
-    if items and isinstance(value, list) and all(type(item) is int for item in items):
-        items = [items]
+    items: list[Any] = [value] if _is_one(value) else value
     if not items:
         raise InvalidRequest("input is an empty list; send at least one text.", param="input", code="empty_input")
     if len(items) > limit:
@@ -97,23 +98,42 @@ def read_inputs(value: Any, limit: int) -> list[str | list[int]]:
             param="input",
             code="too_many_inputs",
         )
-    one = not isinstance(value, list) or (items is not value)
+    kind = type(items[0])
     for position, item in enumerate(items):
-        _check_input(item, "input" if one else f"input.{position}")
+        _check_input(item, kind, "input" if items is not value else f"input.{position}")
     return items
 
 
-def _check_input(item: Any, at: str) -> None:
-    if isinstance(item, str):
-        if not item.strip():
-            raise InvalidRequest(f"{at} is empty; an embedding needs a text.", param=at, code="empty_input")
-        return
-    if not isinstance(item, list) or not all(type(token) is int for token in item):
+def _is_one(value: Any) -> bool:
+    """Say whether this is a single input: a text, or a flat list of token ids."""
+    return not isinstance(value, list) or (len(value) > 0 and type(value[0]) is int)
+
+
+@contextmanager
+def _true_path(value: Any) -> Iterator[None]:
+    """Let an error about the one input of a request that has no list say `input`, not `input.0`."""
+    try:
+        yield
+    except InvalidRequest as error:
+        if _is_one(value) and error.param:
+            error.param = error.param.replace("input.0", "input", 1)
+            error.message = error.message.replace("input.0", "input", 1)
+        raise
+
+
+def _check_input(item: Any, kind: type, at: str) -> None:
+    if type(item) is not kind or not isinstance(item, str | list):
         raise InvalidRequest(
             f"{at} must be a text or a list of token ids, all inputs of one kind.", param=at, code="invalid_type"
         )
-    if not item:
-        raise InvalidRequest(f"{at} has no token ids.", param=at, code="empty_input")
+    if not (item.strip() if isinstance(item, str) else item):
+        raise InvalidRequest(f"{at} is empty; an embedding needs a text.", param=at, code="empty_input")
+    wrong = None
+    if isinstance(item, list):
+        wrong = next((offset for offset, token in enumerate(item) if type(token) is not int), None)
+    if wrong is not None:
+        at = f"{at}.{wrong}"
+        raise InvalidRequest(f"{at} must be a token id, a 64-bit integer.", param=at, code="invalid_type")
 
 
 def _prompt(model: ModelInfo, name: str | None) -> str:

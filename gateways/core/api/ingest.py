@@ -19,6 +19,7 @@ from gateways.core.jobs.base import Document, Job
 from gateways.core.settings import Settings
 
 MAX_KEY_CHARACTERS = 255
+MAX_METADATA_DEPTH = 32
 
 
 class IngestDocument(Strict):
@@ -114,6 +115,10 @@ def _documents(body: IngestRequest, settings: Settings) -> list[Document]:
 def _document(sent: IngestDocument, at: str, settings: Settings) -> Document:
     if not sent.text.strip():
         raise InvalidRequest(f"{at}.text is empty; there is nothing to find.", param=f"{at}.text", code="empty_input")
+    if _deeper(sent.metadata, MAX_METADATA_DEPTH):
+        raise InvalidRequest(
+            f"{at}.metadata is nested more than {MAX_METADATA_DEPTH} deep.", param=f"{at}.metadata", code="too_deep"
+        )
     if len(orjson.dumps(sent.metadata)) > settings.max_metadata_bytes:
         raise TooLarge(
             f"{at}.metadata is over {settings.max_metadata_bytes} bytes as JSON.",
@@ -122,6 +127,15 @@ def _document(sent: IngestDocument, at: str, settings: Settings) -> Document:
         )
     content_id = hashlib.sha256(sent.text.encode()).hexdigest()[:32]
     return Document(sent.id or content_id, sent.text, sent.metadata)
+
+
+def _deeper(value: Any, depth: int) -> bool:
+    """Say whether lists and objects are nested more than `depth` deep."""
+    if not isinstance(value, dict | list):
+        return False
+    return depth == 0 or any(
+        _deeper(item, depth - 1) for item in (value.values() if isinstance(value, dict) else value)
+    )
 
 
 def _check_unique(body: IngestRequest, documents: list[Document]) -> None:

@@ -69,8 +69,12 @@ class VectorStore(Protocol):
         """Return the number of passages in all collections."""
         ...
 
-    async def flush(self) -> None:
-        """Return once everything written is on disk."""
+    async def known(self, collection: str, texts: Sequence[str]) -> dict[str, F32]:
+        """Return the unit vectors of those texts that are passages of the collection already."""
+        ...
+
+    async def flush(self, collection: str) -> None:
+        """Return once everything written to a collection is on disk."""
         ...
 
     def close(self) -> None:

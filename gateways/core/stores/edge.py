@@ -6,9 +6,11 @@ import asyncio
 import shutil
 import uuid
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import orjson
 import qdrant_edge as qdrant
 
@@ -104,10 +106,25 @@ class EdgeStore:
         """Return the number of passages in all collections."""
         return sum(shard.info().points_count for shard in self._shards.values())
 
-    async def flush(self) -> None:
-        """Return once everything written is on disk."""
-        for shard in list(self._shards.values()):
-            await asyncio.to_thread(shard.flush)
+    async def known(self, collection: str, texts: Sequence[str]) -> dict[str, F32]:
+        """Return the unit vectors of those texts that are passages of the collection already."""
+        shard = self._shards.get(collection)
+        if shard is None:
+            return {}
+        hashes = qdrant.MatchAny([_hash(text) for text in texts])
+        condition = qdrant.Filter(must=[qdrant.FieldCondition("hash", match=hashes)])
+        request = qdrant.ScrollRequest(limit=2 * len(texts), filter=condition, with_payload=True, with_vector=True)
+        records, _ = await asyncio.to_thread(shard.scroll, request)
+        wanted = set(texts)
+        return {
+            text: np.asarray(cast(Any, record.vector)[VECTOR], dtype=np.float32)
+            for record in records
+            if (text := _passage(record.payload).text) in wanted
+        }
+
+    async def flush(self, collection: str) -> None:
+        """Return once everything written to a collection is on disk."""
+        await asyncio.to_thread(self._shard(collection).flush)
 
     def close(self) -> None:
         """Write everything and let go of the files."""
@@ -132,7 +149,8 @@ class EdgeStore:
         config = qdrant.EdgeConfig(vectors={VECTOR: shape}, max_search_threads=self._threads)
         shard = qdrant.EdgeShard.create(str(path / "shard"), config)
         profile = {"model": self._model.id, "dimensions": self._model.dimensions}
-        shard.update(qdrant.UpdateOperation.create_field_index("document_id", qdrant.PayloadSchemaType.Keyword))
+        for field in ("document_id", "hash"):
+            shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword))
         # Written last: a folder without it is made again.
         (path / _PROFILE).write_bytes(orjson.dumps(profile))
         self._shards[collection] = shard
@@ -157,9 +175,14 @@ def _point_id(passage_id: str) -> uuid.UUID:
     return uuid.uuid5(_POINT_NAMESPACE, passage_id)
 
 
+def _hash(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
 def _payload(passage: Passage) -> dict[str, Any]:
     return {
         "id": passage.id,
+        "hash": _hash(passage.text),
         "document_id": passage.document_id,
         "text": passage.text,
         "start": passage.start,

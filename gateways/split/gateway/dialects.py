@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-import aiohttp
 import numpy as np
 import orjson
 
@@ -26,6 +25,7 @@ from gateways.core.errors import (
     TooLarge,
     UpstreamFailed,
 )
+from gateways.split.gateway.http import Client
 
 Items = Sequence[str | TokenIds]
 Call = tuple[str, bytes, dict[str, str]]
@@ -44,7 +44,7 @@ class Dialect(Protocol):
         """Return the vectors in a 200's body; UpstreamFailed when there are none."""
         ...
 
-    async def models(self, session: aiohttp.ClientSession, model: str, probe: Probe) -> tuple[ModelInfo, ...]:
+    async def models(self, client: Client, model: str, probe: Probe) -> tuple[ModelInfo, ...]:
         """Return the model the upstream serves, nothing while it is not ready."""
         ...
 
@@ -64,10 +64,10 @@ class Native:
         except wire.WireError as error:
             raise UpstreamFailed(f"the embed service's answer cannot be read: it {error}") from error
 
-    async def models(self, session: aiohttp.ClientSession, model: str, probe: Probe) -> tuple[ModelInfo, ...]:
+    async def models(self, client: Client, model: str, probe: Probe) -> tuple[ModelInfo, ...]:
         """Read them from the service's health."""
-        async with session.get("healthz") as response:
-            health = orjson.loads(await response.read())
+        response = await client.get("healthz")
+        health = orjson.loads(response.body)
         if response.status != 200 or health["status"] != "ok":
             return ()
         return tuple(_model(fields) for fields in health["models"])
@@ -101,7 +101,7 @@ class Foreign:
             raise UpstreamFailed("the embed service's answer is not a list of vectors of one length")
         return Embeddings(vectors, [0] * len(vectors))
 
-    async def models(self, session: aiohttp.ClientSession, model: str, probe: Probe) -> tuple[ModelInfo, ...]:
+    async def models(self, client: Client, model: str, probe: Probe) -> tuple[ModelInfo, ...]:
         """Embed one text to learn the dimensions."""
         dimensions = (await probe()).vectors.shape[1]
         return (ModelInfo(model or "upstream", "dense", dimensions, max_input_tokens=0, precision="upstream"),)

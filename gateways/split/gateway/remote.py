@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import aiohttp
 import numpy as np
 
 from gateways.core import metrics
 from gateways.core.backend import Embeddings, Inputs, Lane, ModelInfo, TokenIds, Truncate
 from gateways.core.errors import BackendUnavailable, GatewayError, InvalidRequest, TooLarge, UpstreamFailed
 from gateways.core.settings import Settings
-from gateways.split.gateway import dialects
+from gateways.split.gateway import dialects, http
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +46,9 @@ class RemoteBackend:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        key = settings.embedding_api_key
+        authorization = {"Authorization": f"Bearer {key}"} if key else {}
+        self._client = http.Client(settings.embedding_api_url, authorization, settings.request_timeout_s)
         self._dialect = dialects.DIALECTS[settings.embedding_api_dialect]
         self._waiting: deque[_Waiting] = deque()
         self._models: tuple[ModelInfo, ...] = ()
@@ -54,13 +56,6 @@ class RemoteBackend:
         self._calls: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        key = self._settings.embedding_api_key
-        self._session = aiohttp.ClientSession(
-            self._settings.embedding_api_url.rstrip("/") + "/",
-            headers={"Authorization": f"Bearer {key}"} if key else None,
-            timeout=aiohttp.ClientTimeout(total=self._settings.request_timeout_s),
-            connector=aiohttp.TCPConnector(keepalive_timeout=60),
-        )
         await self._probe_until_reached()
         self._probing = asyncio.create_task(self._keep_probing())
         return self
@@ -68,8 +63,7 @@ class RemoteBackend:
     async def __aexit__(self, *exc_info: object) -> None:
         if self._models:
             self._probing.cancel()
-        if hasattr(self, "_session"):
-            await self._session.close()
+        self._client.close()
 
     def models(self) -> Sequence[ModelInfo]:
         """Return the upstream's model, once it was reached."""
@@ -139,15 +133,13 @@ class RemoteBackend:
         started_s = time.perf_counter()
         path, body, headers = self._dialect.request(inputs, like.truncate, like.lane, self._settings.model)
         try:
-            async with self._session.post(path, data=body, headers=headers) as response:
-                raw = await response.read()
-                status = response.status
-        except (aiohttp.ClientError, TimeoutError) as error:
+            response = await self._client.post(path, body, headers)
+        except (OSError, TimeoutError) as error:
             self._reachable = False
             raise BackendUnavailable(f"the embed service is away: {error}", retry_after_s=1) from error
-        if status != 200:
-            raise dialects.upstream_error(status, raw)
-        answer = self._dialect.answer(raw)
+        if response.status != 200:
+            raise dialects.upstream_error(response.status, response.body)
+        answer = self._dialect.answer(response.body)
         self._check(answer, len(inputs))
         elapsed_ms = (time.perf_counter() - started_s) * 1e3
         return Embeddings(
@@ -181,8 +173,8 @@ class RemoteBackend:
 
     async def _probe(self) -> tuple[ModelInfo, ...]:
         try:
-            models = await self._dialect.models(self._session, self._settings.model, self._post_probe)
-        except (aiohttp.ClientError, TimeoutError, GatewayError, ValueError, KeyError) as error:
+            models = await self._dialect.models(self._client, self._settings.model, self._post_probe)
+        except (OSError, TimeoutError, GatewayError, ValueError, KeyError) as error:
             log.debug("the embed service does not answer: %s", error)
             self._reachable = False
             return ()

@@ -1,0 +1,1 @@
+"""Real text to ingest and to ask, with what is relevant to what."""

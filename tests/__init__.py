@@ -1,0 +1,1 @@
+"""The tests: contract by URL, faults, packaging, parity, units."""

@@ -1,0 +1,61 @@
+"""The targets of a test session: one URL that is given, or our real gateways, each started once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.processes import Fleet
+
+SHAPES = ("python", "onnx_py", "split", "pseudo")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a black-box test is given: where to speak, and where the process that runs the model counts."""
+
+    url: str
+    metrics_url: str
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Yield the session's gateways; each must end with 0 when it is asked to stop."""
+    # Imported here: a run by URL needs httpx and pytest, and nothing of the harness.
+    from tests.processes import Fleet
+
+    fleet = Fleet(tmp_path_factory.mktemp)
+    yield fleet
+    failed = fleet.stop()
+    assert not failed, f"stopped with an exit code other than 0: {failed}"
+
+
+def shapes() -> list[str]:
+    """Return the gateways this session is about: GATEWAYS, or all four."""
+    names = os.environ.get("GATEWAYS", ",".join(SHAPES)).replace(" ", "").split(",")
+    unknown = set(names) - set(SHAPES)
+    if unknown:
+        raise pytest.UsageError(f"GATEWAYS names {sorted(unknown)}; there are {', '.join(SHAPES)}")
+    return names
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks for `target` against each shape, or against GATEWAY_URL alone."""
+    if "target" in metafunc.fixturenames:
+        names = ["url"] if os.environ.get("GATEWAY_URL") else shapes()
+        metafunc.parametrize("target", names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest) -> Target:
+    """Return the server under test. GATEWAY_METRICS_URL says where its model counts, when that is elsewhere."""
+    if request.param == "url":
+        url = os.environ["GATEWAY_URL"].rstrip("/")
+        return Target(url, os.environ.get("GATEWAY_METRICS_URL", f"{url}/metrics"))
+    gateway = request.getfixturevalue("fleet").running(request.param)
+    return Target(gateway.url, gateway.metrics_url)

@@ -1,0 +1,1 @@
+"""The contract, as a black box: everything here knows one URL."""

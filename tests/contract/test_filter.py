@@ -1,0 +1,94 @@
+"""The filter language of `/v1/search`: equality, membership, ranges, and their combinations."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.contract.wire import ids, ingest, search
+
+pytestmark = pytest.mark.requires("ingest", "jobs", "search", "filter")
+
+BOOKS: dict[str, dict[str, Any]] = {
+    "a": {"lang": "en", "year": 1999, "price": 9.5, "tags": ["sea", "war"], "signed": True},
+    "b": {"lang": "en", "year": 2005, "price": 12.0, "tags": ["sea"], "signed": False},
+    "c": {"lang": "de", "year": 2005, "price": -1, "author": {"name": "Mann", "born": 1875}},
+    "d": {"lang": "fr", "year": 2010, "signed": 1, "big": 2**53 + 1},
+    "e": {"lang": "EN", "year": "2005", "a field": "x", "big": 2**53},
+    "f": {},
+}
+
+CASES: list[tuple[str, dict[str, Any], str]] = [
+    ("equality", {"lang": "en"}, "ab"),
+    ("equality written out", {"lang": {"eq": "en"}}, "ab"),
+    ("equality of a number", {"year": 2005}, "bc"),
+    ("an integer equals its float", {"price": 12}, "b"),
+    ("a string is not a number", {"year": "2005"}, "e"),
+    ("a boolean", {"signed": True}, "a"),
+    ("false is not absent", {"signed": False}, "b"),
+    ("one is not true", {"signed": 1}, "d"),
+    ("a value in a list", {"tags": "war"}, "a"),
+    ("a nested field", {"author.name": "Mann"}, "c"),
+    ("a range in a nested field", {"author.born": {"lt": 1900}}, "c"),
+    ("a space in the name", {"a field": "x"}, "e"),
+    ("an exact big integer", {"big": 2**53 + 1}, "d"),
+    ("a field nobody has", {"publisher": "x"}, ""),
+    ("fields side by side", {"lang": "en", "year": 1999}, "a"),
+    ("membership", {"lang": {"in": ["de", "fr"]}}, "cd"),
+    ("membership of one", {"lang": {"in": ["fr"]}}, "d"),
+    ("membership in numbers", {"year": {"in": [1999, 2010, 3000]}}, "ad"),
+    ("at least", {"year": {"gte": 2005}}, "bcd"),
+    ("more than", {"year": {"gt": 2005}}, "d"),
+    ("at most", {"year": {"lte": 2005}}, "abc"),
+    ("less than", {"year": {"lt": 2005}}, "a"),
+    ("between", {"year": {"gt": 1999, "lt": 2010}}, "bc"),
+    ("between, ends included", {"year": {"gte": 1999, "lte": 2010}}, "abcd"),
+    ("an empty range", {"year": {"gt": 2005, "lt": 2005}}, ""),
+    ("a fraction", {"price": {"gt": 9.4, "lt": 9.6}}, "a"),
+    ("below zero", {"price": {"lt": 0}}, "c"),
+    ("and", {"and": [{"lang": "en"}, {"year": {"gt": 2000}}]}, "b"),
+    ("and of one", {"and": [{"lang": "en"}]}, "ab"),
+    ("or", {"or": [{"lang": "de"}, {"year": 1999}]}, "ac"),
+    ("not", {"not": {"lang": "en"}}, "cdef"),
+    ("not of two fields", {"not": {"lang": "en", "year": 1999}}, "bcdef"),
+    ("not not", {"not": {"not": {"lang": "en"}}}, "ab"),
+    ("not of or", {"not": {"or": [{"lang": "en"}, {"lang": "de"}]}}, "def"),
+    ("or of ands", {"or": [{"lang": "en", "year": 1999}, {"and": [{"lang": "de"}, {"year": 2005}]}]}, "ac"),
+    ("a field beside not", {"year": 2005, "not": {"lang": "de"}}, "b"),
+]
+
+
+@pytest.fixture(scope="module")
+def shelf(http: httpx.Client) -> str:
+    """Return a collection of books that differ in their metadata only; read only."""
+    name = f"shelf-{uuid4().hex[:12]}"
+    ingest(
+        http,
+        [{"id": key, "text": f"book {key}", "metadata": metadata} for key, metadata in BOOKS.items()],
+        collection=name,
+    )
+    return name
+
+
+@pytest.mark.parametrize(("where", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_a_filter_keeps_exactly_what_it_holds_for(
+    http: httpx.Client, shelf: str, where: dict[str, Any], expected: str
+) -> None:
+    """Every document the filter holds for is found, and no other."""
+    assert sorted(ids(search(http, "book", collection=shelf, filter=where, top_k=100))) == list(expected)
+
+
+def test_a_filter_comes_before_top_k(http: httpx.Client, shelf: str) -> None:
+    """The k best of what the filter holds for: not those among the k best of everything."""
+    assert ids(search(http, "book a", collection=shelf, filter={"lang": "fr"}, top_k=1)) == ["d"]
+
+
+def test_a_filter_does_not_change_scores(http: httpx.Client, shelf: str) -> None:
+    """A document's score is the same with and without a filter."""
+    without = {result["id"]: result["score"] for result in search(http, "book c", collection=shelf, top_k=100)}
+
+    for result in search(http, "book c", collection=shelf, filter={"year": 2005}):
+        assert result["score"] == pytest.approx(without[result["id"]], abs=1e-5)

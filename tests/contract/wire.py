@@ -1,0 +1,161 @@
+"""How the contract looks on the wire, in the few words that the tests share."""
+
+from __future__ import annotations
+
+import base64
+import math
+import struct
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import httpx
+
+Vector = Sequence[float]
+Json = dict[str, Any]
+
+ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    409: "invalid_request_error",
+    413: "invalid_request_error",
+    415: "invalid_request_error",
+    429: "rate_limit_error",
+    500: "server_error",
+    502: "server_error",
+    503: "server_error",
+    504: "server_error",
+}
+JOB_S = 120.0
+
+
+class Server(Protocol):
+    """The server under test, as the session's conftest gives it."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+
+    @property
+    def metrics_url(self) -> str:
+        """Where the process that runs the model counts."""
+
+
+def unique(words: str = "text") -> str:
+    """Return words that no earlier request can have held."""
+    return f"{words} {uuid.uuid4().hex}"
+
+
+def cosine(a: Vector, b: Vector) -> float:
+    """Cosine of the angle between two vectors."""
+    return sum(x * y for x, y in zip(a, b, strict=True)) / (norm(a) * norm(b))
+
+
+def norm(a: Vector) -> float:
+    """Euclidean length."""
+    return math.hypot(*a)
+
+
+def floats(encoded: str) -> list[float]:
+    """Decode base64 of little-endian float32, as the OpenAI SDK does."""
+    raw = base64.b64decode(encoded, validate=True)
+    return list(struct.unpack(f"<{len(raw) // 4}f", raw))
+
+
+def ok(response: httpx.Response, status: int = 200) -> Json:
+    """Return the JSON object of an answer that must have `status`."""
+    assert response.status_code == status, f"{response.status_code}: {response.text[:2000]}"
+    body = response.json()
+    assert isinstance(body, dict)
+    return body
+
+
+def embed(http: httpx.Client, inputs: Any, **options: Any) -> Json:
+    """Return the whole answer of `POST /v1/embeddings`."""
+    return ok(http.post("/v1/embeddings", json={"input": inputs} | options))
+
+
+def vectors(http: httpx.Client, inputs: Any, **options: Any) -> list[list[float]]:
+    """Embed, and return the vectors in the order of the inputs."""
+    data = embed(http, inputs, **options)["data"]
+    assert [item["index"] for item in data] == list(range(len(data)))
+    return [item["embedding"] for item in data]
+
+
+def vector(http: httpx.Client, text: str, **options: Any) -> list[float]:
+    """Embed one text."""
+    [only] = vectors(http, text, **options)
+    return only
+
+
+def submit(http: httpx.Client, documents: Sequence[Json], key: str | None = None, **fields: Any) -> Json:
+    """Return the job that `POST /v1/ingest` answers with 202."""
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return ok(http.post("/v1/ingest", json={"documents": list(documents)} | fields, headers=headers), 202)
+
+
+def finished(http: httpx.Client, job_id: str) -> Json:
+    """Wait for a job's end, and return it."""
+    deadline = time.monotonic() + JOB_S
+    while True:
+        job = ok(http.get(f"/v1/jobs/{job_id}"))
+        if job["status"] in {"completed", "failed", "cancelled"}:
+            return job
+        assert job["status"] in {"pending", "running"}, job
+        assert time.monotonic() < deadline, f"still {job['status']} after {JOB_S} s: {job}"
+        time.sleep(0.01)
+
+
+def ingest(http: httpx.Client, documents: Sequence[Json], **fields: Any) -> Json:
+    """Ingest, wait, and return the completed job."""
+    job = finished(http, submit(http, documents, **fields)["job_id"])
+    assert job["status"] == "completed", job
+    return job
+
+
+def search(http: httpx.Client, query: str, **fields: Any) -> list[Json]:
+    """Return the results of `POST /v1/search`."""
+    results = ok(http.post("/v1/search", json={"query": query} | fields))["results"]
+    assert isinstance(results, list)
+    return results
+
+
+def ids(results: Sequence[Json]) -> list[str]:
+    """Return the ids of search results, in order."""
+    return [result["id"] for result in results]
+
+
+def assert_error(response: httpx.Response, status: int, code: str | None = None) -> Json:
+    """
+    Hold an answer to the error shape, and return its `error`.
+
+    Four fields, nothing else; a sentence for a person; never a trace of the server's insides.
+    """
+    assert response.status_code == status, f"{response.status_code}: {response.text[:2000]}"
+    assert response.headers["content-type"].split(";")[0] == "application/json"
+    for inside in ("Traceback", 'File "', "site-packages", "pydantic"):
+        assert inside not in response.text
+    body = response.json()
+    assert set(body) == {"error"}
+    error: Json = body["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert isinstance(error["message"], str)
+    assert error["message"].strip()
+    assert error["type"] == ERROR_TYPES[status]
+    assert error["param"] is None or isinstance(error["param"], str)
+    assert isinstance(error["code"], str)
+    assert code is None or error["code"] == code, error
+    return error
+
+
+def samples(exposition: str, name: str, **labels: str) -> float | None:
+    """Sum a metric's samples that carry `labels` in the Prometheus text format 0.0.4; None: it has none."""
+    found: list[float] = []
+    for line in exposition.splitlines():
+        head, _, value = line.rpartition(" ")
+        if head.partition("{")[0] == name and all(f'{key}="{text}"' in head for key, text in labels.items()):
+            found.append(float(value))
+    return sum(found) if found else None

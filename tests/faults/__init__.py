@@ -1,0 +1,1 @@
+"""What real processes do when they are killed, or their upstream is."""

@@ -1,0 +1,36 @@
+"""Gateways of a test's own: they get killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.datasets import squad
+from tests import processes
+from tests.conftest import shapes
+
+Start = Callable[[str], processes.Gateway]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Yield what starts a gateway by name; whatever still runs when the test ends is killed."""
+    started: list[processes.Gateway] = []
+
+    def start_one(name: str) -> processes.Gateway:
+        if name not in shapes():
+            pytest.skip(f"GATEWAYS leaves out {name}")
+        started.append(processes.describe(name, tmp_path / f"{name}-{len(started)}"))
+        return started[-1].start()
+
+    yield start_one
+    for gateway in started:
+        gateway.kill()
+
+
+@pytest.fixture(scope="session")
+def passages() -> dict[str, str]:
+    """Return the SQuAD passages by id."""
+    return squad.load().passages

@@ -1,0 +1,1 @@
+"""Vectors against sentence-transformers, over HTTP."""
