@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 
@@ -21,7 +22,7 @@ BACKLOG = 2_048
 def read_settings() -> Settings:
     """Read the settings, or end the process with one line per wrong variable."""
     try:
-        return Settings()
+        return Settings.read(os.environ)
     except ValidationError as error:
         for wrong in error.errors():
             name = "_".join(str(part) for part in wrong["loc"]).upper()

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from gateways.core.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -26,13 +24,9 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
     assert table == expected
 
 
-def test_a_variable_of_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_of_the_environment_is_read() -> None:
     """Capitals of the field's name; an empty one counts as not set."""
-    monkeypatch.setenv("PORT", "9001")
-    monkeypatch.setenv("THREADS", "")
-    monkeypatch.setenv("PRECISION", "INT8")
-
-    settings = Settings()
+    settings = Settings.read({"PORT": "9001", "THREADS": "", "PRECISION": "INT8", "HOME": "/root"})
 
     assert (settings.port, settings.threads, settings.precision) == (9001, 0, "int8")
 

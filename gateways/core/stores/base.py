@@ -36,7 +36,7 @@ class VectorStore(Protocol):
     """
     Passages and their unit vectors, in named collections.
 
-    What `upsert` and `delete` acknowledged survives kill -9; what `flush` acknowledged survives a power cut.
+    What `flush` and `delete` acknowledged survives kill -9 and a power cut; what only `upsert` did may not.
     """
 
     def names(self) -> Sequence[str]:

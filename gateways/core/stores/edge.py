@@ -146,7 +146,8 @@ class EdgeStore:
         path = self._folder / collection
         shutil.rmtree(path, ignore_errors=True)  # left by a creation that did not finish
         shape = qdrant.EdgeVectorParams(size=self._model.dimensions, distance=qdrant.Distance.Cosine)
-        config = qdrant.EdgeConfig(vectors={VECTOR: shape}, max_search_threads=self._threads)
+        # No log of its own: what was not flushed yet is written again from the job journal, and deletes flush.
+        config = qdrant.EdgeConfig(vectors={VECTOR: shape}, max_search_threads=self._threads, wal_enabled=False)
         shard = qdrant.EdgeShard.create(str(path / "shard"), config)
         profile = {"model": self._model.id, "dimensions": self._model.dimensions}
         for field in ("document_id", "hash"):

@@ -1,0 +1,105 @@
+"""A target's routes as calls, for ingesting and verifying: the timed load is the driver's, never this."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+
+import httpx
+import numpy as np
+
+from bench import dialects
+from bench.dialects.openai import Hit
+from bench.errors import AnswerError
+from bench.processes import Running
+from bench.reference import F32
+
+INGEST_TIMEOUT_S = 1800.0
+BATCH = 32
+
+
+class Api:
+    """Speaks a running target's dialect; raises AnswerError for anything but what it promises."""
+
+    def __init__(self, running: Running) -> None:
+        self.dialect = dialects.load(running.target.dialect)
+        self._running = running
+        self._client = httpx.Client(base_url=running.front.url, trust_env=False, timeout=120)
+
+    def __enter__(self) -> Api:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def ingest(self, documents: Mapping[str, str], advance: Callable[[int], None]) -> float:
+        """Ingest all documents as one job; the seconds from the request to the job's end. `advance` hears counts."""
+        start = time.perf_counter()
+        body = self.dialect.ingest_body(documents)
+        job_id = self.dialect.read_job_id(self.post(self.dialect.ingest_path, body))
+        while True:
+            job = self.dialect.read_job(self._get(self.dialect.job_path(job_id)))
+            seconds = time.perf_counter() - start
+            if job.status == "completed":
+                return seconds
+            if job.finished or seconds > INGEST_TIMEOUT_S:
+                raise AnswerError(f"ingest job {job.status} after {seconds:.0f} s: {job.error or 'no reason given'}")
+            advance(job.processed or 0)
+            time.sleep(0.1)
+
+    def document_count(self) -> int | None:
+        """Documents in the index, where the target says."""
+        return self.dialect.read_document_count(self._get(self.dialect.health_path))
+
+    def embed(self, texts: Sequence[str]) -> tuple[F32, int | None]:
+        """Vectors (n, d) in batches, and the tokens declared for them where the dialect declares any."""
+        parts: list[F32] = []
+        tokens = 0
+        for start in range(0, len(texts), BATCH):
+            raw = self.post(self.dialect.embed_path, self.dialect.embed_body(texts[start : start + BATCH]))
+            parts.append(self.dialect.read_embeddings(raw))
+            tokens += self.dialect.read_tokens(raw) if self.dialect.counts_tokens else 0
+        return np.concatenate(parts), tokens if self.dialect.counts_tokens else None
+
+    def search(self, query: str, top_k: int) -> list[Hit]:
+        """The hits of one query, best first."""
+        return self.dialect.read_search(self.post(self.dialect.search_path, self.dialect.search_body(query, top_k)))
+
+    def forwards(self) -> float | None:
+        """The forward-pass counters of all roles, summed; None when no role has one."""
+        if not self._running.target.counts_forwards:
+            return None
+        return sum(
+            read_counter(self._get(process.url + (process.role.metrics or "/metrics")), process.role.forward_counter)
+            for process in self._running.processes
+            if process.role.forward_counter
+        )
+
+    def post(self, path: str, body: bytes) -> bytes:
+        """The raw answer to a body, 2xx only."""
+        return self._send("POST", path, body)
+
+    def _get(self, path: str) -> bytes:
+        return self._send("GET", path, None)
+
+    def _send(self, method: str, path: str, body: bytes | None) -> bytes:
+        try:
+            answer = self._client.request(method, path, content=body, headers={"content-type": "application/json"})
+        except httpx.HTTPError as error:
+            raise AnswerError(f"{method} {path}: {error!r}") from error
+        if not answer.is_success:
+            raise AnswerError(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
+        return answer.content
+
+
+def read_counter(exposition: bytes, name: str) -> float:
+    """The sum of a counter's series in Prometheus text; zero when it has none yet."""
+    total = 0.0
+    for line in exposition.decode().splitlines():
+        series, _, value = line.rpartition(" ")
+        if series.partition("{")[0] == name:
+            total += float(value)
+    return total

@@ -1,0 +1,1 @@
+"""The load: one process of its own, pinned apart from the server."""

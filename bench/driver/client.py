@@ -1,0 +1,113 @@
+"""The default client: one asyncio protocol on httptools, requests serialised before the window opens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import cast
+
+import httptools
+
+
+@dataclass
+class Answer:
+    """Status, body and the moment the last byte was there (perf_counter_ns)."""
+
+    status: int
+    body: bytes
+    done_ns: int
+
+
+class Client:
+    """One keep-alive connection to 127.0.0.1 that reconnects when the server closed it."""
+
+    def __init__(self, port: int, path: str) -> None:
+        self._port = port
+        self._path = path
+        self._connection: Connection | None = None
+
+    def serialise(self, body: bytes) -> bytes:
+        """The bytes of a whole request."""
+        head = (
+            f"POST {self._path} HTTP/1.1\r\nhost: 127.0.0.1:{self._port}\r\ncontent-type: application/json\r\n"
+            f"accept: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
+
+    async def connect(self) -> None:
+        """Open the connection before it is timed."""
+        if self._connection is None or self._connection.closed:
+            loop = asyncio.get_running_loop()
+            _, self._connection = await loop.create_connection(Connection, "127.0.0.1", self._port)
+
+    async def send(self, request: bytes) -> Answer:
+        """Send one serialised request and await its whole answer; raises OSError when the connection breaks."""
+        await self.connect()
+        assert self._connection is not None  # noqa: S101  (connect sets it)
+        return await self._connection.send(request)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+
+
+class Connection(asyncio.Protocol):
+    """One request at a time; the callbacks are httptools'."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[Answer] | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._chunks: list[bytes] = []
+
+    def send(self, request: bytes) -> asyncio.Future[Answer]:
+        """Write a request; the future is done when its answer is whole."""
+        if self._transport is None or self.closed:
+            raise ConnectionResetError("connection closed")
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._chunks = []
+        self._transport.write(request)
+        return self._waiter
+
+    def close(self) -> None:
+        """Close the transport."""
+        self.closed = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: the transport is there."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: bytes came."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self.close()
+            self._fail(ConnectionError(f"not HTTP: {error}"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio: the server closed, or the network broke."""
+        self.closed = True
+        self._fail(exc if isinstance(exc, OSError) else ConnectionResetError("closed before the answer was whole"))
+
+    def on_body(self, body: bytes) -> None:
+        """httptools: a piece of the body."""
+        self._chunks.append(body)
+
+    def on_message_complete(self) -> None:
+        """httptools: the answer is whole."""
+        done_ns = time.perf_counter_ns()
+        answer = Answer(self._parser.get_status_code(), b"".join(self._chunks), done_ns)
+        if not self._parser.should_keep_alive():
+            self.close()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(answer)
+
+    def _fail(self, error: Exception) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)

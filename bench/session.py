@@ -1,0 +1,88 @@
+"""What scenarios run with: the campaign's driver and reference, and a verified server where they want one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from bench import sampler
+from bench.api import Api
+from bench.datasets.stream import TextStream
+from bench.driver.process import Driver
+from bench.plan import Cell, Options
+from bench.processes import Place, Running
+from bench.records import Row
+from bench.reference import Reference
+from bench.sampler import Memory
+from bench.targets import Target
+
+
+class Show(Protocol):
+    """Where a scenario says what it is doing."""
+
+    def step(self, text: str, done: int = 0, total: int = 0) -> None:
+        """Show a step, and how far it is where that is known."""
+
+    def finished(self, cell: Cell, rows: Sequence[Row]) -> None:
+        """Show what a cell gave."""
+
+    def skip(self, cells: int) -> None:
+        """Count cells that will not be measured."""
+
+    def warn(self, text: str) -> None:
+        """Show what went wrong."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The campaign as a scenario sees it."""
+
+    options: Options
+    place: Place
+    driver: Driver
+    reference: Reference
+    ceilings: Mapping[tuple[str, int], float]
+    show: Show
+
+    def seed(self, block: int) -> int:
+        """The seed of a block: the same for all its targets, another in the next block."""
+        return self.options.seed + block
+
+    def start(self, target: Target, purpose: str) -> Running:
+        """Start a target in a new data folder; the purpose names its folder and its logs."""
+        stamp = time.time_ns() // 1_000_000 % 100_000_000
+        return Running(target, self.place, f"{target.name}-{purpose}-{stamp}")
+
+    def row(self, cell: Cell, replicate: int = 1) -> Row:
+        """A row of runs.csv that says which cell it is of."""
+        return Row(
+            block=cell.block,
+            replicate=replicate,
+            seed=self.seed(cell.block),
+            target=cell.target.name,
+            peer=cell.target.peer,
+            ranked=cell.target.ranked,
+            precision=cell.target.precision,
+            scenario=cell.scenario,
+            route=cell.route,
+            concurrency=cell.concurrency,
+            started_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+
+@dataclass(frozen=True)
+class Live:
+    """A target that runs: verified, or as its scenario started it."""
+
+    running: Running
+    api: Api
+    texts: TextStream
+    idle: Mapping[str, Memory]
+
+    @classmethod
+    def of(cls, running: Running, api: Api, texts: TextStream) -> Live:
+        """A target that is ready and has done nothing yet: its memory now is its idle memory."""
+        return cls(running, api, texts, sampler.memory(running))

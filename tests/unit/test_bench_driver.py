@@ -1,0 +1,197 @@
+"""The driver process against real servers: counting, timing, stopping, and what it does with bad answers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench import cores
+from bench.ceiling import NULL
+from bench.dialects import load as load_dialect
+from bench.driver.load import Load
+from bench.driver.process import Driver
+from bench.errors import DriverError, StartError
+from bench.processes import Place, Running
+from bench.sampler import Sampler, memory
+from bench.targets import Role
+
+DIALECT = load_dialect("gateway")
+VECTOR = b'{"data":[{"index":0,"embedding":[0.6,0.8]}]}'
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Driver]:
+    """Yield a driver process on the cores this test may use."""
+    with Driver(cores.available()) as process:
+        yield process
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Return where processes of a test run."""
+    return Place(cores.split(cores.available()), tmp_path / "data", tmp_path / "logs")
+
+
+def load_of(port: int, **changed: object) -> Load:
+    """A short load of embeddings, with these values changed."""
+    bodies = [DIALECT.embed_body(f"text {i}") for i in range(400)]
+    base = Load(
+        port=port,
+        path="/v1/embeddings",
+        route="embeddings",
+        dialect="gateway",
+        concurrency=4,
+        warmup=bodies[:50],
+        bodies=bodies,
+        min_seconds=0.0,
+        max_seconds=10.0,
+        min_requests=200,
+        warmup_seconds=0.0,
+        keep_every=20,
+    )
+    return replace(base, **changed)  # type: ignore[arg-type]
+
+
+@contextmanager
+def serving(answer: Callable[[int], bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """A real HTTP server whose n-th answer is `answer(n)` (head and body); yields its port and the bodies it got."""
+    bodies: list[bytes] = []
+    port: Future[int] = Future()
+    stop = asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+                bodies.append(await reader.readexactly(length))
+                writer.write(answer(len(bodies)))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    async def serve() -> None:
+        server = await asyncio.start_server(connected, "127.0.0.1", 0)
+        port.set_result(server.sockets[0].getsockname()[1])
+        await stop.wait()
+        server.close()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    yield port.result(timeout=10), bodies
+    loop.call_soon_threadsafe(stop.set)
+    thread.join()
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
+def http(status: int, body: bytes) -> bytes:
+    """A whole HTTP answer."""
+    return f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+
+
+@pytest.mark.parametrize("client", ["raw", "httpx"])
+def test_every_body_is_sent_once_and_every_answer_counted(driver: Driver, client: str) -> None:
+    """Both clients: warm-up and window send distinct bodies in order, and count what came back."""
+    with serving(lambda _: http(200, VECTOR)) as (port, received):
+        outcome = driver.run(load_of(port, client=client, warmup=load_of(port).warmup[:8]))
+
+    assert outcome.requests == 200
+    assert len(outcome.latency_ns) == 200
+    assert (outcome.errors, outcome.empties, outcome.warmed) == (0, 0, 8)
+    assert len(received) == 208
+    assert len(set(received[8:])) == 200
+    assert [number for number, _ in outcome.kept] == list(range(0, 200, 20))
+
+
+def test_what_is_not_a_validated_answer_is_an_error_and_has_no_latency(driver: Driver) -> None:
+    """A 503, a body of another shape and a broken connection count as errors; the loop goes on."""
+    faults = {10: http(503, b"{}"), 20: http(200, b'{"data":[]}'), 30: b"nonsense\r\n\r\n"}
+    with serving(lambda n: faults.get(n, http(200, VECTOR))) as (port, _):
+        outcome = driver.run(load_of(port, warmup=[], min_requests=100))
+
+    assert outcome.requests == 100
+    assert outcome.errors == 3
+    assert len(outcome.latency_ns) == 97
+    assert "503" in outcome.first_error
+
+
+def test_an_empty_search_is_counted(driver: Driver) -> None:
+    """An answer of the right shape with no result in it is validated, and empty."""
+    bodies = [DIALECT.search_body(f"q{i}", 5) for i in range(50)]
+    with serving(lambda _: http(200, b'{"results":[],"took_ms":0.1}')) as (port, _):
+        outcome = driver.run(load_of(port, route="search", bodies=bodies, warmup=[], min_requests=50))
+
+    assert (outcome.requests, outcome.errors, outcome.empties) == (50, 0, 50)
+
+
+def test_a_slow_server_ends_the_window_and_stragglers_are_awaited(driver: Driver) -> None:
+    """At `max_seconds` nothing new is sent, and what is in flight still counts, with its whole latency."""
+    release = time.monotonic() + 0.5
+
+    def slow(_: int) -> bytes:
+        time.sleep(max(0.0, release - time.monotonic()))
+        return http(200, VECTOR)
+
+    with serving(slow) as (port, _):
+        outcome = driver.run(load_of(port, warmup=[], concurrency=2, max_seconds=0.1))
+
+    assert outcome.requests == len(outcome.latency_ns) == 2
+    assert outcome.latency_ns.max() >= 300_000_000
+    assert outcome.wall_s >= 0.3
+
+
+def test_the_window_opens_after_the_warmup_with_nothing_in_flight(driver: Driver) -> None:
+    """`opened` is called once, when exactly the warm-up's requests were received."""
+    seen: list[int] = []
+    with serving(lambda _: http(200, VECTOR)) as (port, received):
+        driver.run(load_of(port), lambda: seen.append(len(received)))
+
+    assert seen == [8]
+
+
+def test_a_load_that_cannot_run_is_an_error_and_the_driver_lives(driver: Driver) -> None:
+    """An unknown client is told, and the next load runs."""
+    with serving(lambda _: http(200, VECTOR)) as (port, _):
+        with pytest.raises(DriverError, match="nosuch"):
+            driver.run(load_of(port, client="nosuch"))
+
+        assert driver.run(load_of(port)).requests == 200
+
+
+def test_processes_are_pinned_sampled_and_stopped(driver: Driver, place: Place) -> None:
+    """A role runs on the server cores only, its memory and CPU are seen, and it is gone afterwards."""
+    with Running(NULL, place, "null") as running:
+        running.wait_ready()
+        watch = Sampler(running)
+        watch.start()
+        outcome = driver.run(load_of(running.front.port, min_requests=400))
+        usage = watch.stop()
+        pid = running.front.popen.pid
+
+        assert running.on_server_cores()
+        assert os.sched_getaffinity(pid) == set(place.pinning.server)
+        assert memory(running)["null"].rss > 10
+
+    assert outcome.errors == 0
+    assert usage.steady()["null"] > 10
+    assert usage.peak()["null"] >= usage.steady()["null"]
+    assert running.front.popen.returncode is not None
+
+
+def test_a_role_that_ends_is_told_with_the_end_of_its_log(place: Place) -> None:
+    """A target whose process dies is a StartError that quotes why, long before the time limit."""
+    argv = (sys.executable, "-c", "import sys; sys.exit('no model here')")
+    broken = replace(NULL, name="broken", roles=(Role("gateway", "", argv, "/readyz"),))
+
+    with Running(broken, place, "broken") as running, pytest.raises(StartError, match="no model here"):
+        running.wait_ready()

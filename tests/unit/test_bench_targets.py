@@ -1,0 +1,93 @@
+"""Target files: those that are there, and what is wrong with others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import cores, targets
+from bench.errors import TargetError
+from bench.processes import fill
+from bench.targets import Target
+
+EVERY = [*targets.ours(), *targets.peers()]
+
+
+def test_our_targets_are_the_three_shapes_int8_and_the_floor() -> None:
+    """One file each; only the floor is not ranked."""
+    ours = {target.name: target for target in targets.ours()}
+
+    assert set(ours) == {"python", "onnx_py", "onnx_py-int8", "split", "pseudo"}
+    assert [name for name, target in ours.items() if not target.ranked] == ["pseudo"]
+    assert [role.name for role in ours["split"].roles] == ["embed", "gateway"]
+
+
+@pytest.mark.parametrize("described", EVERY, ids=lambda target: target.name)
+def test_every_placeholder_of_every_target_is_known(described: Target) -> None:
+    """What a target file writes in braces is something the harness fills in."""
+    values = {f"role.{role.name}.url": "http://127.0.0.1:1" for role in described.roles}
+    values |= dict.fromkeys(("python", "port", "data_dir", "models_dir", "model_dir", "target_dir"), "x")
+    values |= dict.fromkeys(("threads", "device"), "1")
+
+    for role in described.roles:
+        for text in [*role.argv, *role.environ.values()]:
+            assert "{" not in fill(text, values)
+
+
+def test_an_unknown_placeholder_is_named() -> None:
+    """A typo in a target file is an error that says which word is not known."""
+    with pytest.raises(TargetError, match=r"\{prot\}"):
+        fill("http://127.0.0.1:{prot}", {"port": "1"})
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ('precision = "fp32"', "fp16"),
+        ('name = "x"', "name"),
+        ('dialect = "gateway"', "dialects"),
+        ('env = "e"', "environment"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(tmp_path: Path, changed: str, said: str) -> None:
+    """Unknown keys, another name than the file's and unknown precisions are refused with their word."""
+    good = """
+        name = "x"\n title = "t"\n dialect = "gateway"\n precision = "fp32"\n capabilities = ["search"]
+        [[roles]]\n name = "gateway"\n env = "e"\n argv = ["a"]\n ready = "/readyz"
+    """
+    key, _, value = changed.partition(" = ")
+    replaced = f'{key} = "fp16"' if said == "fp16" else f"{said} = {value}"
+    replaced = 'name = "y"' if said == "name" else replaced
+    file = tmp_path / "x.toml"
+    file.write_text(good)
+    assert targets.load(file, "x").front.ready == "/readyz"
+    file.write_text(good.replace(changed, replaced, 1))
+
+    with pytest.raises(TargetError, match=said):
+        targets.load(file, "x")
+
+
+def test_an_unknown_target_is_told_with_those_that_are_known() -> None:
+    """A misspelt name ends the run before anything starts."""
+    with pytest.raises(TargetError, match=r"onyx.*known:.*onnx_py"):
+        targets.choose(["onyx"], with_peers=False)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8, 64])
+def test_server_and_driver_never_share_a_core(count: int) -> None:
+    """From two cores on, every core has one job."""
+    pinning = cores.split(tuple(range(count)))
+
+    assert pinning.apart
+    assert set(pinning.server) | set(pinning.driver) == set(range(count))
+
+
+def test_one_core_is_shared_and_said_to_be() -> None:
+    """With one core nothing is apart."""
+    assert not cores.split((0,)).apart
+
+
+def test_core_lists_are_read() -> None:
+    """`1-3,5` is four cores."""
+    assert cores.parse("1-3,5") == (1, 2, 3, 5)

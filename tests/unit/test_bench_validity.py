@@ -1,0 +1,79 @@
+"""Which evidence earns which code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bench.validity import CODES, WindowEvidence, judge_window, refused
+
+SOUND = WindowEvidence(
+    requests=1000,
+    errors=0,
+    empties=0,
+    validated=1000,
+    rps=180.0,
+    ceiling_rps=4000.0,
+    driver_cpu=0.2,
+    pinned=True,
+    checked=50,
+    agreed=50,
+    forwards=1040,
+    forwards_expected=1040,
+)
+
+
+def test_sound_evidence_earns_no_code() -> None:
+    """A window with nothing against it is neither refused nor qualified."""
+    assert judge_window(SOUND) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        (replace(SOUND, errors=2), "E_ERR"),
+        (replace(SOUND, requests=0, validated=0), "E_ERR"),
+        (replace(SOUND, agreed=49), "E_WRONG"),
+        (replace(SOUND, empties=1), "E_EMPTY"),
+        (replace(SOUND, forwards=1039), "E_NOMODEL"),
+        (replace(SOUND, forwards=0), "E_NOMODEL"),
+        (replace(SOUND, forwards=None, checked=0, agreed=0), "E_NOMODEL"),
+        (replace(SOUND, rps=2801.0), "E_CLIENT"),
+        (replace(SOUND, driver_cpu=0.91), "E_CLIENT"),
+        (replace(SOUND, pinned=False), "E_PIN"),
+        (replace(SOUND, validated=661), "E_N"),
+        (replace(SOUND, foreign_cores=0.5), "E_ENV"),
+        (replace(SOUND, steal=0.1), "E_ENV"),
+    ],
+)
+def test_each_fault_earns_its_own_code(changed: WindowEvidence, code: str) -> None:
+    """One fault in otherwise sound evidence is named, and only it (an empty window has too few samples, too)."""
+    earned = judge_window(changed)
+
+    assert code in earned
+    assert set(earned) <= {code, "E_N"}
+
+
+def test_one_error_in_a_thousand_is_allowed() -> None:
+    """The limit is 0.1 %, reached but not passed by one in a thousand."""
+    assert judge_window(replace(SOUND, errors=1, validated=999)) == []
+
+
+def test_the_study_as_published_is_refused_as_empty_and_without_a_model() -> None:
+    """Nothing found and nothing embedded: E_EMPTY and E_NOMODEL, with a counter and without one."""
+    published = replace(SOUND, empties=1000, checked=0, agreed=0, forwards=0)
+
+    assert judge_window(published) == ["E_EMPTY", "E_NOMODEL"]
+    assert judge_window(replace(published, forwards=None)) == ["E_EMPTY", "E_NOMODEL"]
+
+
+def test_a_target_without_a_model_owes_no_forward_pass() -> None:
+    """The floor runs no model and says so; it is not ranked, so E_NOMODEL would tell nothing."""
+    assert judge_window(replace(SOUND, has_model=False, checked=0, agreed=0, forwards=None)) == []
+
+
+def test_too_few_samples_and_a_busy_machine_qualify_without_refusing() -> None:
+    """E_N and E_ENV are shown; every other code voids the row."""
+    assert not refused(["E_N", "E_ENV"])
+    assert all(refused([code]) for code in CODES if code not in ("E_N", "E_ENV"))

@@ -1,0 +1,121 @@
+"""The exported graphs: what export.json says of them, their interface, and vectors that no batch changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import yaml
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "models.yaml").read_text())["models"]
+GRAPHS = [(model, precision) for model in MODELS for precision in ("fp32", "int8")]
+
+
+def record(model: str) -> dict[str, Any]:
+    """A model's export.json."""
+    exported: dict[str, Any] = json.loads((ROOT / "models" / model / "onnx/export.json").read_text())
+    return exported
+
+
+def run(model: str, precision: str, rows: list[list[int]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both outputs for token rows, zero-padded to the longest."""
+    path = ROOT / "models" / model / "onnx" / f"{precision}.onnx"
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    longest = max(map(len, rows))
+    ids = np.array([row + [0] * (longest - len(row)) for row in rows])
+    mask = np.array([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    names = ["sentence_embedding", "token_embeddings"]
+    pooled, tokens = session.run(names, {"input_ids": ids, "attention_mask": mask})
+    return pooled, tokens
+
+
+def cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """The cosine of two vectors, in float64."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+
+
+@pytest.mark.parametrize(("model", "precision"), GRAPHS)
+def test_the_record_describes_the_files(model: str, precision: str) -> None:
+    """export.json holds each graph's sha256 and size, and the weights it was made from."""
+    exported, folder = record(model), ROOT / "models" / model / "onnx"
+    graph = exported["graphs"][precision]
+    content = (folder / graph["file"]).read_bytes()
+
+    assert graph["file"] == f"{precision}.onnx"
+    assert graph["sha256"] == hashlib.sha256(content).hexdigest()
+    assert graph["bytes"] == len(content)
+    assert exported["inputs"]["source"] == MODELS[model]["files"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_graphs_that_were_written_met_parity(model: str) -> None:
+    """fp32 is sentence-transformers' vectors; int8 is 0.99 of them on average, within a point of its search."""
+    fp32, int8 = (record(model)["graphs"][precision] for precision in ("fp32", "int8"))
+
+    assert fp32["parity"]["reference"]["min"] > 0.999999
+    assert int8["parity"]["reference"]["mean"] >= 0.99
+    for measure in ("hit_at_1", "ndcg_at_10"):
+        assert int8["search"][measure] >= fp32["search"][measure] - 0.01
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_graph_is_fused(model: str) -> None:
+    """Attention, residual norms and activations are one operator each."""
+    exported = record(model)
+    layers = json.loads((ROOT / "models" / model / "config.json").read_text())["num_hidden_layers"]
+
+    assert exported["fused"]["Attention"] == exported["fused"]["BiasGelu"] == layers
+    assert exported["fused"]["SkipLayerNormalization"] == 2 * layers
+    assert exported["graphs"]["fp32"]["nodes"] < exported["nodes_before_fusion"] / 3
+
+
+@pytest.mark.parametrize(("model", "precision"), GRAPHS)
+def test_the_interface_of_a_graph(model: str, precision: str) -> None:
+    """ids and mask in; the masked mean of the token vectors, not normalised, and the token vectors out."""
+    rows = [[101, 7592, 2088, 102], [101, 2054, 2003, 1996, 3007, 1997, 2605, 1029, 102]]
+
+    pooled, tokens = run(model, precision, rows)
+
+    dimensions = MODELS[model]["dimensions"]
+    assert pooled.shape == (2, dimensions)
+    assert tokens.shape == (2, 9, dimensions)
+    assert pooled.dtype == tokens.dtype == np.float32
+    for i, row in enumerate(rows):
+        np.testing.assert_allclose(pooled[i], tokens[i, : len(row)].mean(axis=0), atol=1e-5)
+    assert not np.allclose(np.linalg.norm(pooled, axis=1), 1, atol=0.01)
+
+
+@pytest.mark.parametrize(("model", "precision"), GRAPHS)
+def test_a_text_has_one_vector_alone_and_in_any_batch(model: str, precision: str) -> None:
+    """Neither padding nor what else is in the batch changes a vector: cosine > 0.99999, int8 too."""
+    random = np.random.default_rng(0)
+    rows = [[101, *random.integers(1000, 28000, n).tolist(), 102] for n in (1, 3, 8, 14, 40, 120, 254)]
+
+    together, _ = run(model, precision, rows)
+
+    for row, vector in zip(rows, together, strict=True):
+        [alone], _ = run(model, precision, [row])
+        assert cosine(alone, vector) > 0.99999
+
+
+def test_a_second_export_reuses_the_graphs() -> None:
+    """With nothing changed the script says "reused" and writes nothing."""
+    before = {model: (ROOT / "models" / model / "onnx/export.json").stat().st_mtime_ns for model in MODELS}
+
+    done = subprocess.run(
+        [sys.executable, "scripts/export_onnx.py"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{model}: ONNX graphs reused" for model in MODELS]
+    assert before == {model: (ROOT / "models" / model / "onnx/export.json").stat().st_mtime_ns for model in MODELS}
