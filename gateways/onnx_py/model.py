@@ -71,4 +71,7 @@ def _options() -> ort.SessionOptions:
     # Parallelism is many batches on many model threads; inside one, threads would fight over the same cores.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
+    # The arena keeps the largest batch's memory for ever and plans every new shape; plain malloc serves as fast.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
     return options

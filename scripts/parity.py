@@ -1,0 +1,136 @@
+"""What a graph must match: vectors cosine by cosine, and search quality on SQuAD's passages and questions."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxruntime import InferenceSession, SessionOptions
+from tokenizers import Tokenizer
+
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+
+# What real traffic holds and a benchmark's text does not.
+HARD_TEXTS = [
+    "a",
+    "?",
+    "0",
+    "🙂🚀 emoji 👩‍👩‍👧‍👦 only 🇩🇪",
+    "Füße, naïve café — déjà vu",
+    "混合 scripts: Привет, мир! שלום عالم नमस्ते 한국어 text",
+    "日本語の文章です。",
+    "\x00\x07control\x1b[0m\u200bcharacters\ufeff\r\n\ttabs",
+    "SELECT * FROM t WHERE a='b'; -- <script>alert(1)</script> {\"k\": [1, 2.5e-3]}",
+    "https://example.org/a/very/long/path?with=query&and=more#fragment",
+    "ALL CAPS AND    MANY     SPACES",
+    "1234567890 3.14159265358979 1e-12 0xDEADBEEF",
+    "word " * 10_000,
+    "Donaudampfschifffahrtsgesellschaftskapitän" * 20,
+]
+
+
+@dataclass(frozen=True)
+class SearchTexts:
+    """Passages, questions with the index of the passage that answers each, and questions no passage answers."""
+
+    passages: list[str]
+    questions: list[str]
+    answers: NDArray[np.intp]
+    unanswerable: list[str]
+
+
+def read_squad(path: Path, every: int, questions: int, seed: int = 0) -> SearchTexts:
+    """Every n-th passage of a SQuAD v2 file and a seeded sample of the questions these answer."""
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        passages = [p for article in json.load(file)["data"] for p in article["paragraphs"]][::every]
+    asked = [(qa["question"], i, qa["is_impossible"]) for i, p in enumerate(passages) for qa in p["qas"]]
+    answerable = [(text, i) for text, i, impossible in asked if not impossible]
+    picked = np.random.default_rng(seed).permutation(len(answerable))[:questions]
+    return SearchTexts(
+        [p["context"] for p in passages],
+        [answerable[i][0] for i in picked],
+        np.array([answerable[i][1] for i in picked]),
+        [text for text, _, impossible in asked if impossible],
+    )
+
+
+def read_tokenizer(folder: Path, max_input_tokens: int) -> Tokenizer:
+    """The model's tokenizer; the truncation and padding its file asks for are not the model's, and are replaced."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(max_input_tokens)
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def pad(rows: Sequence[Sequence[int]]) -> tuple[I64, I64]:
+    """Token ids and mask, each (n, longest row), zeros after a row's end."""
+    lengths = np.array([len(row) for row in rows])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids = np.zeros(mask.shape, np.int64)
+    ids[mask] = np.concatenate(rows)
+    return ids, mask.astype(np.int64)
+
+
+def batches(rows: Sequence[Sequence[int]], size: int) -> Iterator[tuple[NDArray[np.intp], I64, I64]]:
+    """Batches of at most size rows, longest first: their indices, ids and mask."""
+    order = np.argsort([-len(row) for row in rows], kind="stable")
+    for start in range(0, len(order), size):
+        chosen = order[start : start + size]
+        yield chosen, *pad([rows[i] for i in chosen])
+
+
+def open_session(graph: Path | bytes) -> InferenceSession:
+    """A CPU session as the gateways run it: one thread a batch."""
+    options = SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    source = graph if isinstance(graph, bytes) else str(graph)
+    return InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def parity_texts(texts: SearchTexts) -> list[str]:
+    """What vectors are compared on: 100 passages, 100 questions and the hard texts."""
+    return [*texts.passages[:: len(texts.passages) // 100][:100], *texts.questions[:100], *HARD_TEXTS]
+
+
+def embed(session: InferenceSession, tokenizer: Tokenizer, texts: Sequence[str], batch_size: int = 16) -> F32:
+    """The unit vectors of texts, (n, dimensions), from a graph's sentence_embedding; a batch to each core."""
+    rows = [encoding.ids for encoding in tokenizer.encode_batch([text.strip() for text in texts])]
+
+    def unit(batch: tuple[NDArray[np.intp], I64, I64]) -> F32:
+        feeds = {"input_ids": batch[1], "attention_mask": batch[2]}
+        pooled: F32 = np.asarray(session.run(["sentence_embedding"], feeds)[0])
+        vectors: F32 = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+        return vectors
+
+    todo = list(batches(rows, batch_size))
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as cores:
+        vectors: F32 = np.concatenate(list(cores.map(unit, todo)))
+    return vectors[np.argsort(np.concatenate([chosen for chosen, _, _ in todo]))]
+
+
+def cosines(these: F32, those: F32) -> dict[str, float]:
+    """Mean and least cosine of two sets of vectors, row by row, in float64: 1 - 1e-7 must be told from 1."""
+    a, b = these.astype(np.float64), those.astype(np.float64)
+    each = (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    return {"mean": float(each.mean()), "min": float(each.min())}
+
+
+def search_quality(passages: F32, questions: F32, answers: NDArray[np.intp]) -> dict[str, float]:
+    """
+    hit@1 and nDCG@10 of ranking all passages by cosine for each question.
+
+    One passage is relevant to a question, so the ideal gain is 1 (Järvelin & Kekäläinen 2002).
+    """
+    scores = questions @ passages.T
+    rank = (scores > scores[np.arange(len(answers)), answers][:, None]).sum(axis=1)
+    gain = np.where(rank < 10, 1 / np.log2(rank + 2), 0)
+    return {"hit_at_1": float((rank == 0).mean()), "ndcg_at_10": float(gain.mean())}
