@@ -26,7 +26,7 @@ class Settings(BaseModel):
     threads: int = Field(0, ge=0, description="Model threads, one core each; 0: the cores this process may use.")
     store: str = Field("edge", pattern="^[a-z_]+$", description="Vector store: a file of `gateways/core/stores`.")
     jobs: str = Field("sqlite", pattern="^[a-z_]+$", description="Job queue: a file of `gateways/core/jobs`.")
-    max_batch_tokens: int = Field(1_024, ge=1, description="Padded tokens of one forward pass, at most.")
+    max_batch_tokens: int = Field(512, ge=1, description="Padded tokens of one forward pass, at most.")
     max_queue_tokens: int = Field(2_000_000, ge=1, description="Tokens that may wait before a request gets 429.")
     max_inputs: int = Field(2_048, ge=1, description="Texts of one embeddings request, at most.")
     max_documents: int = Field(10_000, ge=1, description="Documents of one ingest request, at most.")
