@@ -9,6 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -23,6 +24,7 @@ from gateways.core.stores.base import Filter, Hit, VectorStore
 from gateways.core.vectors import normalize
 
 log = logging.getLogger(__name__)
+OFF_LOOP_THREADS = 2
 
 
 class DataDirBusy(Exception):
@@ -51,6 +53,8 @@ class Gateway:
 
     async def start(self) -> None:
         """Load the model, open DATA_DIR, take up unfinished jobs. Raises DataDirBusy, StoreMismatch."""
+        # Store and journal calls take turns anyway; each further thread would keep a malloc arena of its own.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(OFF_LOOP_THREADS, "off-loop"))
         self._lock = _lock(self.settings.data_dir)
         await self.backend.__aenter__()
         model, settings = self.backend.models()[0], self.settings
