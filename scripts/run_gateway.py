@@ -49,10 +49,11 @@ def start(environment: str, module: str, environ: dict[str, str]) -> subprocess.
 def wait(processes: list[subprocess.Popen[bytes]]) -> int:
     """Wait until one process ends, end the others, front door first, and return the first failure's exit code."""
 
+    running = list(processes)
+
     def stop(number: int, frame: FrameType | None) -> None:
-        for process in reversed(processes):
-            if process.poll() is None:
-                process.terminate()
+        while running:  # each is told once: a process that is finishing already would die of a second signal
+            running.pop().terminate()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
