@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from gateways.core import metrics
 from gateways.core.backend import Backend, ModelInfo
@@ -20,7 +20,8 @@ from gateways.core.errors import BackendUnavailable, NotFound
 from gateways.core.ingest import IngestWorker
 from gateways.core.jobs.base import Document, Job, JobQueue
 from gateways.core.settings import Settings
-from gateways.core.stores.base import Filter, Hit, VectorStore
+from gateways.core.stores import filters
+from gateways.core.stores.base import Hit, VectorStore
 from gateways.core.vectors import normalize
 
 log = logging.getLogger(__name__)
@@ -135,15 +136,16 @@ class Gateway:
         return deleted
 
     async def search(
-        self, query: str, collection: str, k: int, where: Filter | None, min_score: float | None
+        self, query: str, collection: str, k: int, where: dict[str, Any] | None, min_score: float | None
     ) -> Found:
-        """Embed the query and return its k nearest passages that match the filter."""
+        """Embed the query and return its k nearest passages that match the filter; a wrong filter costs no model."""
         started_s = time.perf_counter()
+        condition = filters.parse(where) if where else None
         store, model = self.store, self.models()[0]
         prompt = dict(model.prompts)["query"]
         embedded = await self.backend.embed(model.id, [prompt + query])
         retrieving_s = time.perf_counter()
-        hits = await store.search(collection, normalize(embedded.vectors)[0], k, where, min_score)
+        hits = await store.search(collection, normalize(embedded.vectors)[0], k, condition, min_score)
         finished_s = time.perf_counter()
         timings_ms = {
             "tokenize": round(embedded.tokenize_ms, 3),

@@ -13,6 +13,7 @@ from gateways.core.backend import ModelInfo
 from gateways.core.errors import InvalidRequest
 from gateways.core.stores.base import Passage
 from gateways.core.stores.edge import EdgeStore, StoreMismatch
+from gateways.core.stores.filters import parse
 
 MODEL = ModelInfo("tiny", "dense", dimensions=4, max_input_tokens=8)
 METADATA: dict[str, dict[str, Any]] = {
@@ -33,7 +34,9 @@ def store(tmp_path: Path) -> EdgeStore:
 
 def found(store: EdgeStore, where: dict[str, Any]) -> str:
     """Return the ids that match, in order."""
-    hits = asyncio.run(store.search("default", np.full(4, 0.5, np.float32), 10, where, None))
+    hits = asyncio.run(
+        store.search("default", np.full(4, 0.5, np.float32), 10, parse(where) if where else None, None)
+    )
     return "".join(sorted(hit.passage.id for hit in hits))
 
 

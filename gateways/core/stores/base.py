@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateways.core.backend import F32
+from gateways.core.stores.filters import Condition
 
 Metadata = dict[str, Any]
-Filter = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,12 @@ class VectorStore(Protocol):
         ...
 
     async def search(
-        self, collection: str, vector: F32, k: int, where: Filter | None, min_score: float | None
+        self, collection: str, vector: F32, k: int, where: Condition | None, min_score: float | None
     ) -> list[Hit]:
         """
         Return the k nearest to a (dimensions,) unit vector, best first.
 
-        Raises NotFound for an unknown collection, InvalidRequest for a filter that says nothing sensible.
+        Raises NotFound for an unknown collection.
         """
         ...
 

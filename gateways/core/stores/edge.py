@@ -17,7 +17,7 @@ import qdrant_edge as qdrant
 from gateways.core.backend import F32, ModelInfo
 from gateways.core.errors import NotFound
 from gateways.core.stores import filters
-from gateways.core.stores.base import Filter, Hit, Metadata, Passage
+from gateways.core.stores.base import Hit, Metadata, Passage
 
 DEFAULT = "default"
 VECTOR = "dense"
@@ -69,14 +69,14 @@ class EdgeStore:
         await asyncio.to_thread(shard.update, qdrant.UpdateOperation.upsert_points(points))
 
     async def search(
-        self, collection: str, vector: F32, k: int, where: Filter | None, min_score: float | None
+        self, collection: str, vector: F32, k: int, where: filters.Condition | None, min_score: float | None
     ) -> list[Hit]:
         """Return the k nearest passages, best first; the score is the cosine."""
         shard = self._shard(collection)
         request = qdrant.SearchRequest(
             query=qdrant.Query.Nearest(cast(Any, vector), using=VECTOR),
             limit=k,
-            filter=_filter(filters.parse(where)) if where else None,
+            filter=_filter(where) if where else None,
             with_payload=True,
             score_threshold=min_score,
         )
