@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import gateways
 from gateways.core import metrics
-from gateways.core.api import embeddings, ingest, models, ops, search
+from gateways.core.api import embeddings, ingest, models, ops, rerank, search, sparse
 from gateways.core.api.body import json_response
 from gateways.core.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound, Unauthorized
 from gateways.core.gateway import Gateway
@@ -48,7 +48,7 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 def create_app(gateway: Gateway) -> FastAPI:
     """Return the whole contract over one gateway."""
-    resources = [resource.router(gateway) for resource in (embeddings, models, ingest, search)]
+    resources = [resource.router(gateway) for resource in (embeddings, sparse, rerank, models, ingest, search)]
     routers = [*resources, ops.config(gateway), ops.probes(gateway)]
     return assemble(gateway.name, routers, gateway.settings, gateway.start, gateway.stop)
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, Self, TypeAlias
+from typing import Literal, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 F32: TypeAlias = npt.NDArray[np.float32]
+U32: TypeAlias = npt.NDArray[np.uint32]
 TokenIds: TypeAlias = list[int]
 Inputs: TypeAlias = Sequence[str | TokenIds]
+Kind: TypeAlias = Literal["dense", "sparse", "rerank"]
 Truncate: TypeAlias = Literal["END", "START", "NONE"]
 Lane: TypeAlias = Literal["interactive", "bulk"]
+Span: TypeAlias = tuple[int, int]
 
 # sentence-transformers gives every model these two, empty unless the model says otherwise.
 NO_PROMPTS = (("query", ""), ("document", ""))
@@ -21,10 +24,17 @@ NO_PROMPTS = (("query", ""), ("document", ""))
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What `/v1/models` tells of a model; `inference_time_ms` is one warm 16-token text, measured at start."""
+    """
+    What `/v1/models` tells of a model.
+
+    `dimensions` is the length of a dense vector, the vocabulary of a sparse model, and 0 for a reranker. `frame`
+    counts the special tokens before and after a text. `stands_in_for` names models of the catalogue that are not
+    here and for which this one answers. `scores` says what a reranker's raw scores are. `inference_time_ms` is one
+    warm 16-token text; None until first loaded.
+    """
 
     id: str
-    kind: str
+    kind: Kind
     dimensions: int
     max_input_tokens: int
     languages: tuple[str, ...] = ()
@@ -34,33 +44,79 @@ class ModelInfo:
     device: str = "cpu"
     loaded: bool = True
     inference_time_ms: float | None = None
+    frame: tuple[int, int] = (1, 1)
+    scores: Literal["logits", "cosines"] = "logits"
+    stands_in_for: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Embeddings:
-    """
-    One answer of a backend.
+class SparseVector(NamedTuple):
+    """The entries of a vector that are not zero: k indices, ascending, and their weights."""
 
-    `vectors` is float32 (n, dimensions), pooled and *not* normalised; `token_counts` the n counts of tokens the
-    model read, special ones included, after truncation. The times are of the whole request.
-    """
+    indices: U32
+    values: F32
 
-    vectors: F32
-    token_counts: Sequence[int]
+
+class Token(NamedTuple):
+    """A token, and the characters of the text it stands for; a special one stands for none."""
+
+    id: int
+    text: str
+    special: bool
+    start: int | None
+    stop: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Where the time of a whole request went."""
+
     tokenize_ms: float = 0.0
     queue_ms: float = 0.0
     infer_ms: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Embeddings(Timings):
+    """
+    Float32 (n, dimensions), pooled and *not* normalised; of `embed_tokens` one row for every token, text by text.
+
+    `token_counts` are the n counts of tokens the model read, special ones included, after truncation.
+    """
+
+    vectors: F32
+    token_counts: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class SparseEmbeddings(Timings):
+    """One sparse vector per text."""
+
+    rows: Sequence[SparseVector]
+    token_counts: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores(Timings):
+    """Float32 (n,): how well each document answers the query, as the model says it, greater is better."""
+
+    values: F32
+    token_counts: Sequence[int]
+
+
 class Backend(Protocol):
-    """Text to vectors. Entering it loads and warms the model; it serves from then on until it is left."""
+    """
+    Text to vectors and scores. Entering it loads and warms the models; it serves from then on until it is left.
+
+    `model` is an id of `models()`. All calls raise InvalidRequest (an input cannot be read), Overloaded,
+    BackendUnavailable, UpstreamFailed, ModelFailed.
+    """
 
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(self, *exc_info: object) -> None: ...
 
     def models(self) -> Sequence[ModelInfo]:
-        """Return the models it can serve, the default one first; empty until it is ready."""
+        """Return the models it can serve, the default of each kind before its others; empty until it is ready."""
         ...
 
     def ready(self) -> bool:
@@ -74,9 +130,37 @@ class Backend(Protocol):
     async def embed(
         self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
     ) -> Embeddings:
-        """
-        Embed n texts, or n lists of token ids, in the order given.
+        """Embed n texts, or n lists of token ids, in the order given."""
+        ...
 
-        Raises InvalidRequest (an input cannot be read), Overloaded, BackendUnavailable, UpstreamFailed, ModelFailed.
-        """
+    async def embed_tokens(
+        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+    ) -> Embeddings:
+        """Return the last hidden state of every token, special ones included: (sum of token_counts, dimensions)."""
+        ...
+
+    async def embed_sparse(
+        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+    ) -> SparseEmbeddings:
+        """Weigh the vocabulary for n texts."""
+        ...
+
+    async def rerank(
+        self,
+        model: str,
+        query: str,
+        documents: Sequence[str],
+        *,
+        truncate: Truncate = "END",
+        lane: Lane = "interactive",
+    ) -> Scores:
+        """Score n documents: a cross-encoder's logits, or the mean over query tokens of the greatest cosine."""
+        ...
+
+    async def tokenize(self, model: str, texts: Sequence[str]) -> list[list[Token]]:
+        """Return the tokens of n texts, special ones included, nothing cut off."""
+        ...
+
+    async def chunk(self, model: str, texts: Sequence[str], max_tokens: int, overlap: int) -> list[list[Span]]:
+        """Cut n texts into chunks of at most `max_tokens`: (start, end) in characters, in order."""
         ...

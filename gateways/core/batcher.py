@@ -8,16 +8,18 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass, field
-
-import numpy as np
+from typing import Any, TypeAlias
 
 from gateways.core import metrics
-from gateways.core.backend import F32, Lane, TokenIds
+from gateways.core.backend import Lane
 from gateways.core.errors import BackendUnavailable, ModelFailed, Overloaded
 
 log = logging.getLogger(__name__)
+
+# A model's way to run a batch: n inputs, each as long as it has tokens, to n results in their order.
+Run: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 
 # What a forward pass costs besides its padded tokens, in tokens: measured with both graphs on one core.
 PASS_TOKENS = 8
@@ -29,9 +31,10 @@ BULK_SHARE = 8
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """One request in the queue: its n rows, filled as batches finish."""
+    """One request in the queue: its n results, filled as batches finish."""
 
-    vectors: F32
+    run: Run
+    results: list[Any]
     pending: int
     settled: asyncio.Future[None]
     queued_s: float
@@ -43,11 +46,11 @@ class Ticket:
 
 @dataclass(eq=False, slots=True)
 class Row:
-    """One text of a ticket."""
+    """One input of a ticket."""
 
     ticket: Ticket
     position: int
-    ids: TokenIds
+    item: Sized
 
 
 @dataclass(eq=False, slots=True)
@@ -67,12 +70,12 @@ def plan(rows: Sequence[Row], max_batch_tokens: int) -> list[list[Row]]:
     programming: the best cut of the first n rows is the best cut of fewer, and one batch more. No batch is over
     `max_batch_tokens` unless it is a single row.
     """
-    ordered = sorted(rows, key=lambda row: len(row.ids), reverse=True)
+    ordered = sorted(rows, key=lambda row: len(row.item), reverse=True)
     costs, starts = [0], [0]
     for end in range(1, len(ordered) + 1):
-        least, best = costs[end - 1] + PASS_TOKENS + len(ordered[end - 1].ids), end - 1
+        least, best = costs[end - 1] + PASS_TOKENS + len(ordered[end - 1].item), end - 1
         for start in range(end - 2, -1, -1):
-            padded = (end - start) * len(ordered[start].ids)
+            padded = (end - start) * len(ordered[start].item)
             if padded > max_batch_tokens:
                 break
             if (cost := costs[start] + PASS_TOKENS + padded) < least:
@@ -89,23 +92,13 @@ def plan(rows: Sequence[Row], max_batch_tokens: int) -> list[list[Row]]:
 
 class Batcher:
     """
-    Feed `threads` model threads from two lanes.
+    Feed `threads` model threads from two lanes, whichever models the work is for.
 
-    `encode` takes a list of token lists and returns float32 (n, dimensions); it is called from the model threads
-    only. Everything else is called on the event loop that `start` ran on.
+    A request brings the `run` of its model, which is called from the model threads only; no batch mixes two.
+    Everything else is called on the event loop that `start` ran on.
     """
 
-    def __init__(
-        self,
-        encode: Callable[[Sequence[TokenIds]], F32],
-        *,
-        dimensions: int,
-        threads: int,
-        max_batch_tokens: int,
-        max_queue_tokens: int,
-    ) -> None:
-        self._encode = encode
-        self._dimensions = dimensions
+    def __init__(self, *, threads: int, max_batch_tokens: int, max_queue_tokens: int) -> None:
         self._max_batch_tokens = max_batch_tokens
         self._max_queue_tokens = max_queue_tokens
         self._queues: dict[Lane, _Queue] = {"interactive": _Queue(), "bulk": _Queue()}
@@ -137,14 +130,15 @@ class Batcher:
         dead = [thread.name for thread in self._threads if not thread.is_alive()]
         return f"{', '.join(dead)} has died" if dead else None
 
-    async def submit(self, batch: Sequence[TokenIds], lane: Lane) -> Ticket:
+    async def submit(self, run: Run, batch: Sequence[Sized], lane: Lane) -> Ticket:
         """
-        Queue n token lists and wait for their (n, dimensions) vectors.
+        Queue n inputs and wait for their n results.
 
-        Raises Overloaded when the queue is full, ModelFailed when the model broke on these rows.
+        Raises Overloaded when the queue is full, ModelFailed when the model broke on these inputs.
         """
         ticket = Ticket(
-            vectors=np.empty((len(batch), self._dimensions), dtype=np.float32),
+            run=run,
+            results=[None] * len(batch),
             pending=len(batch),
             settled=self._loop.create_future(),
             queued_s=time.perf_counter(),
@@ -159,7 +153,7 @@ class Batcher:
             raise ModelFailed("the model failed on this input; the server's log has the cause") from ticket.error
         return ticket
 
-    def _enqueue(self, ticket: Ticket, batch: Sequence[TokenIds], lane: Lane) -> None:
+    def _enqueue(self, ticket: Ticket, batch: Sequence[Sized], lane: Lane) -> None:
         tokens = sum(map(len, batch))
         with self._condition:
             if self._closing:
@@ -170,7 +164,7 @@ class Batcher:
                     retry_after_s=max(1, math.ceil(self._waiting_tokens / self._tokens_per_s)),
                 )
             self._waiting_tokens += tokens
-            self._queues[lane].arrived.extend(Row(ticket, at, ids) for at, ids in enumerate(batch))
+            self._queues[lane].arrived.extend(Row(ticket, at, item) for at, item in enumerate(batch))
             self._condition.notify(len(batch))
         metrics.queue_tokens.set(self._waiting_tokens)
 
@@ -188,7 +182,7 @@ class Batcher:
             if not queue.planned:
                 self._plan(queue)
             batch = queue.planned.popleft()
-            self._waiting_tokens -= sum(len(row.ids) for row in batch)
+            self._waiting_tokens -= sum(len(row.item) for row in batch)
             return batch
 
     def _next_queue(self) -> _Queue | None:
@@ -200,10 +194,14 @@ class Batcher:
         return bulk or None
 
     def _plan(self, queue: _Queue) -> None:
-        """Plan all that arrived, split so that every model thread gets a share."""
-        tokens = sum(len(row.ids) for row in queue.arrived)
+        """Plan all that arrived, each model's rows for themselves, split so that every model thread gets a share."""
+        tokens = sum(len(row.item) for row in queue.arrived)
         share = max(SHARE_TOKENS, math.ceil(tokens / len(self._threads)))
-        queue.planned.extend(plan(queue.arrived, min(share, self._max_batch_tokens)))
+        by_run: dict[Run, list[Row]] = {}
+        for row in queue.arrived:
+            by_run.setdefault(row.ticket.run, []).append(row)
+        for rows in by_run.values():
+            queue.planned.extend(plan(rows, min(share, self._max_batch_tokens)))
         queue.arrived.clear()
 
     def _run(self, batch: list[Row]) -> None:
@@ -214,22 +212,22 @@ class Batcher:
         for row in rows:
             row.ticket.started_s = row.ticket.started_s or started_s
         try:
-            vectors = self._encode([row.ids for row in rows])
+            results = rows[0].ticket.run([row.item for row in rows])
         except Exception as error:
-            log.exception("a batch of %d texts failed", len(rows))
+            log.exception("a batch of %d inputs failed", len(rows))
             self._settle([row.ticket for row in rows], error)
             return
         elapsed_s = time.perf_counter() - started_s
-        tokens = sum(len(row.ids) for row in rows)
+        tokens = sum(len(row.item) for row in rows)
         self._tokens_per_s += 0.1 * (len(self._threads) * tokens / elapsed_s - self._tokens_per_s)
         metrics.forward(len(rows), tokens)
-        self._deliver(rows, vectors)
+        self._deliver(rows, results)
 
-    def _deliver(self, rows: list[Row], vectors: F32) -> None:
+    def _deliver(self, rows: list[Row], results: Iterable[Any]) -> None:
         finished = []
         with self._condition:  # two threads may hold rows of one ticket
-            for row, vector in zip(rows, vectors, strict=True):
-                row.ticket.vectors[row.position] = vector
+            for row, result in zip(rows, results, strict=True):
+                row.ticket.results[row.position] = result
                 row.ticket.pending -= 1
                 if not row.ticket.pending:
                     finished.append(row.ticket)

@@ -14,9 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from gateways.core import metrics
-from gateways.core.backend import Backend, ModelInfo
-from gateways.core.errors import BackendUnavailable, NotFound
+from gateways.core import bm25, metrics
+from gateways.core.backend import (
+    Backend,
+    Embeddings,
+    Inputs,
+    Kind,
+    Lane,
+    ModelInfo,
+    Scores,
+    SparseEmbeddings,
+    Truncate,
+)
+from gateways.core.errors import BackendUnavailable, InvalidRequest, NotFound
 from gateways.core.ingest import IngestWorker
 from gateways.core.jobs.base import Document, Job, JobQueue
 from gateways.core.settings import Settings
@@ -58,7 +68,7 @@ class Gateway:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(OFF_LOOP_THREADS, "off-loop"))
         self._lock = _lock(self.settings.data_dir)
         await self.backend.__aenter__()
-        model, settings = self.backend.models()[0], self.settings
+        model, settings = self.model(None), self.settings
         store = importlib.import_module(f"gateways.core.stores.{settings.store}")
         jobs = importlib.import_module(f"gateways.core.jobs.{settings.jobs}")
         self._store = store.open_store(settings.data_dir, model, settings.cores())
@@ -112,16 +122,58 @@ class Gateway:
             raise _starting()
         return models
 
-    def model(self, name: str | None) -> ModelInfo:
-        """Return the model an id or alias means, the default for None or ""; NotFound for an unknown one."""
-        models = self.models()
-        if not name:
-            return models[0]
-        for model in models:
-            if name == model.id or name in model.aliases:
+    def model(self, name: str | None, kind: Kind = "dense") -> ModelInfo:
+        """
+        Return the model an id or alias means, the default of the kind for None or "".
+
+        Raises NotFound for an unknown name, InvalidRequest for a model of another kind.
+        """
+        of_kind = [model for model in self.models() if model.kind == kind]
+        for model in of_kind:
+            if not name or name == model.id or name in model.aliases or name in model.stands_in_for:
                 return model
-        known = ", ".join(model.id for model in models)
+        known = ", ".join(model.id for model in of_kind) or "none"
+        for model in self.models():
+            if name in (model.id, *model.aliases, *model.stands_in_for):
+                raise InvalidRequest(
+                    f"{name!r} is a {model.kind} model; this needs a {kind} model. There are: {known}.",
+                    param="model",
+                    code="wrong_model_kind",
+                )
+        asked = f"model {name!r}" if name else f"{kind} model"
+        raise NotFound(f"there is no {asked} here; there are: {known}.", param="model", code="unknown_model")
+
+    def any_model(self, name: str) -> ModelInfo:
+        """Return the model of any kind that an id or alias means. Raises NotFound."""
+        for model in self.models():
+            if name in (model.id, *model.aliases, *model.stands_in_for):
+                return model
+        known = ", ".join(model.id for model in self.models())
         raise NotFound(f"there is no model {name!r} here; there are: {known}.", param="model", code="unknown_model")
+
+    async def embed(self, model: ModelInfo, inputs: Inputs, *, truncate: Truncate = "END") -> Embeddings:
+        """Embed n inputs with a dense model."""
+        return await self.backend.embed(model.id, inputs, truncate=truncate)
+
+    async def embed_sparse(
+        self,
+        model: ModelInfo,
+        texts: Sequence[str],
+        *,
+        query: bool = False,
+        truncate: Truncate = "END",
+        lane: Lane = "interactive",
+    ) -> SparseEmbeddings:
+        """Weigh n texts with a sparse model; BM25 needs no backend."""
+        if model.id == bm25.ID:
+            return await asyncio.to_thread(bm25.embed, texts, query=query)
+        return await self.backend.embed_sparse(model.id, texts, truncate=truncate, lane=lane)
+
+    async def rerank(
+        self, model: ModelInfo, query: str, documents: Sequence[str], *, truncate: Truncate = "END"
+    ) -> Scores:
+        """Score n documents with a reranker."""
+        return await self.backend.rerank(model.id, query, documents, truncate=truncate)
 
     async def submit(self, collection: str, documents: Sequence[Document], key: str | None) -> Job:
         """Queue documents; they are on disk when this returns."""
@@ -141,7 +193,7 @@ class Gateway:
         """Embed the query and return its k nearest passages that match the filter; a wrong filter costs no model."""
         started_s = time.perf_counter()
         condition = filters.parse(where) if where else None
-        store, model = self.store, self.models()[0]
+        store, model = self.store, self.model(None)
         prompt = dict(model.prompts)["query"]
         embedded = await self.backend.embed(model.id, [prompt + query])
         retrieving_s = time.perf_counter()

@@ -1,18 +1,40 @@
-"""A Backend around a Model in this process: tokenise, queue, encode on the model threads."""
+"""A Backend around models in this process: tokenise, queue, run on the model threads."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol, Self
+from collections.abc import Sequence, Sized
+from typing import Any, Protocol, Self
 
-from gateways.core import metrics
-from gateways.core.backend import F32, Embeddings, Inputs, Lane, ModelInfo, TokenIds, Truncate
-from gateways.core.batcher import Batcher
+import numpy as np
+
+from gateways.core import bm25, catalog, metrics
+from gateways.core.backend import (
+    F32,
+    Embeddings,
+    Inputs,
+    Lane,
+    ModelInfo,
+    Scores,
+    Span,
+    SparseEmbeddings,
+    SparseVector,
+    Token,
+    TokenIds,
+    Truncate,
+)
+from gateways.core.batcher import Batcher, Run, Ticket
+from gateways.core.catalog import Catalog, CatalogError, Located
 from gateways.core.errors import BackendUnavailable
+from gateways.core.maxsim import maxsim
+from gateways.core.residents import Resident, Residents
 from gateways.core.settings import Settings
+from gateways.core.tokens import Pair, TextTokenizer
+
+log = logging.getLogger(__name__)
 
 # Longer requests are tokenised in a thread: the hand-over costs less than the loop would be held up.
 INLINE_CHARACTERS = 4_000
@@ -20,87 +42,297 @@ WARM_UP = "a warm question of about sixteen tokens, to measure the time of one p
 
 
 class Model(Protocol):
-    """What a gateway folder brings: sync, called from many threads."""
+    """What a gateway folder brings: sync, called from many threads. Each kind of model has the verbs of its kind."""
 
     @property
     def info(self) -> ModelInfo:
         """Describe the model as loaded."""
         ...
 
-    def tokenize(self, inputs: Inputs, truncate: Truncate) -> list[TokenIds]:
-        """Return n token lists, special tokens included, none longer than the model reads."""
+    @property
+    def texts(self) -> TextTokenizer:
+        """Return its tokenizer."""
         ...
+
+
+class DenseModel(Model, Protocol):
+    """Texts to vectors."""
 
     def encode(self, batch: Sequence[TokenIds]) -> F32:
         """Return the pooled vectors of n token lists, float32 (n, dimensions), not normalised."""
         ...
 
+    def encode_tokens(self, batch: Sequence[TokenIds]) -> Sequence[F32]:
+        """Return the last hidden states of n token lists, each float32 (tokens, dimensions)."""
+        ...
+
+
+class SparseModel(Model, Protocol):
+    """Texts to weighted vocabularies."""
+
+    def encode(self, batch: Sequence[TokenIds]) -> Sequence[SparseVector]:
+        """Return the sparse vectors of n token lists."""
+        ...
+
+
+class CrossEncoder(Model, Protocol):
+    """Pairs to scores."""
+
+    def predict(self, batch: Sequence[Pair]) -> F32:
+        """Return the logits of n pairs, float32 (n,)."""
+        ...
+
+
+class Runtime(Protocol):
+    """A gateway folder's `model.py`."""
+
+    def locate(self, model_id: str, models: Catalog, settings: Settings) -> Located:
+        """Find a model's files without loading them; CatalogError when this runtime cannot serve it."""
+        ...
+
+    def load(self, located: Located, settings: Settings) -> Model:
+        """Load a model."""
+        ...
+
 
 class LocalBackend:
-    """Serve one model from `load`, which runs in a thread when the backend is entered."""
+    """Serve the models of the catalogue whose weights are here."""
 
-    def __init__(self, load: Callable[[], Model], settings: Settings) -> None:
-        self._load = load
+    def __init__(self, runtime: Runtime, settings: Settings) -> None:
+        self._runtime = runtime
         self._settings = settings
-        self._model: Model | None = None
+        self._located: dict[str, Located] = {}
+        self._late: dict[str, str] = {}  # late interactions, and the dense model that each compares tokens of
         self._infos: tuple[ModelInfo, ...] = ()
+        self._measured_ms: dict[str, float] = {}
+        self._batcher: Batcher | None = None
+        self._unloading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        model = await asyncio.to_thread(self._load)
         settings = self._settings
+        models = catalog.load(settings.models_file)
+        default = models.resolve(settings.model)
+        self._locate(models, default)
+        self._residents: Residents[Any] = Residents(
+            self._load,
+            lambda model_id: self._located[model_id].memory_bytes(),
+            settings.model_memory_mb * 1_000_000,
+            settings.model_idle_s,
+            self._describe,
+        )
         self._batcher = Batcher(
-            model.encode,
-            dimensions=model.info.dimensions,
             threads=settings.cores(),
             max_batch_tokens=settings.max_batch_tokens,
             max_queue_tokens=settings.max_queue_tokens,
         )
         self._batcher.start()
-        self._model = model
-        inference_time_ms = min([await self._warm_up_ms() for _ in range(3)])
-        self._infos = (dataclasses.replace(model.info, inference_time_ms=round(inference_time_ms, 2)),)
+        for model_id, located in self._located.items():
+            if model_id == default or located.entry.preload:
+                self._residents.release(await self._residents.acquire(model_id))
+        self._unloading = asyncio.create_task(self._residents.unload_idle())
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._model:
+        if self._unloading:
+            self._unloading.cancel()
+        if self._batcher:
             await self._batcher.close()
 
     def models(self) -> Sequence[ModelInfo]:
-        """Return the one model, once it is warm."""
+        """Return the models whose weights are here, once the default one is warm."""
         return self._infos
 
     def ready(self) -> bool:
-        """Say whether the model is warm and its threads live."""
+        """Say whether the default model is warm and the model threads live."""
         return bool(self._infos) and not self.failure()
 
     def failure(self) -> str | None:
         """Return which model thread died, if one did."""
-        return self._batcher.failure() if self._model else None
+        return self._batcher.failure() if self._batcher else None
 
     async def embed(
         self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
     ) -> Embeddings:
         """Embed as Backend says; a request longer than one batch always takes the bulk lane."""
-        if not self._model:
+        resident = await self._acquire(model)
+        try:
+            ticket, counts, started_s = await self._embed(resident.model.encode, resident, inputs, truncate, lane)
+        finally:
+            self._residents.release(resident)
+        return Embeddings(np.stack(ticket.results), counts, **_timings(ticket, started_s))
+
+    async def embed_tokens(
+        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+    ) -> Embeddings:
+        """Embed every token as Backend says."""
+        resident = await self._acquire(model)
+        try:
+            run = resident.model.encode_tokens
+            ticket, counts, started_s = await self._embed(run, resident, inputs, truncate, lane)
+        finally:
+            self._residents.release(resident)
+        return Embeddings(np.concatenate(ticket.results), counts, **_timings(ticket, started_s))
+
+    async def embed_sparse(
+        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+    ) -> SparseEmbeddings:
+        """Weigh the vocabulary as Backend says."""
+        resident = await self._acquire(model)
+        try:
+            ticket, counts, started_s = await self._embed(resident.model.encode, resident, inputs, truncate, lane)
+        finally:
+            self._residents.release(resident)
+        return SparseEmbeddings(ticket.results, counts, **_timings(ticket, started_s))
+
+    async def rerank(
+        self,
+        model: str,
+        query: str,
+        documents: Sequence[str],
+        *,
+        truncate: Truncate = "END",
+        lane: Lane = "interactive",
+    ) -> Scores:
+        """Score as Backend says."""
+        if model in self._late:
+            return await self._interact(self._late[model], query, documents, truncate, lane)
+        resident = await self._acquire(model)
+        try:
+            started_s = time.perf_counter()
+            pairs = await asyncio.to_thread(resident.model.texts.pairs, query, documents, truncate)
+            ticket = await self._submit(resident.model.predict, pairs, lane)
+        finally:
+            self._residents.release(resident)
+        values: F32 = np.asarray(ticket.results, dtype=np.float32)
+        return Scores(values, [len(pair) for pair in pairs], **_timings(ticket, started_s))
+
+    async def tokenize(self, model: str, texts: Sequence[str]) -> list[list[Token]]:
+        """Tokenise as Backend says."""
+        resident = await self._acquire(self._late.get(model, model))
+        try:
+            found: list[list[Token]] = await asyncio.to_thread(resident.model.texts.tokens, texts)
+        finally:
+            self._residents.release(resident)
+        return found
+
+    async def chunk(self, model: str, texts: Sequence[str], max_tokens: int, overlap: int) -> list[list[Span]]:
+        """Cut as Backend says."""
+        resident = await self._acquire(self._late.get(model, model))
+        try:
+            spans: list[list[Span]] = await asyncio.to_thread(resident.model.texts.chunk, texts, max_tokens, overlap)
+        finally:
+            self._residents.release(resident)
+        return spans
+
+    async def _acquire(self, model: str) -> Resident[Any]:
+        if not self._infos:
             raise BackendUnavailable("the model is loading; /readyz tells when it is ready", retry_after_s=1)
+        return await self._residents.acquire(model)
+
+    async def _embed(
+        self, run: Run, resident: Resident[Any], inputs: Inputs, truncate: Truncate, lane: Lane
+    ) -> tuple[Ticket, list[int], float]:
         started_s = time.perf_counter()
-        characters = sum(map(len, inputs))
-        if characters > INLINE_CHARACTERS:
-            batch = await asyncio.to_thread(self._model.tokenize, inputs, truncate)
+        tokenize = resident.model.texts.tokenize
+        if sum(map(len, inputs)) > INLINE_CHARACTERS:
+            batch = await asyncio.to_thread(tokenize, inputs, truncate)
         else:
-            batch = self._model.tokenize(inputs, truncate)
-        counts = [len(ids) for ids in batch]
-        ticket = await self._batcher.submit(batch, "bulk" if sum(counts) > self._settings.max_batch_tokens else lane)
-        metrics.embedded_texts.inc(len(counts))
-        return Embeddings(
-            vectors=ticket.vectors,
-            token_counts=counts,
-            tokenize_ms=(ticket.queued_s - started_s) * 1e3,
-            queue_ms=(ticket.started_s - ticket.queued_s) * 1e3,
-            infer_ms=(ticket.finished_s - ticket.started_s) * 1e3,
+            batch = tokenize(inputs, truncate)
+        ticket = await self._submit(run, batch, lane)
+        metrics.embedded_texts.inc(len(batch))
+        return ticket, [len(ids) for ids in batch], started_s
+
+    async def _submit(self, run: Run, batch: Sequence[Sized], lane: Lane) -> Ticket:
+        assert self._batcher  # noqa: S101 a resident was acquired, so it runs
+        long = sum(map(len, batch)) > self._settings.max_batch_tokens
+        return await self._batcher.submit(run, batch, "bulk" if long else lane)
+
+    async def _interact(
+        self, dense: str, query: str, documents: Sequence[str], truncate: Truncate, lane: Lane
+    ) -> Scores:
+        """Compare the token vectors of one dense model, special tokens left out."""
+        answer = await self.embed_tokens(dense, [query, *documents], truncate=truncate, lane=lane)
+        before, after = next(info.frame for info in self._infos if info.id == dense)
+        ends = np.cumsum(answer.token_counts)
+        texts = [
+            answer.vectors[end - count + before : end - after]
+            for end, count in zip(ends, answer.token_counts, strict=True)
+        ]
+        started_s = time.perf_counter()
+        values = maxsim(texts[0], texts[1:])
+        infer_ms = answer.infer_ms + (time.perf_counter() - started_s) * 1e3
+        return Scores(
+            values,
+            answer.token_counts,
+            tokenize_ms=answer.tokenize_ms,
+            queue_ms=answer.queue_ms,
+            infer_ms=infer_ms,
         )
 
-    async def _warm_up_ms(self) -> float:
+    def _locate(self, models: Catalog, default: str) -> None:
+        """Find what can be served; only the default model has to be among it."""
+        self._catalog, self._default = models, default
+        for model_id, entry in models.models.items():
+            if entry.engine == "late_interaction":
+                self._late[model_id] = entry.of or default
+            elif entry.engine == "transformer":
+                try:
+                    self._located[model_id] = self._runtime.locate(model_id, models, self._settings)
+                except CatalogError as error:
+                    if model_id == default:
+                        raise
+                    log.debug("%s is not served: %s", model_id, error)
+        self._late = {late: dense for late, dense in self._late.items() if dense in self._located}
+
+    def _load(self, model_id: str) -> Model:
+        model = self._runtime.load(self._located[model_id], self._settings)
+        self._measured_ms[model_id] = round(_measure_ms(model), 2)
+        return model
+
+    def _describe(self) -> None:
+        """Make the list of models anew: one was loaded or unloaded."""
+        if self._residents.get(self._default) is None and not self._infos:
+            return
+        infos = {model_id: self._described(model_id) for model_id in self._located}
+        for model_id, dense in self._late.items():
+            entry, base = self._catalog.models[model_id], infos[dense]
+            infos[model_id] = dataclasses.replace(
+                base, id=model_id, kind="rerank", dimensions=0, aliases=entry.aliases, scores="cosines"
+            )
+        for model_id, entry in self._catalog.models.items():
+            if entry.engine == "bm25":
+                infos[model_id] = dataclasses.replace(bm25.INFO, aliases=entry.aliases)
+        for model_id, entry in self._catalog.models.items():
+            if model_id not in infos and entry.stand_in in infos:
+                stand_in = infos[entry.stand_in]
+                names = (*stand_in.stands_in_for, model_id, *entry.aliases)
+                infos[entry.stand_in] = dataclasses.replace(stand_in, stands_in_for=names)
+        first = {**self._catalog.defaults, "dense": self._default}
+        self._infos = tuple(sorted(infos.values(), key=lambda info: first.get(info.kind) != info.id))
+
+    def _described(self, model_id: str) -> ModelInfo:
+        model = self._residents.get(model_id)
+        info = model.info if model else self._located[model_id].info
+        return dataclasses.replace(info, loaded=model is not None, inference_time_ms=self._measured_ms.get(model_id))
+
+
+def _measure_ms(model: Any) -> float:
+    """Return the best of three passes over one short text, which also warm the model up."""
+    if model.info.kind == "rerank":
+        run, batch = model.predict, model.texts.pairs(WARM_UP, [WARM_UP], "END")
+    else:
+        run, batch = model.encode, model.texts.tokenize([WARM_UP], "END")
+    passes_ms = []
+    for _ in range(3):
         started_s = time.perf_counter()
-        await self.embed("", [WARM_UP])
-        return (time.perf_counter() - started_s) * 1e3
+        run(batch)
+        passes_ms.append((time.perf_counter() - started_s) * 1e3)
+    return min(passes_ms)
+
+
+def _timings(ticket: Ticket, started_s: float) -> dict[str, float]:
+    return {
+        "tokenize_ms": (ticket.queued_s - started_s) * 1e3,
+        "queue_ms": (ticket.started_s - ticket.queued_s) * 1e3,
+        "infer_ms": (ticket.finished_s - ticket.started_s) * 1e3,
+    }

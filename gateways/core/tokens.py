@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
-from gateways.core.backend import Inputs, TokenIds, Truncate
-from gateways.core.truncation import check_ids, cut
+from gateways.core.backend import Inputs, Span, Token, TokenIds, Truncate
+from gateways.core.chunks import chunk
+from gateways.core.truncation import check_fits, check_ids, cut
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A query and a document as one input; the token type is 0 for `ids[:second]` and 1 from there on."""
+
+    ids: TokenIds
+    second: int
+
+    def __len__(self) -> int:
+        """Return the number of tokens."""
+        return len(self.ids)
 
 
 class TextTokenizer:
@@ -19,6 +35,8 @@ class TextTokenizer:
     """
 
     def __init__(self, path: Path, max_tokens: int) -> None:
+        self._path = path
+        self._max_tokens = max_tokens
         self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -27,6 +45,46 @@ class TextTokenizer:
         first = around.special_tokens_mask.index(0)
         self._prefix, self._suffix = around.ids[:first], around.ids[first + 1 :]
         self._room = max_tokens - len(self._prefix) - len(self._suffix)
+
+    def pairs(self, query: str, documents: Sequence[str], truncate: Truncate) -> list[Pair]:
+        """
+        Return n pairs for a cross-encoder, the longer side of each cut until both fit.
+
+        Raises InvalidRequest with `param` "documents.<i>" for `truncate` "NONE" when one does not fit.
+        """
+        tokenizer = self._left_pairs if truncate == "START" else self._right_pairs
+        encodings = tokenizer.encode_batch([(query, document) for document in documents])
+        if truncate == "NONE":
+            for position, encoding in enumerate(encodings):
+                check_fits(bool(encoding.overflowing), self._max_tokens, position)
+        return [_pair(encoding) for encoding in encodings]
+
+    @cached_property
+    def _right_pairs(self) -> Tokenizer:
+        return self._cutting("right")
+
+    @cached_property
+    def _left_pairs(self) -> Tokenizer:
+        return self._cutting("left")
+
+    def _cutting(self, direction: str) -> Tokenizer:
+        tokenizer = Tokenizer.from_file(str(self._path))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(self._max_tokens, strategy="longest_first", direction=direction)
+        return tokenizer
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Return how many special tokens stand before and after a text."""
+        return len(self._prefix), len(self._suffix)
+
+    def tokens(self, texts: Sequence[str]) -> list[list[Token]]:
+        """Return the tokens of n texts, special ones included, nothing cut off."""
+        return [_tokens(encoding) for encoding in self._tokenizer.encode_batch(list(texts))]
+
+    def chunk(self, texts: Sequence[str], max_tokens: int, overlap: int) -> list[list[Span]]:
+        """Cut n texts into chunks of at most `max_tokens` tokens, special ones aside: (start, end) in characters."""
+        return chunk(self._tokenizer, texts, max_tokens, overlap)
 
     def tokenize(self, inputs: Inputs, truncate: Truncate) -> list[TokenIds]:
         """
@@ -53,3 +111,16 @@ class TextTokenizer:
 
     def _fit(self, content: TokenIds, truncate: Truncate, position: int) -> TokenIds:
         return self._prefix + cut(content, self._room, truncate, position) + self._suffix
+
+
+def _pair(encoding: Encoding) -> Pair:
+    types = encoding.type_ids
+    return Pair(encoding.ids, types.index(1) if types and types[-1] else len(types))
+
+
+def _tokens(encoding: Encoding) -> list[Token]:
+    parts = zip(encoding.ids, encoding.tokens, encoding.special_tokens_mask, encoding.offsets, strict=True)
+    return [
+        Token(token, text, bool(special), *((None, None) if special else offsets))
+        for token, text, special, offsets in parts
+    ]

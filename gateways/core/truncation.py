@@ -29,6 +29,17 @@ def cut(tokens: list[T], room: int, truncate: Truncate, position: int) -> list[T
     return tokens[:room] if truncate == "END" else tokens[-room:]
 
 
+def check_fits(overflows: bool, room: int, position: int) -> None:
+    """Raise InvalidRequest when a document and its query were more than `room` tokens."""
+    if overflows:
+        raise InvalidRequest(
+            f"documents.{position} and the query are over the {room} tokens that this model reads together. "
+            "Shorten it, or send truncate: END or START.",
+            param=f"documents.{position}",
+            code="context_length_exceeded",
+        )
+
+
 def check_ids(ids: Sequence[int], vocabulary: int, position: int) -> None:
     """Raise InvalidRequest for the first id outside 0 ... vocabulary - 1."""
     for offset, token in enumerate(ids):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from gateways.core.local import LocalBackend
 from gateways.core.server import read_settings, serve_gateway
-from gateways.onnx_py.model import load
+from gateways.onnx_py import model
 
 settings = read_settings()
-serve_gateway("onnx_py", LocalBackend(partial(load, settings), settings), settings)
+serve_gateway("onnx_py", LocalBackend(model, settings), settings)

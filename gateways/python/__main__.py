@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from gateways.core.local import LocalBackend
 from gateways.core.server import read_settings, serve_gateway
-from gateways.python.model import load
+from gateways.python import model
 
 settings = read_settings()
-serve_gateway("python", LocalBackend(partial(load, settings), settings), settings)
+serve_gateway("python", LocalBackend(model, settings), settings)

@@ -20,7 +20,7 @@ LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=200)
 def rows_of(lengths: Sequence[int]) -> list[Row]:
     """Return rows of these lengths, all of one ticket that nobody waits for."""
     loop = asyncio.new_event_loop()
-    ticket = Ticket(np.empty((0, 2), np.float32), len(lengths), loop.create_future(), 0.0)
+    ticket = Ticket(first_and_length, [], len(lengths), loop.create_future(), 0.0)
     loop.close()
     return [Row(ticket, at, [1] * length) for at, length in enumerate(lengths)]
 
@@ -30,10 +30,14 @@ def first_and_length(batch: Sequence[TokenIds]) -> F32:
     return np.array([[ids[0], len(ids)] for ids in batch], dtype=np.float32)
 
 
-def batcher(encode: object = first_and_length, **options: int) -> Batcher:
-    """Return a batcher over a two-dimensional encoder."""
-    chosen = {"threads": 2, "max_batch_tokens": 64, "max_queue_tokens": 100_000} | options
-    return Batcher(encode, dimensions=2, **chosen)  # type: ignore[arg-type]
+def batcher(**options: int) -> Batcher:
+    """Return a small batcher."""
+    return Batcher(**{"threads": 2, "max_batch_tokens": 64, "max_queue_tokens": 100_000} | options)
+
+
+def results(ticket: Ticket) -> list[list[float]]:
+    """Return what a request got, as lists."""
+    return [result.tolist() for result in ticket.results]
 
 
 @given(LENGTHS, st.integers(1, 2_000))
@@ -50,7 +54,7 @@ def test_a_plan_holds_every_row_exactly_once(lengths: list[int], budget: int) ->
 def test_no_batch_is_over_the_padded_token_budget(lengths: list[int], budget: int) -> None:
     """Rows x longest stays within the budget, except for a single row that is longer than it."""
     for batch in plan(rows_of(lengths), budget):
-        padded = len(batch) * max(len(row.ids) for row in batch)
+        padded = len(batch) * max(len(row.item) for row in batch)
 
         assert padded <= budget or len(batch) == 1
 
@@ -58,7 +62,7 @@ def test_no_batch_is_over_the_padded_token_budget(lengths: list[int], budget: in
 @given(LENGTHS)
 def test_a_plan_runs_short_rows_first(lengths: list[int]) -> None:
     """Short questions do not wait behind long passages of the same moment."""
-    longest = [max(len(row.ids) for row in batch) for batch in plan(rows_of(lengths), 512)]
+    longest = [max(len(row.item) for row in batch) for batch in plan(rows_of(lengths), 512)]
 
     assert longest == sorted(longest)
 
@@ -66,7 +70,10 @@ def test_a_plan_runs_short_rows_first(lengths: list[int]) -> None:
 async def submit_all(feeder: Batcher, batches: Sequence[Sequence[TokenIds]]) -> list[Ticket | BaseException]:
     """Submit all at once, on alternating lanes, and close."""
     feeder.start()
-    waiting = [feeder.submit(batch, "bulk" if number % 2 else "interactive") for number, batch in enumerate(batches)]
+    waiting = [
+        feeder.submit(first_and_length, batch, "bulk" if number % 2 else "interactive")
+        for number, batch in enumerate(batches)
+    ]
     tickets = await asyncio.gather(*waiting, return_exceptions=True)
     await feeder.close()
     return tickets
@@ -81,7 +88,30 @@ def test_every_request_gets_its_own_vectors_in_its_own_order(requests: list[list
 
     for number, (ticket, lengths) in enumerate(zip(tickets, requests, strict=True)):
         assert isinstance(ticket, Ticket)
-        assert ticket.vectors.tolist() == [[number, length] for length in lengths]
+        assert results(ticket) == [[number, length] for length in lengths]
+
+
+def test_no_batch_mixes_two_models() -> None:
+    """Each model is given its own rows only, though all wait in one queue."""
+
+    def ones(batch: Sequence[TokenIds]) -> list[int]:
+        assert all(ids[0] == 1 for ids in batch)
+        return [1 for _ in batch]
+
+    def twos(batch: Sequence[TokenIds]) -> list[int]:
+        assert all(ids[0] == 2 for ids in batch)
+        return [2 for _ in batch]
+
+    async def scenario() -> list[Ticket]:
+        feeder = batcher(threads=1)
+        feeder.start()
+        models = {1: ones, 2: twos}
+        waiting = (feeder.submit(models[1 + n % 2], [[1 + n % 2] * 3] * 2, "interactive") for n in range(20))
+        tickets = await asyncio.gather(*waiting)
+        await feeder.close()
+        return tickets
+
+    assert [ticket.results for ticket in asyncio.run(scenario())] == [[1 + n % 2] * 2 for n in range(20)]
 
 
 def test_a_failing_batch_fails_its_requests_and_no_later_one() -> None:
@@ -93,13 +123,13 @@ def test_a_failing_batch_fails_its_requests_and_no_later_one() -> None:
         return first_and_length(batch)
 
     async def scenario() -> tuple[BaseException | None, list[list[float]], str | None]:
-        feeder = batcher(fragile, threads=1)
+        feeder = batcher(threads=1)
         feeder.start()
-        failed = (await asyncio.gather(feeder.submit([[13]], "interactive"), return_exceptions=True))[0]
-        after = await feeder.submit([[7, 7]], "interactive")
+        failed = (await asyncio.gather(feeder.submit(fragile, [[13]], "interactive"), return_exceptions=True))[0]
+        after = await feeder.submit(fragile, [[7, 7]], "interactive")
         failure = feeder.failure()
         await feeder.close()
-        return (failed if isinstance(failed, BaseException) else None), after.vectors.tolist(), failure
+        return (failed if isinstance(failed, BaseException) else None), results(after), failure
 
     failed, after, failure = asyncio.run(scenario())
 
@@ -117,10 +147,10 @@ def test_a_full_queue_refuses_with_a_time_to_come_back() -> None:
         return first_and_length(batch)
 
     async def scenario() -> list[Ticket | BaseException]:
-        feeder = batcher(blocked, threads=1, max_queue_tokens=100)
+        feeder = batcher(threads=1, max_queue_tokens=100)
         feeder.start()
         submitted = asyncio.gather(
-            *(feeder.submit([[1] * 60], "interactive") for _ in range(10)), return_exceptions=True
+            *(feeder.submit(blocked, [[1] * 60], "interactive") for _ in range(10)), return_exceptions=True
         )
         await asyncio.sleep(0)
         gate.set()
@@ -147,10 +177,10 @@ def test_interactive_work_overtakes_bulk_and_bulk_never_starves() -> None:
         return first_and_length(batch)
 
     async def scenario() -> None:
-        feeder = batcher(recorded, threads=1, max_batch_tokens=4)
+        feeder = batcher(threads=1, max_batch_tokens=4)
         feeder.start()
-        bulk = [feeder.submit([[2] * 4], "bulk") for _ in range(10)]
-        interactive = [feeder.submit([[1] * 4], "interactive") for _ in range(40)]
+        bulk = [feeder.submit(recorded, [[2] * 4], "bulk") for _ in range(10)]
+        interactive = [feeder.submit(recorded, [[1] * 4], "interactive") for _ in range(40)]
         tickets = asyncio.gather(*bulk, *interactive)
         await asyncio.sleep(0)
         gate.set()

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from gateways.core.errors import DeadlineExceeded, InvalidRequest, TooLarge, UnsupportedMedia
+from gateways.core.errors import DeadlineExceeded, GatewayError, InvalidRequest, TooLarge, UnsupportedMedia
 from gateways.core.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
@@ -58,15 +58,22 @@ class JsonRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             settings: Settings = request.app.state.settings
-            body = parse(model, await read(request, settings.max_body_bytes))
             try:
+                body = parse(model, await read(request, settings.max_body_bytes))
                 async with asyncio.timeout(settings.request_timeout_s):
                     response: Response = await endpoint(request, body)
                     return response
             except TimeoutError:
-                raise DeadlineExceeded(f"no answer within {settings.request_timeout_s:g} s") from None
+                late = DeadlineExceeded(f"no answer within {settings.request_timeout_s:g} s")
+                return self.error_response(late)
+            except GatewayError as error:
+                return self.error_response(error)
 
         return handle
+
+    def error_response(self, error: GatewayError) -> Response:
+        """Return the error as this route's clients know it; a dialect has a shape of its own."""
+        return json_response(error.body(), error.status, error.headers())
 
 
 async def read(request: Request, limit_bytes: int) -> bytes:

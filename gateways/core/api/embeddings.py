@@ -77,7 +77,7 @@ def router(gateway: Gateway) -> APIRouter:
         prompt = _prompt(model, body.prompt_name)
         texts = [prompt + item if isinstance(item, str) else item for item in inputs] if prompt else inputs
         with _true_path(body.input):
-            answer = await gateway.backend.embed(model.id, texts, truncate=body.truncate)
+            answer = await gateway.embed(model, texts, truncate=body.truncate)
         return json_response(_answer(answer, model, body))
 
     return routes

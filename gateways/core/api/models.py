@@ -23,7 +23,7 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.get("/v1/models/{model:path}")
     async def one_model(model: str) -> Response:
         """Describe one model, by id or alias."""
-        return json_response(_described(gateway.model(model)))
+        return json_response(_described(gateway.any_model(model)))
 
     return routes
 
@@ -42,5 +42,6 @@ def _described(model: ModelInfo) -> dict[str, Any]:
         "device": model.device,
         "precision": model.precision,
         "aliases": model.aliases,
+        "stands_in_for": model.stands_in_for,
         "prompts": [name for name, _ in model.prompts],
     }

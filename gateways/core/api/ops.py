@@ -14,7 +14,19 @@ from gateways.core.api.body import json_response
 from gateways.core.backend import ModelInfo
 from gateways.core.gateway import Gateway
 
-CAPABILITIES = ("embeddings", "models", "ingest", "jobs", "search", "documents", "filter", "collections", "config")
+CAPABILITIES = (
+    "embeddings",
+    "sparse",
+    "rerank",
+    "models",
+    "ingest",
+    "jobs",
+    "search",
+    "documents",
+    "filter",
+    "collections",
+    "config",
+)
 
 
 class Checked(Protocol):
@@ -70,7 +82,7 @@ def config(gateway: Gateway) -> APIRouter:
     async def configuration() -> Response:
         """Describe the service, its models as measured at start, and its settings without secrets."""
         models = gateway.models()
-        on_gpu = any(model.device.startswith("cuda") for model in models)
+        gpus = gpu_models()
         return json_response(
             {
                 "service": "embedding-gateways",
@@ -78,11 +90,12 @@ def config(gateway: Gateway) -> APIRouter:
                 "gateway": gateway.name,
                 "status": "healthy" if gateway.ready() else "unhealthy",
                 "capabilities": CAPABILITIES,
-                "default_model": models[0].id,
-                "embedding_models": [_measured(model) for model in models],
-                "reranker_models": [],
-                "gpu_available": on_gpu,
-                "gpu_model": next((model.device for model in models), None) if on_gpu else None,
+                "default_model": gateway.model(None).id,
+                "embedding_models": [_measured(model) for model in models if model.kind == "dense"],
+                "sparse_models": [_measured(model) for model in models if model.kind == "sparse"],
+                "reranker_models": [_measured(model) for model in models if model.kind == "rerank"],
+                "gpu_available": any(model.device.startswith("cuda") for model in models),
+                "gpu_model": gpus[0] if gpus else None,
                 "memory_usage_mb": _resident_mb(),
                 "settings": gateway.settings.public(),
             }
@@ -94,13 +107,22 @@ def config(gateway: Gateway) -> APIRouter:
 def _measured(model: ModelInfo) -> dict[str, Any]:
     return {
         "name": model.id,
-        "dimensions": model.dimensions,
+        "dimensions": model.dimensions or None,
         "max_input_tokens": model.max_input_tokens,
         "inference_time_ms": model.inference_time_ms,
         "languages": model.languages,
         "precision": model.precision,
         "device": model.device,
+        "loaded": model.loaded,
     }
+
+
+def gpu_models() -> list[str]:
+    """Return the names of this machine's NVIDIA cards, as their driver tells them."""
+    told = (path.read_text() for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")))
+    return [
+        line.partition(":")[2].strip() for text in told for line in text.splitlines() if line.startswith("Model:")
+    ]
 
 
 def _resident_mb() -> float:

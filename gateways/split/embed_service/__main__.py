@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from functools import partial
 
 from gateways.core.local import LocalBackend
 from gateways.core.server import read_settings, serve
@@ -11,4 +10,4 @@ from gateways.split.embed_service.app import create_app
 
 settings = read_settings()
 runtime = importlib.import_module(f"gateways.{settings.embed_runtime}.model")
-serve(create_app(LocalBackend(partial(runtime.load, settings), settings), settings), settings)
+serve(create_app(LocalBackend(runtime, settings), settings), settings)

@@ -1,0 +1,123 @@
+"""Which models are in memory: loaded when first asked for, unloaded when idle and room is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from gateways.core.errors import BackendUnavailable
+
+log = logging.getLogger(__name__)
+M = TypeVar("M")
+
+
+@dataclass(eq=False, slots=True)
+class Resident(Generic[M]):
+    """A loaded model, how many requests use it, and when the last one let go of it."""
+
+    model: M
+    memory_bytes: int
+    users: int = 0
+    used_s: float = 0.0
+
+
+class Residents(Generic[M]):
+    """
+    Models by id, within a memory budget.
+
+    A model in use is never unloaded, so a request in flight never fails for another's sake; one that needs room
+    waits until enough models are idle. The one idle longest goes first.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[str], M],
+        memory_bytes: Callable[[str], int],
+        budget_bytes: int,
+        idle_s: float,
+        changed: Callable[[], None],
+    ) -> None:
+        """Call `load` in a thread; `budget_bytes` and `idle_s` 0 mean no limit; `changed` hears of every change."""
+        self._load = load
+        self._memory_bytes = memory_bytes
+        self._budget_bytes = budget_bytes
+        self._idle_s = idle_s
+        self._changed = changed
+        self._loaded: dict[str, Resident[M]] = {}
+        self._loading = asyncio.Lock()
+        self._released = asyncio.Event()
+
+    def get(self, model_id: str) -> M | None:
+        """Return a model if it is loaded, without using it."""
+        resident = self._loaded.get(model_id)
+        return resident.model if resident else None
+
+    async def acquire(self, model_id: str) -> Resident[M]:
+        """Return the model, loaded, and keep it so until `release`. Raises BackendUnavailable when it never fits."""
+        while (resident := self._loaded.get(model_id)) is None:
+            await self._bring(model_id)
+        resident.users += 1
+        return resident
+
+    def release(self, resident: Resident[M]) -> None:
+        """Let go of what `acquire` returned."""
+        resident.users -= 1
+        resident.used_s = time.monotonic()
+        if not resident.users:
+            self._released.set()
+
+    async def unload_idle(self) -> None:
+        """Unload what nobody used for `idle_s` seconds, again and again, until cancelled."""
+        while self._idle_s:
+            await asyncio.sleep(min(self._idle_s, 1.0))
+            old_s = time.monotonic() - self._idle_s
+            for model_id in [name for name, held in self._loaded.items() if not held.users and held.used_s < old_s]:
+                self._unload(model_id, "idle")
+
+    async def _bring(self, model_id: str) -> None:
+        async with self._loading:
+            if model_id in self._loaded:
+                return
+            needed = self._memory_bytes(model_id)
+            await self._make_room(model_id, needed)
+            started_s = time.monotonic()
+            model = await asyncio.to_thread(self._load, model_id)
+            log.info("loaded %s in %.2f s", model_id, time.monotonic() - started_s)
+            self._loaded[model_id] = Resident(model, needed, used_s=time.monotonic())
+            self._changed()
+
+    async def _make_room(self, model_id: str, needed: int) -> None:
+        if not self._budget_bytes:
+            return
+        if needed > self._budget_bytes:
+            raise BackendUnavailable(
+                f"{model_id} takes {needed / 1e6:.0f} MB and MODEL_MEMORY_MB is {self._budget_bytes / 1e6:.0f}",
+                code="model_too_large",
+            )
+        while self._budget_bytes < needed + sum(held.memory_bytes for held in self._loaded.values()):
+            idle = [name for name, held in self._loaded.items() if not held.users]
+            if idle:
+                self._unload(min(idle, key=lambda name: self._loaded[name].used_s), f"to make room for {model_id}")
+            else:
+                self._released.clear()
+                await self._released.wait()
+
+    def _unload(self, model_id: str, why: str) -> None:
+        del self._loaded[model_id]
+        _give_back_memory()
+        log.info("unloaded %s: %s", model_id, why)
+        self._changed()
+
+
+def _give_back_memory() -> None:
+    """Collect what a runtime's object graph still holds, and hand freed pages back to the system (glibc only)."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -1,0 +1,35 @@
+"""A dense model on ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnxruntime as ort
+
+from gateways.core.backend import F32, ModelInfo, TokenIds
+from gateways.core.tokens import TextTokenizer
+from gateways.onnx_py.session import padded
+
+
+class OnnxDense:
+    """A graph that pools: input_ids, attention_mask -> sentence_embedding, token_embeddings."""
+
+    def __init__(self, session: ort.InferenceSession, texts: TextTokenizer, info: ModelInfo) -> None:
+        self._session = session
+        self.texts = texts
+        self.info = info
+
+    def encode(self, batch: Sequence[TokenIds]) -> F32:
+        """Return the pooled vectors of n token lists, float32 (n, dimensions)."""
+        vectors: F32 = self._run("sentence_embedding", batch)
+        return vectors
+
+    def encode_tokens(self, batch: Sequence[TokenIds]) -> list[F32]:
+        """Return the last hidden states of n token lists, each float32 (tokens, dimensions)."""
+        states = self._run("token_embeddings", batch)
+        return [row[: len(ids)] for row, ids in zip(states, batch, strict=True)]
+
+    def _run(self, output: str, batch: Sequence[TokenIds]) -> F32:
+        ids, mask = padded(batch)
+        answer: F32 = self._session.run([output], {"input_ids": ids, "attention_mask": mask})[0]
+        return answer
