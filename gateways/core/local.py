@@ -28,11 +28,12 @@ from gateways.core.backend import (
 )
 from gateways.core.batcher import Batcher, Run, Ticket
 from gateways.core.catalog import Catalog, CatalogError, Located
-from gateways.core.errors import BackendUnavailable
+from gateways.core.errors import BackendUnavailable, InvalidRequest
 from gateways.core.maxsim import maxsim
 from gateways.core.residents import Resident, Residents
 from gateways.core.settings import Settings
 from gateways.core.tokens import Pair, TextTokenizer
+from gateways.core.truncation import of_documents
 
 log = logging.getLogger(__name__)
 
@@ -251,13 +252,14 @@ class LocalBackend:
         self, dense: str, query: str, documents: Sequence[str], truncate: Truncate, lane: Lane
     ) -> Scores:
         """Compare the token vectors of one dense model, special tokens left out."""
-        answer = await self.embed_tokens(dense, [query, *documents], truncate=truncate, lane=lane)
+        try:
+            answer = await self.embed_tokens(dense, [query, *documents], truncate=truncate, lane=lane)
+        except InvalidRequest as error:
+            raise of_documents(error) from error
         before, after = next(info.frame for info in self._infos if info.id == dense)
-        ends = np.cumsum(answer.token_counts)
-        texts = [
-            answer.vectors[end - count + before : end - after]
-            for end, count in zip(ends, answer.token_counts, strict=True)
-        ]
+        texts = np.split(answer.vectors, np.cumsum(answer.token_counts)[:-1])
+        # A text may be no token at all, such as a control character: then its special tokens speak for it.
+        texts = [text[before : len(text) - after] if len(text) > before + after else text for text in texts]
         started_s = time.perf_counter()
         values = maxsim(texts[0], texts[1:])
         infer_ms = answer.infer_ms + (time.perf_counter() - started_s) * 1e3

@@ -40,6 +40,16 @@ def check_fits(overflows: bool, room: int, position: int) -> None:
         )
 
 
+def of_documents(error: InvalidRequest) -> InvalidRequest:
+    """Return an error about `input.<i>`, where the inputs were a query and its documents, in words about those."""
+    said = error.param or ""
+    position = said.removeprefix("input.")
+    if position == said or not position.isdigit():
+        return error
+    place = f"documents.{int(position) - 1}" if int(position) else "query"
+    return InvalidRequest(error.message.replace(said, place), param=place, code=error.code)
+
+
 def check_ids(ids: Sequence[int], vocabulary: int, position: int) -> None:
     """Raise InvalidRequest for the first id outside 0 ... vocabulary - 1."""
     for offset, token in enumerate(ids):

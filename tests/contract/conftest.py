@@ -17,6 +17,8 @@ HERE = Path(__file__).parent
 # What a server is asked when it does not declare its capabilities; 404, 405 and 501 mean: it has none of it.
 PROBES = {
     "embeddings": ("POST", "/v1/embeddings"),
+    "sparse": ("POST", "/v1/embed_sparse"),
+    "rerank": ("POST", "/v1/rerank"),
     "models": ("GET", "/v1/models"),
     "ingest": ("POST", "/v1/ingest"),
     "jobs": ("GET", "/v1/jobs"),

@@ -42,17 +42,20 @@ def test_config_says_what_runs_here(http: httpx.Client) -> None:
 
 
 @pytest.mark.requires("config", "models")
-def test_config_describes_the_embedding_models(http: httpx.Client) -> None:
-    """The models of `/v1/models`, with dimensions, limits and a time measured at the start."""
+@pytest.mark.parametrize(
+    ("listing", "kind"), [("embedding_models", "dense"), ("sparse_models", "sparse"), ("reranker_models", "rerank")]
+)
+def test_config_describes_the_models(http: httpx.Client, listing: str, kind: str) -> None:
+    """The models of `/v1/models` by kind, with dimensions, limits and, once loaded, a time that was measured."""
     config = ok(http.get("/v1/config"))
-    listed = {entry["id"]: entry for entry in ok(http.get("/v1/models"))["data"]}
+    listed = {entry["id"]: entry for entry in ok(http.get("/v1/models"))["data"] if entry["kind"] == kind}
 
-    assert config["default_model"] in listed
-    assert {described["name"] for described in config["embedding_models"]} == set(listed)
-    for described in config["embedding_models"]:
-        for name in ("dimensions", "max_input_tokens", "languages", "precision", "device"):
+    assert {described["name"] for described in config[listing]} == set(listed)
+    for described in config[listing]:
+        for name in ("max_input_tokens", "languages", "precision", "device", "loaded"):
             assert described[name] == listed[described["name"]][name], name
-        assert described["inference_time_ms"] >= 0
+        assert (described["dimensions"] or 0) == listed[described["name"]]["dimensions"]
+        assert not described["loaded"] or described["inference_time_ms"] >= 0
 
 
 @pytest.mark.requires("config")

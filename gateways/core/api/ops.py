@@ -82,7 +82,7 @@ def config(gateway: Gateway) -> APIRouter:
     async def configuration() -> Response:
         """Describe the service, its models as measured at start, and its settings without secrets."""
         models = gateway.models()
-        gpus = gpu_models()
+        on_gpu = any(model.device.startswith("cuda") for model in models)
         return json_response(
             {
                 "service": "embedding-gateways",
@@ -94,8 +94,8 @@ def config(gateway: Gateway) -> APIRouter:
                 "embedding_models": [_measured(model) for model in models if model.kind == "dense"],
                 "sparse_models": [_measured(model) for model in models if model.kind == "sparse"],
                 "reranker_models": [_measured(model) for model in models if model.kind == "rerank"],
-                "gpu_available": any(model.device.startswith("cuda") for model in models),
-                "gpu_model": gpus[0] if gpus else None,
+                "gpu_available": on_gpu,
+                "gpu_model": _gpu_model() if on_gpu else None,
                 "memory_usage_mb": _resident_mb(),
                 "settings": gateway.settings.public(),
             }
@@ -117,12 +117,13 @@ def _measured(model: ModelInfo) -> dict[str, Any]:
     }
 
 
-def gpu_models() -> list[str]:
-    """Return the names of this machine's NVIDIA cards, as their driver tells them."""
-    told = (path.read_text() for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")))
-    return [
-        line.partition(":")[2].strip() for text in told for line in text.splitlines() if line.startswith("Model:")
-    ]
+def _gpu_model() -> str | None:
+    """Return the name of this machine's first NVIDIA card, as its driver tells it."""
+    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        for line in path.read_text().splitlines():
+            if line.startswith("Model:"):
+                return line.partition(":")[2].strip()
+    return None
 
 
 def _resident_mb() -> float:

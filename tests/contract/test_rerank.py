@@ -1,0 +1,129 @@
+"""`POST /v1/rerank`: documents by how well they answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.contract.wire import Json, assert_error, ok
+
+pytestmark = pytest.mark.requires("rerank")
+
+QUERY = "How many vacation days do I get?"
+DOCUMENTS = [
+    "The parking policy is in section 5",
+    "You get 20 vacation days per year",
+    "You can request time off here",
+]
+
+
+def rerank(http: httpx.Client, query: str = QUERY, documents: Any = DOCUMENTS, **options: Any) -> Json:
+    """Return the whole answer."""
+    return ok(http.post("/v1/rerank", json={"query": query, "documents": documents} | options))
+
+
+def scores(answer: Json) -> dict[int, float]:
+    """Return the score of each document by its place in the request."""
+    return {result["index"]: result["relevance_score"] for result in answer["results"]}
+
+
+def test_every_document_comes_back_once_best_first(http: httpx.Client) -> None:
+    """Sorted by score, from 0 to 1, each with its place and its text; tokens are counted."""
+    answer = rerank(http)
+
+    assert sorted(result["index"] for result in answer["results"]) == [0, 1, 2]
+    found = [result["relevance_score"] for result in answer["results"]]
+    assert found == sorted(found, reverse=True)
+    assert all(0 <= score <= 1 for score in found)
+    assert all(result["document"] == {"text": DOCUMENTS[result["index"]]} for result in answer["results"])
+    assert answer["id"]
+    assert answer["usage"]["total_tokens"] == answer["usage"]["prompt_tokens"] > 0
+
+
+@pytest.mark.requires("semantics")
+def test_the_document_that_answers_is_first(http: httpx.Client) -> None:
+    """The passage about vacation days answers best, the one about parking worst."""
+    assert [result["index"] for result in rerank(http)["results"]] == [1, 2, 0]
+
+
+def test_the_same_words_score_highest(http: httpx.Client) -> None:
+    """The query itself, as a document, is the best answer there can be."""
+    answer = rerank(http, documents=[*DOCUMENTS, QUERY])
+
+    assert answer["results"][0]["index"] == 3
+    assert answer["results"][0]["relevance_score"] > 0.9
+
+
+@pytest.mark.parametrize("name", ["top_n", "top_k"])
+def test_top_n_keeps_the_best(http: httpx.Client, name: str) -> None:
+    """Both names mean the same; more than there are is all."""
+    everything = rerank(http)["results"]
+
+    assert rerank(http, **{name: 2})["results"] == everything[:2]
+    assert rerank(http, **{name: 99})["results"] == everything
+
+
+def test_documents_may_be_objects(http: httpx.Client) -> None:
+    """`{"text": ...}` is a document, other fields of it are ignored, and the kinds may be mixed."""
+    mixed: list[Any] = [DOCUMENTS[0], {"text": DOCUMENTS[1], "title": "HR"}, {"text": DOCUMENTS[2]}]
+
+    assert rerank(http, documents=mixed)["results"] == rerank(http)["results"]
+
+
+def test_documents_can_be_left_out_of_the_answer(http: httpx.Client) -> None:
+    """`return_documents: false` answers with places and scores alone."""
+    assert all(
+        set(result) == {"index", "relevance_score"} for result in rerank(http, return_documents=False)["results"]
+    )
+
+
+def test_raw_scores_rank_the_same(http: httpx.Client) -> None:
+    """The model's own scores, in the same order."""
+    raw, relevant = rerank(http, raw_scores=True), rerank(http)
+
+    assert [result["index"] for result in raw["results"]] == [result["index"] for result in relevant["results"]]
+
+
+def test_a_score_does_not_depend_on_the_other_documents(http: httpx.Client) -> None:
+    """Alone, among three, or among many of all lengths: the same score."""
+    many = [*DOCUMENTS, *(f"{'filler ' * length}number {length}" for length in range(1, 120))]
+
+    alone = [scores(rerank(http, documents=[document]))[0] for document in DOCUMENTS]
+    among = scores(rerank(http, documents=many))
+
+    assert [among[at] for at in range(3)] == pytest.approx(alone, abs=1e-4)
+    assert len(among) == len(many)
+
+
+@pytest.mark.parametrize(
+    "text", ["\u0007\u0000", "👩‍👩‍👧", "word " * 5_000, "ß" * 700], ids=["controls", "emoji", "long", "rare"]
+)
+def test_hard_documents_get_a_score(http: httpx.Client, text: str) -> None:
+    """Whatever is not white space is a document; a long one is cut."""
+    assert set(scores(rerank(http, documents=[text, DOCUMENTS[1]]))) == {0, 1}
+
+
+def test_a_reranker_is_named_by_its_id(http: httpx.Client) -> None:
+    """Null and the default's id are the same model, and the answer says which."""
+    answer = rerank(http, model=None)
+
+    assert rerank(http, model=answer["model"])["results"] == answer["results"]
+    assert ok(http.get(f"/v1/models/{answer['model']}"))["kind"] == "rerank"
+
+
+def test_a_dense_model_does_not_rerank(http: httpx.Client, model: Json) -> None:
+    """400 that says which kind it is, and which rerankers there are."""
+    body = {"query": "a", "documents": ["b"], "model": model["id"]}
+
+    error = assert_error(http.post("/v1/rerank", json=body), 400, "wrong_model_kind")
+
+    assert error["param"] == "model"
+    assert "dense" in error["message"]
+    assert rerank(http)["model"] in error["message"]
+
+
+def test_unknown_fields_are_ignored(http: httpx.Client) -> None:
+    """Clients of this route send extras of their own."""
+    assert rerank(http, max_chunks_per_doc=3, user="me")["results"] == rerank(http)["results"]
