@@ -59,7 +59,10 @@ class Residents(Generic[M]):
         return resident.model if resident else None
 
     async def acquire(self, model_id: str) -> Resident[M]:
-        """Return the model, loaded, and keep it so until `release`. Raises BackendUnavailable when it never fits."""
+        """Return the model, loaded, and keep it so until `release`.
+
+        Raises BackendUnavailable when it cannot be loaded, or would never fit.
+        """
         while (resident := self._loaded.get(model_id)) is None:
             await self._bring(model_id)
         resident.users += 1
@@ -87,7 +90,13 @@ class Residents(Generic[M]):
             needed = self._memory_bytes(model_id)
             await self._make_room(model_id, needed)
             started_s = time.monotonic()
-            model = await asyncio.to_thread(self._load, model_id)
+            try:
+                model = await asyncio.to_thread(self._load, model_id)
+            except Exception as error:
+                log.error("cannot load %s: %s: %s", model_id, type(error).__name__, error)
+                raise BackendUnavailable(
+                    f"{model_id} cannot be loaded; the server's log has the cause", code="model_broken"
+                ) from error
             log.info("loaded %s in %.2f s", model_id, time.monotonic() - started_s)
             self._loaded[model_id] = Resident(model, needed, used_s=time.monotonic())
             self._changed()
