@@ -8,13 +8,19 @@ PROFILE ?= quick
 BENCH_OPTIONS := --profile $(PROFILE) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) \
 	$(if $(GATEWAYS),--gateways $(GATEWAYS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(PEERS),--peers)
 
-.PHONY: help setup run bench report test contract check format lock clean
+.PHONY: help setup setup-tests models run bench report test contract conformance fuzz check format lock clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: ## environments, weights, ONNX graphs, reference vectors (PEERS=1: the peers' too)
 	@$(PYTHON) scripts/setup.py $(if $(PEERS),--peers)
+
+setup-tests:
+	@$(PYTHON) scripts/setup.py --tests
+
+models: setup ## fetch and export models of models.yaml: MODEL="<id or alias> ..."
+	@$(TOOLS) scripts/fetch_models.py $(MODEL) && $(TOOLS) scripts/export_onnx.py $(MODEL)
 
 run: setup ## serve GATEWAY=python|onnx_py|split|pseudo [PORT= DATA_DIR= PRECISION=fp32|int8 DEVICE= THREADS=]
 	@$(PYTHON) scripts/run_gateway.py $(GATEWAY)
@@ -25,7 +31,7 @@ bench: setup ## verify, then measure, then recommend [PROFILE=quick|full PEERS=1
 report: ## make plots and report.html of a campaign again: CAMPAIGN=results/<machine>/<campaign>
 	@$(TOOLS) -m bench report $(CAMPAIGN)
 
-test: setup ## every test, against all four real gateways
+test: setup-tests ## every test, against all four real gateways
 	@$(TOOLS) -m pytest tests
 
 contract: setup ## the contract tests against any server: GATEWAY_URL=http://...

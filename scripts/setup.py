@@ -23,12 +23,15 @@ CONSTRAINTS = ROOT / "constraints.txt"
 TOOLS = "dev,bench,export,python,onnx_py,split"
 GATEWAYS = ("python", "onnx_py", "split")
 OLDEST_PYTHON = (3, 11)
+# The second dense model of the tests: other dimensions, another architecture.
+TEST_MODELS = ("all-mpnet-base-v2",)
 
 
 def main() -> None:
     """Make the environments, fetch the weights, export the graphs, embed the reference."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", action="store_true", help="also the environments of the peers under bench/peers")
+    parser.add_argument("--tests", action="store_true", help="also the clients' environment and the tests' models")
     arguments = parser.parse_args()
     if sys.version_info < OLDEST_PYTHON:
         raise SystemExit(f"this needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")
@@ -39,17 +42,21 @@ def main() -> None:
         environment(ROOT / ".venvs" / name, ["-e", f".[{name}]"], CONSTRAINTS, sources=project)
     if arguments.peers:
         for requirements in sorted((ROOT / "bench" / "peers").glob("*/requirements.txt")):
-            peer(requirements)
-    for step in (["scripts/fetch_models.py"], ["scripts/export_onnx.py"], ["-m", "bench", "reference"]):
-        run([str(ROOT / ".venv/bin/python"), *step])
+            foreign(f"peer-{requirements.parent.name}", requirements)
+    if arguments.tests:
+        foreign("clients", ROOT / "tests" / "clients" / "requirements.txt")
+    python = str(ROOT / ".venv/bin/python")
+    for models in ((), TEST_MODELS) if arguments.tests else ((),):
+        run([python, "scripts/fetch_models.py", *models])
+        run([python, "scripts/export_onnx.py", *models])
+    run([python, "-m", "bench", "reference"])
     say(f"ready after {time.monotonic() - started_s:.0f} s")
 
 
-def peer(requirements: Path) -> None:
-    """Make one peer's own environment from its pinned requirements."""
-    path = ROOT / ".venvs" / f"peer-{requirements.parent.name}"
+def foreign(name: str, requirements: Path) -> None:
+    """Make an environment of its own for other people's software, from its pinned requirements."""
     pins = requirements.parent / "constraints.txt"
-    environment(path, ["-r", str(requirements)], pins, sources=[requirements])
+    environment(ROOT / ".venvs" / name, ["-r", str(requirements)], pins, sources=[requirements])
 
 
 def environment(path: Path, install: list[str], constraints: Path, sources: list[Path]) -> None:
@@ -65,8 +72,8 @@ def environment(path: Path, install: list[str], constraints: Path, sources: list
     venv.create(path, with_pip=True)
     pip = [str(path / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     if index := os.environ.get("TORCH_INDEX_URL"):
-        torch = next(line for line in constraints.read_text().splitlines() if line.startswith("torch=="))
-        if needs_torch(path):
+        torch = next((line for line in constraints.read_text().splitlines() if line.startswith("torch==")), None)
+        if torch and needs_torch(path):
             run([*pip, torch, "--index-url", index])
     run([*pip, "--constraint", str(constraints), *install])
     stamp.write_text(wanted)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import time
 from collections.abc import Sequence, Sized
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 
-from gateways.core import bm25, catalog, metrics
+from gateways.core import catalog, metrics
 from gateways.core.backend import (
     F32,
     Embeddings,
@@ -21,79 +20,22 @@ from gateways.core.backend import (
     Scores,
     Span,
     SparseEmbeddings,
-    SparseVector,
     Token,
-    TokenIds,
     Truncate,
 )
 from gateways.core.batcher import Batcher, Run, Ticket
-from gateways.core.catalog import Catalog, CatalogError, Located
 from gateways.core.errors import BackendUnavailable, InvalidRequest
+from gateways.core.lineup import Lineup
 from gateways.core.maxsim import maxsim
 from gateways.core.residents import Resident, Residents
+from gateways.core.runtime import Model, Runtime, measure_ms
 from gateways.core.settings import Settings
-from gateways.core.tokens import Pair, TextTokenizer
 from gateways.core.truncation import of_documents
 
 log = logging.getLogger(__name__)
 
 # Longer requests are tokenised in a thread: the hand-over costs less than the loop would be held up.
 INLINE_CHARACTERS = 4_000
-WARM_UP = "a warm question of about sixteen tokens, to measure the time of one pass"
-
-
-class Model(Protocol):
-    """What a gateway folder brings: sync, called from many threads. Each kind of model has the verbs of its kind."""
-
-    @property
-    def info(self) -> ModelInfo:
-        """Describe the model as loaded."""
-        ...
-
-    @property
-    def texts(self) -> TextTokenizer:
-        """Return its tokenizer."""
-        ...
-
-
-class DenseModel(Model, Protocol):
-    """Texts to vectors."""
-
-    def encode(self, batch: Sequence[TokenIds]) -> F32:
-        """Return the pooled vectors of n token lists, float32 (n, dimensions), not normalised."""
-        ...
-
-    def encode_tokens(self, batch: Sequence[TokenIds]) -> Sequence[F32]:
-        """Return the last hidden states of n token lists, each float32 (tokens, dimensions)."""
-        ...
-
-
-class SparseModel(Model, Protocol):
-    """Texts to weighted vocabularies."""
-
-    def encode(self, batch: Sequence[TokenIds]) -> Sequence[SparseVector]:
-        """Return the sparse vectors of n token lists."""
-        ...
-
-
-class CrossEncoder(Model, Protocol):
-    """Pairs to scores."""
-
-    def predict(self, batch: Sequence[Pair]) -> F32:
-        """Return the logits of n pairs, float32 (n,)."""
-        ...
-
-
-class Runtime(Protocol):
-    """A gateway folder's `model.py`."""
-
-    def locate(self, model_id: str, models: Catalog, settings: Settings) -> Located:
-        """Find a model's files without loading them; CatalogError when this runtime cannot serve it."""
-        ...
-
-    def load(self, located: Located, settings: Settings) -> Model:
-        """Load a model."""
-        ...
 
 
 class LocalBackend:
@@ -102,8 +44,6 @@ class LocalBackend:
     def __init__(self, runtime: Runtime, settings: Settings) -> None:
         self._runtime = runtime
         self._settings = settings
-        self._located: dict[str, Located] = {}
-        self._late: dict[str, str] = {}  # late interactions, and the dense model that each compares tokens of
         self._infos: tuple[ModelInfo, ...] = ()
         self._measured_ms: dict[str, float] = {}
         self._batcher: Batcher | None = None
@@ -111,15 +51,13 @@ class LocalBackend:
 
     async def __aenter__(self) -> Self:
         settings = self._settings
-        models = catalog.load(settings.models_file)
-        default = models.resolve(settings.model)
-        self._locate(models, default)
+        self._lineup = Lineup(catalog.load(settings.models_file), self._runtime, settings)
         self._residents: Residents[Any] = Residents(
             self._load,
-            lambda model_id: self._located[model_id].memory_bytes(),
+            lambda model_id: self._lineup.located[model_id].memory_bytes(),
             settings.model_memory_mb * 1_000_000,
             settings.model_idle_s,
-            self._describe,
+            self._list,
         )
         self._batcher = Batcher(
             threads=settings.cores(),
@@ -127,8 +65,8 @@ class LocalBackend:
             max_queue_tokens=settings.max_queue_tokens,
         )
         self._batcher.start()
-        for model_id, located in self._located.items():
-            if model_id == default or located.entry.preload:
+        for model_id, located in self._lineup.located.items():
+            if model_id == self._lineup.default or located.entry.preload:
                 self._residents.release(await self._residents.acquire(model_id))
         self._unloading = asyncio.create_task(self._residents.unload_idle())
         return self
@@ -160,7 +98,8 @@ class LocalBackend:
             ticket, counts, started_s = await self._embed(resident.model.encode, resident, inputs, truncate, lane)
         finally:
             self._residents.release(resident)
-        return Embeddings(np.stack(ticket.results), counts, **_timings(ticket, started_s))
+        vectors = np.stack(ticket.results) if len(counts) > 1 else ticket.results[0][None]
+        return Embeddings(vectors, counts, **_timings(ticket, started_s))
 
     async def embed_tokens(
         self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
@@ -195,8 +134,8 @@ class LocalBackend:
         lane: Lane = "interactive",
     ) -> Scores:
         """Score as Backend says."""
-        if model in self._late:
-            return await self._interact(self._late[model], query, documents, truncate, lane)
+        if model in self._lineup.late:
+            return await self._interact(self._lineup.late[model], query, documents, truncate, lane)
         resident = await self._acquire(model)
         try:
             started_s = time.perf_counter()
@@ -209,7 +148,7 @@ class LocalBackend:
 
     async def tokenize(self, model: str, texts: Sequence[str]) -> list[list[Token]]:
         """Tokenise as Backend says."""
-        resident = await self._acquire(self._late.get(model, model))
+        resident = await self._acquire(self._lineup.late.get(model, model))
         try:
             found: list[list[Token]] = await asyncio.to_thread(resident.model.texts.tokens, texts)
         finally:
@@ -218,7 +157,7 @@ class LocalBackend:
 
     async def chunk(self, model: str, texts: Sequence[str], max_tokens: int, overlap: int) -> list[list[Span]]:
         """Cut as Backend says."""
-        resident = await self._acquire(self._late.get(model, model))
+        resident = await self._acquire(self._lineup.late.get(model, model))
         try:
             spans: list[list[Span]] = await asyncio.to_thread(resident.model.texts.chunk, texts, max_tokens, overlap)
         finally:
@@ -271,65 +210,17 @@ class LocalBackend:
             infer_ms=infer_ms,
         )
 
-    def _locate(self, models: Catalog, default: str) -> None:
-        """Find what can be served; only the default model has to be among it."""
-        self._catalog, self._default = models, default
-        for model_id, entry in models.models.items():
-            if entry.engine == "late_interaction":
-                self._late[model_id] = entry.of or default
-            elif entry.engine == "transformer":
-                try:
-                    self._located[model_id] = self._runtime.locate(model_id, models, self._settings)
-                except CatalogError as error:
-                    if model_id == default:
-                        raise
-                    log.debug("%s is not served: %s", model_id, error)
-        self._late = {late: dense for late, dense in self._late.items() if dense in self._located}
-
     def _load(self, model_id: str) -> Model:
-        model = self._runtime.load(self._located[model_id], self._settings)
-        self._measured_ms[model_id] = round(_measure_ms(model), 2)
+        model = self._runtime.load(self._lineup.located[model_id], self._settings)
+        self._measured_ms[model_id] = round(measure_ms(model), 2)
         return model
 
-    def _describe(self) -> None:
+    def _list(self) -> None:
         """Make the list of models anew: one was loaded or unloaded."""
-        if self._residents.get(self._default) is None and not self._infos:
-            return
-        infos = {model_id: self._described(model_id) for model_id in self._located}
-        for model_id, dense in self._late.items():
-            entry, base = self._catalog.models[model_id], infos[dense]
-            infos[model_id] = dataclasses.replace(
-                base, id=model_id, kind="rerank", dimensions=0, aliases=entry.aliases, scores="cosines"
-            )
-        for model_id, entry in self._catalog.models.items():
-            if entry.engine == "bm25":
-                infos[model_id] = dataclasses.replace(bm25.INFO, aliases=entry.aliases)
-        for model_id, entry in self._catalog.models.items():
-            if model_id not in infos and entry.stand_in in infos:
-                stand_in = infos[entry.stand_in]
-                names = (*stand_in.stands_in_for, model_id, *entry.aliases)
-                infos[entry.stand_in] = dataclasses.replace(stand_in, stands_in_for=names)
-        first = {**self._catalog.defaults, "dense": self._default}
-        self._infos = tuple(sorted(infos.values(), key=lambda info: first.get(info.kind) != info.id))
-
-    def _described(self, model_id: str) -> ModelInfo:
-        model = self._residents.get(model_id)
-        info = model.info if model else self._located[model_id].info
-        return dataclasses.replace(info, loaded=model is not None, inference_time_ms=self._measured_ms.get(model_id))
-
-
-def _measure_ms(model: Any) -> float:
-    """Return the best of three passes over one short text, which also warm the model up."""
-    if model.info.kind == "rerank":
-        run, batch = model.predict, model.texts.pairs(WARM_UP, [WARM_UP], "END")
-    else:
-        run, batch = model.encode, model.texts.tokenize([WARM_UP], "END")
-    passes_ms = []
-    for _ in range(3):
-        started_s = time.perf_counter()
-        run(batch)
-        passes_ms.append((time.perf_counter() - started_s) * 1e3)
-    return min(passes_ms)
+        held = {model_id: self._residents.get(model_id) for model_id in self._lineup.located}
+        loaded = {model_id: model.info for model_id, model in held.items() if model}
+        if self._infos or self._lineup.default in loaded:
+            self._infos = self._lineup.infos(loaded, self._measured_ms)
 
 
 def _timings(ticket: Ticket, started_s: float) -> dict[str, float]:

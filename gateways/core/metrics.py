@@ -28,6 +28,8 @@ latency = Histogram("gateway_request_seconds", "Time to answer.", ["route"], buc
 documents = Gauge("gateway_documents", "Documents that search can find.", registry=registry)
 queue_tokens = Gauge("gateway_queue_tokens", "Tokens that wait for the model.", registry=registry)
 
+model_loaded = Gauge("gateway_model_loaded", "1 while a model is in memory.", ["model"], registry=registry)
+
 
 def forward(texts: int, tokens: int) -> None:
     """Count one forward pass over `texts` rows that hold `tokens` tokens, padding left out."""

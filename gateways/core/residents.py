@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from gateways.core import metrics
 from gateways.core.errors import BackendUnavailable
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class Residents(Generic[M]):
             await asyncio.sleep(min(self._idle_s, 1.0))
             old_s = time.monotonic() - self._idle_s
             for model_id in [name for name, held in self._loaded.items() if not held.users and held.used_s < old_s]:
-                self._unload(model_id, "idle")
+                await self._unload(model_id, "idle")
 
     async def _bring(self, model_id: str) -> None:
         async with self._loading:
@@ -99,6 +100,7 @@ class Residents(Generic[M]):
                 ) from error
             log.info("loaded %s in %.2f s", model_id, time.monotonic() - started_s)
             self._loaded[model_id] = Resident(model, needed, used_s=time.monotonic())
+            metrics.model_loaded.labels(model_id).set(1)
             self._changed()
 
     async def _make_room(self, model_id: str, needed: int) -> None:
@@ -112,16 +114,19 @@ class Residents(Generic[M]):
         while self._budget_bytes < needed + sum(held.memory_bytes for held in self._loaded.values()):
             idle = [name for name, held in self._loaded.items() if not held.users]
             if idle:
-                self._unload(min(idle, key=lambda name: self._loaded[name].used_s), f"to make room for {model_id}")
+                await self._unload(
+                    min(idle, key=lambda name: self._loaded[name].used_s), f"to make room for {model_id}"
+                )
             else:
                 self._released.clear()
                 await self._released.wait()
 
-    def _unload(self, model_id: str, why: str) -> None:
+    async def _unload(self, model_id: str, why: str) -> None:
         del self._loaded[model_id]
-        _give_back_memory()
-        log.info("unloaded %s: %s", model_id, why)
+        metrics.model_loaded.labels(model_id).set(0)
         self._changed()
+        log.info("unloaded %s: %s", model_id, why)
+        await asyncio.to_thread(_give_back_memory)
 
 
 def _give_back_memory() -> None:

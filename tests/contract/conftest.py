@@ -19,6 +19,7 @@ PROBES = {
     "embeddings": ("POST", "/v1/embeddings"),
     "sparse": ("POST", "/v1/embed_sparse"),
     "rerank": ("POST", "/v1/rerank"),
+    "dialects": ("POST", "/embed"),
     "models": ("GET", "/v1/models"),
     "ingest": ("POST", "/v1/ingest"),
     "jobs": ("GET", "/v1/jobs"),

@@ -3,6 +3,7 @@ Everything a client can get wrong, as data: `invalid/*.json`.
 
 A file has defaults and `cases`; a case has `name`, `method`, `path`, `headers`, one of `body`, `raw`, `raw_base64`,
 and what to `expect`: the status, and where stated the `code`, the `param` (null is stated too), parts of the message.
+`shape` names whose errors these are (`shapes.py`); without it they are the contract's own.
 Long values are written short: {"$text": s, "times": n}, {"$list": x, "times": n}, {"$join": [...]} and
 {"$nest": key, "times": n, "inside": x}.
 """
@@ -17,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.contract.shapes import SHAPES
 from tests.contract.wire import assert_error, ok
 
 Case = dict[str, Any]
@@ -75,7 +77,7 @@ def test_what_is_wrong_is_told(http: httpx.Client, case: Case) -> None:
     """The right status and code, the place of the mistake, and a message that says what would be right."""
     expected = case["expect"]
 
-    error = assert_error(send(http, case), expected["status"], expected.get("code"))
+    error = SHAPES[case.get("shape", "own")](send(http, case), expected["status"], expected.get("code"))
 
     if "param" in expected:
         assert error["param"] == expected["param"], error

@@ -19,9 +19,9 @@ DOCUMENTS = [
 ]
 
 
-def rerank(http: httpx.Client, query: str = QUERY, documents: Any = DOCUMENTS, **options: Any) -> Json:
+def rerank(http: httpx.Client, documents: Any = DOCUMENTS, /, **options: Any) -> Json:
     """Return the whole answer."""
-    return ok(http.post("/v1/rerank", json={"query": query, "documents": documents} | options))
+    return ok(http.post("/v1/rerank", json={"query": QUERY, "documents": documents} | options))
 
 
 def scores(answer: Json) -> dict[int, float]:
@@ -50,7 +50,7 @@ def test_the_document_that_answers_is_first(http: httpx.Client) -> None:
 
 def test_the_same_words_score_highest(http: httpx.Client) -> None:
     """The query itself, as a document, is the best answer there can be."""
-    answer = rerank(http, documents=[*DOCUMENTS, QUERY])
+    answer = rerank(http, [*DOCUMENTS, QUERY])
 
     assert answer["results"][0]["index"] == 3
     assert answer["results"][0]["relevance_score"] > 0.9
@@ -69,7 +69,7 @@ def test_documents_may_be_objects(http: httpx.Client) -> None:
     """`{"text": ...}` is a document, other fields of it are ignored, and the kinds may be mixed."""
     mixed: list[Any] = [DOCUMENTS[0], {"text": DOCUMENTS[1], "title": "HR"}, {"text": DOCUMENTS[2]}]
 
-    assert rerank(http, documents=mixed)["results"] == rerank(http)["results"]
+    assert rerank(http, mixed)["results"] == rerank(http)["results"]
 
 
 def test_documents_can_be_left_out_of_the_answer(http: httpx.Client) -> None:
@@ -90,7 +90,7 @@ def test_a_score_does_not_depend_on_the_other_documents(http: httpx.Client) -> N
     """Alone, among three, or among many of all lengths: the same score."""
     many = [*DOCUMENTS, *(f"{'filler ' * length}number {length}" for length in range(1, 120))]
 
-    alone = [scores(rerank(http, documents=[document]))[0] for document in DOCUMENTS]
+    alone = [scores(rerank(http, [document]))[0] for document in DOCUMENTS]
     among = scores(rerank(http, documents=many))
 
     assert [among[at] for at in range(3)] == pytest.approx(alone, abs=1e-4)
@@ -102,7 +102,7 @@ def test_a_score_does_not_depend_on_the_other_documents(http: httpx.Client) -> N
 )
 def test_hard_documents_get_a_score(http: httpx.Client, text: str) -> None:
     """Whatever is not white space is a document; a long one is cut."""
-    assert set(scores(rerank(http, documents=[text, DOCUMENTS[1]]))) == {0, 1}
+    assert set(scores(rerank(http, [text, DOCUMENTS[1]]))) == {0, 1}
 
 
 def test_a_reranker_is_named_by_its_id(http: httpx.Client) -> None:

@@ -134,13 +134,24 @@ def assert_error(response: httpx.Response, status: int, code: str | None = None)
 
     Four fields, nothing else; a sentence for a person; never a trace of the server's insides.
     """
+    body = assert_told(response, status)
+    assert set(body) == {"error"}
+    return assert_error_object(body["error"], status, code)
+
+
+def assert_told(response: httpx.Response, status: int) -> Json:
+    """Return the JSON object of an answer that must have `status` and show nothing of the server's insides."""
     assert response.status_code == status, f"{response.status_code}: {response.text[:2000]}"
     assert response.headers["content-type"].split(";")[0] == "application/json"
     for inside in ("Traceback", 'File "', "site-packages", "pydantic"):
         assert inside not in response.text
     body = response.json()
-    assert set(body) == {"error"}
-    error: Json = body["error"]
+    assert isinstance(body, dict)
+    return body
+
+
+def assert_error_object(error: Json, status: int, code: str | None = None) -> Json:
+    """Hold an `error` to its four fields, and return it."""
     assert set(error) == {"message", "type", "param", "code"}
     assert isinstance(error["message"], str)
     assert error["message"].strip()

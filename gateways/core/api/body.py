@@ -47,7 +47,10 @@ class JsonRoute(APIRoute):
     A route whose endpoint is `(request, body)`; `body` is validated straight from the bytes.
 
     FastAPI documents it as usual; the body is parsed and checked once, and the answer goes out as it was made.
+    `answer` is the whole way from a request to its response, errors included; None for endpoints with no `body`.
     """
+
+    answer: Callable[[Request], Coroutine[Any, Any, Response]] | None = None
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler; endpoints with no `body` keep FastAPI's own."""
@@ -69,6 +72,7 @@ class JsonRoute(APIRoute):
             except GatewayError as error:
                 return self.error_response(error)
 
+        self.answer = handle
         return handle
 
     def error_response(self, error: GatewayError) -> Response:
@@ -78,10 +82,15 @@ class JsonRoute(APIRoute):
 
 async def read(request: Request, limit_bytes: int) -> bytes:
     """Return the body; UnsupportedMedia unless it is JSON, TooLarge as soon as it is over the limit."""
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json" and not kind.endswith("+json"):
-        raise UnsupportedMedia(f"Content-Type is {kind!r}; send JSON with Content-Type: application/json")
-    declared = request.headers.get("content-length", "")
+    kind, declared = b"application/json", b""
+    for name, value in request.scope["headers"]:
+        if name == b"content-type":
+            kind = value.partition(b";")[0].strip().lower()
+        elif name == b"content-length":
+            declared = value
+    if kind != b"application/json" and not kind.endswith(b"+json"):
+        said = kind.decode("latin-1")
+        raise UnsupportedMedia(f"Content-Type is {said!r}; send JSON with Content-Type: application/json")
     if declared.isdigit() and int(declared) > limit_bytes:
         raise _too_large(limit_bytes)
     chunks, size = [], 0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field, WithJsonSchema
 
 from gateways.core.api.body import JsonRoute, Lenient, json_response
-from gateways.core.backend import F32, Embeddings, ModelInfo
+from gateways.core.backend import F32, Embeddings, ModelInfo, Truncate
 from gateways.core.errors import InvalidRequest, TooLarge
 from gateways.core.gateway import Gateway
 from gateways.core.vectors import normalize, shorten
@@ -60,6 +61,15 @@ class EmbeddingsAnswer(Lenient):
     usage: Usage
 
 
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors as a client wants them, float32 (n, dimensions), and the backend's answer they come from."""
+
+    model: ModelInfo
+    vectors: F32
+    answer: Embeddings
+
+
 def router(gateway: Gateway) -> APIRouter:
     """Return the route over `gateway`."""
     routes = APIRouter(route_class=JsonRoute, tags=["embeddings"])
@@ -67,40 +77,86 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.post("/v1/embeddings", response_model=EmbeddingsAnswer)
     async def embeddings(request: Request, body: EmbeddingsRequest) -> Response:
         """Embed up to MAX_INPUTS texts."""
-        inputs = read_inputs(body.input, gateway.settings.max_inputs)
-        model = gateway.model(body.model)
-        if body.dimensions and body.dimensions > model.dimensions:
-            raise InvalidRequest(
-                f"dimensions is {body.dimensions}; {model.id} has {model.dimensions}, and fewer can be asked for.",
-                param="dimensions",
-            )
-        prompt = _prompt(model, body.prompt_name)
-        texts = [prompt + item if isinstance(item, str) else item for item in inputs] if prompt else inputs
-        with _true_path(body.input):
-            answer = await gateway.embed(model, texts, truncate=body.truncate)
-        return json_response(_answer(answer, model, body))
+        return await openai_embeddings(gateway, body)
 
     return routes
 
 
-def read_inputs(value: Any, limit: int) -> list[str | list[int]]:
+async def openai_embeddings(gateway: Gateway, body: EmbeddingsRequest) -> Response:
+    """Answer OpenAI's request in OpenAI's shape."""
+    done = await embed(
+        gateway,
+        body.input,
+        model=body.model,
+        dimensions=body.dimensions,
+        normalized=body.normalize,
+        truncate=body.truncate,
+        prompt_name=body.prompt_name,
+    )
+    tokens = sum(done.answer.token_counts)
+    return json_response(
+        {
+            "object": "list",
+            "data": [
+                {"object": "embedding", "index": index, "embedding": _encoded(vector, body.encoding_format)}
+                for index, vector in enumerate(done.vectors)
+            ],
+            "model": done.model.id,
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        }
+    )
+
+
+async def embed(
+    gateway: Gateway,
+    value: Any,
+    *,
+    field: str = "input",
+    model: str | None = None,
+    dimensions: int | None = None,
+    normalized: bool = True,
+    truncate: Truncate = "END",
+    prompt_name: str | None = None,
+) -> Embedded:
     """
-    Return the inputs as a list of texts or of token id lists.
+    Embed what a body holds under the name `field`, which errors about it repeat.
+
+    Raises as `read_inputs`, `Gateway.model` and `Backend.embed` do, InvalidRequest for too many dimensions and for an
+    unknown prompt.
+    """
+    inputs = read_inputs(value, gateway.settings.max_inputs, field)
+    info = gateway.model(model)
+    if dimensions and dimensions > info.dimensions:
+        raise InvalidRequest(
+            f"dimensions is {dimensions}; {info.id} has {info.dimensions}, and fewer can be asked for.",
+            param="dimensions",
+        )
+    prompt = prompt_of(info, prompt_name)
+    texts = [prompt + item if isinstance(item, str) else item for item in inputs] if prompt else inputs
+    with named(field, "input.0" if _is_one(value) else "input"):
+        answer = await gateway.embed(info, texts, truncate=truncate)
+    vectors = shorten(answer.vectors, dimensions)
+    return Embedded(info, normalize(vectors) if normalized else vectors, answer)
+
+
+def read_inputs(value: Any, limit: int, field: str = "input") -> list[str | list[int]]:
+    """
+    Return the inputs, which a client calls `field`, as a list of texts or of token id lists.
 
     Raises InvalidRequest with the place of the first bad one, TooLarge beyond `limit`.
     """
     items: list[Any] = [value] if _is_one(value) else value
     if not items:
-        raise InvalidRequest("input is an empty list; send at least one text.", param="input", code="empty_input")
+        raise InvalidRequest(f"{field} is an empty list; send at least one text.", param=field, code="empty_input")
     if len(items) > limit:
         raise TooLarge(
-            f"input has {len(items)} entries and {limit} may come at once; send several requests.",
-            param="input",
+            f"{field} has {len(items)} entries and {limit} may come at once; send several requests.",
+            param=field,
             code="too_many_inputs",
         )
     kind = type(items[0])
     for position, item in enumerate(items):
-        _check_input(item, kind, "input" if items is not value else f"input.{position}")
+        _check_input(item, kind, field if items is not value else f"{field}.{position}")
     return items
 
 
@@ -110,14 +166,14 @@ def _is_one(value: Any) -> bool:
 
 
 @contextmanager
-def _true_path(value: Any) -> Iterator[None]:
-    """Let an error about the one input of a request that has no list say `input`, not `input.0`."""
+def named(field: str, known: str) -> Iterator[None]:
+    """Let an error about what backends know as `known` call it `field`, as the client does."""
     try:
         yield
     except InvalidRequest as error:
-        if _is_one(value) and error.param:
-            error.param = error.param.replace("input.0", "input", 1)
-            error.message = error.message.replace("input.0", "input", 1)
+        if error.param and error.param.startswith(known):
+            error.param = error.param.replace(known, field, 1)
+            error.message = error.message.replace(known, field, 1)
         raise
 
 
@@ -136,7 +192,8 @@ def _check_input(item: Any, kind: type, at: str) -> None:
         raise InvalidRequest(f"{at} must be a token id, a 64-bit integer.", param=at, code="invalid_type")
 
 
-def _prompt(model: ModelInfo, name: str | None) -> str:
+def prompt_of(model: ModelInfo, name: str | None) -> str:
+    """Return what the model wants put before each text. Raises InvalidRequest for a prompt it does not have."""
     prompts = dict(model.prompts)
     if name is not None and name not in prompts:
         raise InvalidRequest(
@@ -145,22 +202,6 @@ def _prompt(model: ModelInfo, name: str | None) -> str:
             code="unknown_prompt",
         )
     return prompts[name] if name is not None else ""
-
-
-def _answer(answer: Embeddings, model: ModelInfo, body: EmbeddingsRequest) -> dict[str, Any]:
-    vectors = shorten(answer.vectors, body.dimensions)
-    if body.normalize:
-        vectors = normalize(vectors)
-    tokens = sum(answer.token_counts)
-    return {
-        "object": "list",
-        "data": [
-            {"object": "embedding", "index": index, "embedding": _encoded(vector, body.encoding_format)}
-            for index, vector in enumerate(vectors)
-        ],
-        "model": model.id,
-        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-    }
 
 
 def _encoded(vector: F32, encoding_format: str) -> F32 | str:

@@ -18,17 +18,18 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.get("/v1/models")
     async def models() -> Response:
         """List the models this gateway serves."""
-        return json_response({"object": "list", "data": [_described(model) for model in gateway.models()]})
+        return json_response({"object": "list", "data": [described(model) for model in gateway.models()]})
 
     @routes.get("/v1/models/{model:path}")
     async def one_model(model: str) -> Response:
         """Describe one model, by id or alias."""
-        return json_response(_described(gateway.any_model(model)))
+        return json_response(described(gateway.any_model(model)))
 
     return routes
 
 
-def _described(model: ModelInfo) -> dict[str, Any]:
+def described(model: ModelInfo) -> dict[str, Any]:
+    """Return OpenAI's model object with our facts beside."""
     return {
         "id": model.id,
         "object": "model",

@@ -18,6 +18,7 @@ CAPABILITIES = (
     "embeddings",
     "sparse",
     "rerank",
+    "dialects",
     "models",
     "ingest",
     "jobs",

@@ -67,10 +67,10 @@ def router(gateway: Gateway) -> APIRouter:
     return routes
 
 
-def read_texts(value: Any, limit: int) -> list[str]:
+def read_texts(value: Any, limit: int, field: str = "input") -> list[str]:
     """Return one text or a list of them as a list. Raises as `read_inputs`, and for token ids: they are no terms."""
-    inputs = read_inputs(value, limit)
+    inputs = read_inputs(value, limit, field)
     texts = [item for item in inputs if isinstance(item, str)]
     if len(texts) < len(inputs):
-        raise InvalidRequest("input must be text here, not token ids.", param="input", code="invalid_type")
+        raise InvalidRequest(f"{field} must be text here, not token ids.", param=field, code="invalid_type")
     return texts

@@ -1,0 +1,91 @@
+"""Several models under a memory budget: the idle one makes room, and no request in flight ever fails."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from bench import paths
+from tests import processes
+from tests.conftest import shapes
+from tests.processes import Gateway
+
+SMALL, LARGE, THIRD = "all-MiniLM-L6-v2", "all-mpnet-base-v2", "third"
+DIMENSIONS = {SMALL: 384, LARGE: 768, THIRD: 384}
+# MiniLM's weights are 91 MB and mpnet's 438: both fit, a third model does not fit beside them.
+BUDGET_MB = 560
+
+
+def catalogue(folder: Path) -> Path:
+    """Write a catalogue of three models; the third is MiniLM's files again, under a name and a place of its own."""
+    models = yaml.safe_load((paths.ROOT / "models.yaml").read_text())["models"]
+    files = {"path": str(paths.models_dir() / SMALL)}
+    third = {"kind": "dense", "dimensions": 384, "max_input_tokens": 256, "sources": [files]}
+    path = folder / "models.yaml"
+    chosen = {SMALL: models[SMALL], LARGE: models[LARGE], THIRD: third}
+    path.write_text(yaml.safe_dump({"defaults": {"dense": SMALL}, "models": chosen}))
+    return path
+
+
+@pytest.fixture(params=["python", "onnx_py", "split"])
+def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """Yield a gateway of each shape that has a model, with room for two of three."""
+    if request.param not in shapes():
+        pytest.skip(f"GATEWAYS leaves out {request.param}")
+    environ = {"MODELS_FILE": str(catalogue(tmp_path)), "MODEL_MEMORY_MB": str(BUDGET_MB)}
+    started = processes.describe(request.param, tmp_path / "run", **environ).start()
+    yield started
+    started.kill()
+
+
+def embed(gateway: Gateway, model: str, text: str = "two of three fit") -> httpx.Response:
+    """Embed one text."""
+    body = {"input": text, "model": model}
+    return httpx.post(f"{gateway.url}/v1/embeddings", json=body, timeout=120, trust_env=False)
+
+
+def loaded(gateway: Gateway) -> set[str]:
+    """Return which models are in memory, as the process that holds them tells."""
+    exposition = httpx.get(gateway.metrics_url, trust_env=False).text
+    return {name for name in DIMENSIONS if f'gateway_model_loaded{{model="{name}"}} 1.0' in exposition}
+
+
+def test_a_third_model_evicts_the_idle_one_and_nothing_in_flight_fails(gateway: Gateway) -> None:
+    """Two models of different dimensions serve side by side; the third comes, and the large idle one goes."""
+    assert loaded(gateway) == {SMALL}
+    for model in (LARGE, SMALL):
+        assert len(embed(gateway, model).json()["data"][0]["embedding"]) == DIMENSIONS[model]
+    assert loaded(gateway) == {SMALL, LARGE}
+    stop, answers = threading.Event(), []
+
+    def keep_asking(worker: int) -> None:
+        while not stop.is_set():
+            answers.append(embed(gateway, SMALL, f"request {len(answers)} of worker {worker}").status_code)
+
+    with ThreadPoolExecutor(4) as pool:
+        workers = [pool.submit(keep_asking, number) for number in range(4)]
+        try:
+            for model in (THIRD, LARGE, THIRD, LARGE):
+                vector = embed(gateway, model).json()["data"][0]["embedding"]
+                assert len(vector) == DIMENSIONS[model]
+                assert loaded(gateway) == {SMALL, model}
+        finally:
+            stop.set()
+        for finished in workers:
+            finished.result()
+
+    assert len(answers) > 20
+    assert set(answers) == {200}
+
+
+def test_the_same_weights_under_two_names_give_the_same_vectors(gateway: Gateway) -> None:
+    """A model is what its files are, wherever they lie."""
+    first, second = (embed(gateway, model).json()["data"][0]["embedding"] for model in (SMALL, THIRD))
+
+    assert first == pytest.approx(second, abs=1e-6)
