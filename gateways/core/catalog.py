@@ -81,10 +81,11 @@ class Entry(_Strict):
 
 
 class Catalog(_Strict):
-    """All models by id, and the default of each kind."""
+    """All models by id, and the default of each kind; `use_gpu` false keeps DEVICE=auto on the CPU."""
 
     defaults: dict[Kind, str] = {}
     models: dict[str, Entry]
+    use_gpu: bool = True
 
     @model_validator(mode="after")
     def _names_mean_one_thing(self) -> Self:
@@ -203,7 +204,8 @@ def _chosen(path: Path, content: Any) -> Catalog:
         chosen["rerank"] = engine.reranker_model
     try:
         resolved = {kind: catalogue.resolve(name) for kind, name in chosen.items()}
-        return Catalog.model_validate(catalogue.model_dump() | {"defaults": catalogue.defaults | resolved})
+        defaults = catalogue.defaults | resolved
+        return Catalog.model_validate(catalogue.model_dump() | {"defaults": defaults, "use_gpu": engine.use_gpu})
     except (CatalogError, ValidationError) as error:
         raise CatalogError(f"{path}: {json.dumps(content)}: {error}") from None
 

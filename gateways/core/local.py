@@ -50,8 +50,10 @@ class LocalBackend:
         self._unloading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        settings = self._settings
-        self._lineup = Lineup(catalog.load(settings.models_file), self._runtime, settings)
+        models, settings = catalog.load(self._settings.models_file), self._settings
+        if not models.use_gpu and settings.device == "auto":
+            self._settings = settings = settings.model_copy(update={"device": "cpu"})
+        self._lineup = Lineup(models, self._runtime, settings)
         self._residents: Residents[Any] = Residents(
             self._load,
             lambda model_id: self._lineup.located[model_id].memory_bytes(),
