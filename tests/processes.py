@@ -131,7 +131,7 @@ class Gateway:
         return {name: process.stop() for name, process in reversed(self.processes.items())}
 
 
-def describe(name: str, folder: Path, python: Path | None = None, **environ: str) -> Gateway:
+def describe(name: str, folder: Path, *, python: Path | None = None, **environ: str) -> Gateway:
     """
     Read `bench/targets/<name>.toml`; data and logs go below `folder`, and nothing starts yet.
 

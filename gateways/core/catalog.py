@@ -96,6 +96,8 @@ class Catalog(_Strict):
                 raise ValueError(f"defaults.{kind} names {name!r}, which is a {self.models[name].kind} model")
         seen: dict[str, str] = {}
         for model_id, entry in self.models.items():
+            if (entry.engine == "bm25") != (model_id == "bm25"):
+                raise ValueError(f"models.{model_id}: the engine bm25 and the id bm25 belong together")
             for name in (model_id, *entry.aliases):
                 if seen.setdefault(name, model_id) != model_id:
                     raise ValueError(f"{name!r} is a name of {seen[name]} and of {model_id}")

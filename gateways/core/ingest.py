@@ -1,26 +1,34 @@
-"""Ingest: documents of a job are embedded, written to the store, made durable, and only then counted."""
+"""Ingest: documents of a job are cut, embedded, written to the store, made durable, and only then counted."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-
-import numpy as np
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import accumulate
+from typing import TypeVar
 
 from gateways.core import metrics
-from gateways.core.backend import F32, Backend, ModelInfo
+from gateways.core.encoders import Encoders
 from gateways.core.errors import BackendUnavailable, GatewayError, Overloaded, UpstreamFailed
 from gateways.core.jobs.base import Document, DocumentError, Job, JobQueue
-from gateways.core.stores.base import Passage, VectorStore
+from gateways.core.passages import cut
+from gateways.core.profiles import Profile
+from gateways.core.stores.base import Collection, CollectionGone, Passage, Vectors, VectorStore
 from gateways.core.vectors import normalize
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # Embedded together and flushed once: enough that a flush (tens of ms) does not show, few enough to show progress.
-DOCUMENTS_PER_STEP = 64
+DOCUMENTS_PER_STEP, CHARACTERS_PER_STEP = 64, 250_000
+PASSAGES_AT_ONCE = 256
 RETRY_FIRST_S, RETRY_MOST_S = 0.25, 5.0
 _PASSING = (BackendUnavailable, Overloaded, UpstreamFailed)
+
+
+class JobDropped(Exception):
+    """The job was cancelled while a step of it was being embedded."""
 
 
 class IngestWorker:
@@ -31,17 +39,25 @@ class IngestWorker:
     nothing is lost and nothing is there twice.
     """
 
-    def __init__(self, backend: Backend, store: VectorStore, jobs: JobQueue, model: ModelInfo) -> None:
-        self._backend = backend
+    def __init__(self, encoders: Encoders, store: VectorStore, jobs: JobQueue, default: Profile) -> None:
+        self._encoders = encoders
         self._store = store
         self._jobs = jobs
-        self._model = model
-        self._prompt = dict(model.prompts)["document"]
+        self._default = default
         self._submitted = asyncio.Event()
+        self._opening = asyncio.Lock()
 
     def wake(self) -> None:
         """Say that a job was submitted."""
         self._submitted.set()
+
+    async def forget(self, collection: str) -> bool:
+        """Cancel a collection's jobs and forget all that is in it, durably; say whether there was one."""
+        async with self._opening:
+            if collection not in {known.name for known in self._store.collections()}:
+                return False
+            await self._jobs.cancel_all(collection)
+            return await self._store.delete(collection)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -54,6 +70,8 @@ class IngestWorker:
     async def _work(self, job: Job) -> None:
         try:
             await self._steps(job)
+        except JobDropped:
+            log.info("ingest job %s was cancelled", job.id)
         except Exception as error:
             log.exception("ingest job %s failed", job.id)
             await self._jobs.fail(job.id, f"{type(error).__name__}: {error}")
@@ -62,54 +80,94 @@ class IngestWorker:
 
     async def _steps(self, job: Job) -> None:
         processed = job.processed_documents
-        while documents := await self._jobs.documents(job.id, processed, DOCUMENTS_PER_STEP):
-            errors = await self._step(job.collection, documents, processed)
+        while documents := _first_of(await self._jobs.documents(job.id, processed, DOCUMENTS_PER_STEP)):
+            try:
+                collection = await self._open(job)
+                errors = await self._step(job, collection, documents, processed)
+                await collection.flush()
+            except CollectionGone:
+                continue  # it was made anew for other models, or the job was cancelled with it: `_open` knows
             processed += len(documents)
-            await self._store.flush(job.collection)
             await self._jobs.advance(job.id, processed, errors)
             metrics.documents.set(self._store.count())
 
-    async def _step(self, collection: str, documents: Sequence[Document], first: int) -> list[DocumentError]:
+    async def _open(self, job: Job) -> Collection:
+        """Return the collection of a job that is still wanted, made when there was none."""
+        async with self._opening:
+            await self._check_wanted(job)
+            return await self._store.ensure(job.collection, self._default)
+
+    async def _check_wanted(self, job: Job) -> None:
+        now = await self._jobs.status(job.id)
+        if now is None or now.status == "cancelled":
+            raise JobDropped
+
+    async def _step(
+        self, job: Job, collection: Collection, documents: Sequence[Document], first: int
+    ) -> list[DocumentError]:
         """Write the documents; where one breaks the model, all others are still written and it is listed."""
         try:
-            await self._write(collection, documents)
-        except _PASSING:
+            await self._write(job, collection, documents)
+        except (*_PASSING, CollectionGone):
             raise
         except GatewayError as error:
             if len(documents) == 1:
                 return [DocumentError(first, documents[0].id, error.message)]
             half = len(documents) // 2
             return [
-                *await self._step(collection, documents[:half], first),
-                *await self._step(collection, documents[half:], first + half),
+                *await self._step(job, collection, documents[:half], first),
+                *await self._step(job, collection, documents[half:], first + half),
             ]
         return []
 
-    async def _write(self, collection: str, documents: Sequence[Document]) -> None:
-        vectors = await self._vectors(collection, [document.text for document in documents])
-        passages = [
-            Passage(document.id, document.id, document.text, 0, len(document.text), document.metadata)
-            for document in documents
-        ]
-        await self._store.upsert(collection, passages, vectors)
+    async def _write(self, job: Job, collection: Collection, documents: Sequence[Document]) -> None:
+        passages = await self._passages(job, collection.profile, documents)
+        vectors = await self._vectors(collection, [passage.text for passage in passages])
+        await self._check_wanted(job)
+        await collection.replace(passages, vectors)
 
-    async def _vectors(self, collection: str, texts: Sequence[str]) -> F32:
-        """Return the unit vectors of n texts; what the store holds already, and what is there twice, runs once."""
-        known = await self._store.known(collection, texts)
-        if missing := [text for text in dict.fromkeys(texts) if text not in known]:
-            embedded = await self._embed([self._prompt + text for text in missing])
-            known.update(zip(missing, embedded, strict=True))
-        return np.stack([known[text] for text in texts])
+    async def _passages(self, job: Job, profile: Profile, documents: Sequence[Document]) -> list[Passage]:
+        chunk = job.chunk or profile.chunk
+        if chunk is None:
+            return [passage for document in documents for passage in cut(document, ())]
+        model = self._encoders.model(profile.embedding_model)
+        texts = [document.text for document in documents]
+        spans = await _patiently(lambda: self._encoders.chunk(model, texts, chunk.max_tokens, chunk.overlap))
+        return [passage for at, document in enumerate(documents) for passage in cut(document, spans[at])]
 
-    async def _embed(self, texts: Sequence[str]) -> F32:
-        """Embed in the bulk lane; while the model or its upstream is away, wait for it: the job is acknowledged."""
-        wait_s = RETRY_FIRST_S
-        while True:
-            try:
-                answer = await self._backend.embed(self._model.id, texts, lane="bulk")
-            except _PASSING as error:
-                log.warning("ingest waits %.2f s: %s", wait_s, error)
-                await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, RETRY_MOST_S)
-            else:
-                return normalize(answer.vectors)
+    async def _vectors(self, collection: Collection, texts: Sequence[str]) -> list[Vectors]:
+        """Return the vectors of n texts; what the store holds already, and what is there twice, runs once."""
+        known = dict(await collection.known(texts))
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
+        for at in range(0, len(missing), PASSAGES_AT_ONCE):
+            some = missing[at : at + PASSAGES_AT_ONCE]
+            known.update(zip(some, await self._embed(collection.profile, some), strict=True))
+        return [known[text] for text in texts]
+
+    async def _embed(self, profile: Profile, texts: Sequence[str]) -> list[Vectors]:
+        """Embed in the bulk lane."""
+        dense = self._encoders.model(profile.embedding_model)
+        sparse = self._encoders.model(profile.sparse_model, "sparse")
+        prompted = [dict(dense.prompts)["document"] + text for text in texts]
+        embedded = await _patiently(lambda: self._encoders.embed(dense, prompted, lane="bulk"))
+        weighed = await _patiently(lambda: self._encoders.embed_sparse(sparse, texts, lane="bulk"))
+        return [Vectors(*both) for both in zip(normalize(embedded.vectors), weighed.rows, strict=True)]
+
+
+async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Call; while the model or its upstream is away, wait for it: the job is acknowledged."""
+    wait_s = RETRY_FIRST_S
+    while True:
+        try:
+            return await call()
+        except _PASSING as error:
+            log.warning("ingest waits %.2f s: %s", wait_s, error)
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, RETRY_MOST_S)
+
+
+def _first_of(documents: Sequence[Document]) -> Sequence[Document]:
+    """Return as many of the documents as make a step: one at least, few where they are long."""
+    sizes = accumulate(len(document.text) for document in documents)
+    fitting = sum(size <= CHARACTERS_PER_STEP for size in sizes)
+    return documents[: max(fitting, 1)]

@@ -61,7 +61,7 @@ def capabilities(http: httpx.Client) -> frozenset[str]:
         present = set(declared) | (present & set(OPERATIONS))
     elif {"ingest", "search"} <= present:
         present |= {"documents", "filter"}
-    return frozenset(present | meaning(http))
+    return frozenset(present | meaning(http) | several(http))
 
 
 def meaning(http: httpx.Client) -> set[str]:
@@ -70,6 +70,13 @@ def meaning(http: httpx.Client) -> set[str]:
     if response.status_code != 200:
         return set()
     return {"semantics", "golden"} if response.json().get("precision", "fp32") == "fp32" else {"semantics"}
+
+
+def several(http: httpx.Client) -> set[str]:
+    """Return `second_model` where more than one dense model is served."""
+    listed = http.get("/v1/models")
+    kinds = [entry.get("kind") for entry in listed.json()["data"]] if listed.status_code == 200 else []
+    return {"second_model"} if kinds.count("dense") > 1 else set()
 
 
 @pytest.fixture(autouse=True)

@@ -64,7 +64,7 @@ def test_the_times_of_each_step(http: httpx.Client, library: str) -> None:
     answer = ok(http.post("/v1/search", json={"query": unique("timed"), "collection": library}))
 
     steps = answer["timings_ms"]
-    assert set(steps) >= {"tokenize", "queue", "infer", "retrieve"}
+    assert set(steps) >= {"tokenize", "queue", "infer", "retrieve", "rerank"}
     assert all(isinstance(spent, int | float) and spent >= 0 for spent in steps.values())
     assert sum(steps.values()) <= answer["took_ms"] * 1.05 + 1
 
@@ -137,7 +137,7 @@ def test_min_score_leaves_out_what_is_further(http: httpx.Client, library: str) 
 
 def test_options_may_be_null(http: httpx.Client, library: str) -> None:
     """A null option is an option not given; `dense` is the mode when none is."""
-    options: dict[str, Any] = {"filter": None, "min_score": None, "top_k": None, "mode": None}
+    options: dict[str, Any] = dict.fromkeys(("filter", "min_score", "top_k", "mode", "rerank", "explain"))
 
     assert search(http, "lava", collection=library, **options) == search(http, "lava", collection=library)
     assert search(http, "lava", collection=library, mode="dense") == search(http, "lava", collection=library)

@@ -38,8 +38,10 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """Yield a gateway of each shape that has a model, with room for two of three."""
     if request.param not in shapes():
         pytest.skip(f"GATEWAYS leaves out {request.param}")
-    environ = {"MODELS_FILE": str(catalogue(tmp_path)), "MODEL_MEMORY_MB": str(BUDGET_MB)}
-    started = processes.describe(request.param, tmp_path / "run", **environ).start()
+    folder, models_file = tmp_path / "run", str(catalogue(tmp_path))
+    started = processes.describe(
+        request.param, folder, MODELS_FILE=models_file, MODEL_MEMORY_MB=str(BUDGET_MB)
+    ).start()
     yield started
     started.kill()
 
@@ -62,7 +64,8 @@ def test_a_third_model_evicts_the_idle_one_and_nothing_in_flight_fails(gateway: 
     for model in (LARGE, SMALL):
         assert len(embed(gateway, model).json()["data"][0]["embedding"]) == DIMENSIONS[model]
     assert loaded(gateway) == {SMALL, LARGE}
-    stop, answers = threading.Event(), []
+    stop = threading.Event()
+    answers: list[int] = []
 
     def keep_asking(worker: int) -> None:
         while not stop.is_set():

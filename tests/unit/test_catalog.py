@@ -18,7 +18,7 @@ models:
     dimensions: 384
     max_input_tokens: 256
     aliases: [org/small]
-  words:
+  bm25:
     kind: sparse
     engine: bm25
 """
@@ -43,7 +43,7 @@ def test_names_and_defaults(tmp_path: Path) -> None:
     catalogue = load(written(tmp_path, GOOD))
 
     assert [catalogue.resolve(name) for name in ("small", "org/small", "")] == ["small"] * 3
-    assert catalogue.resolve("", "sparse") == "words"
+    assert catalogue.resolve("", "sparse") == "bm25"
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,10 @@ def test_names_and_defaults(tmp_path: Path) -> None:
         ("max_input_tokens: 256", "max_tokens: 256", 7, ["models.small.max_tokens", "not permitted"]),
         ("max_input_tokens: 256", "max_input_tokens: -1", 7, ["greater than 0"]),
         ("dense: small", "dense: big", 1, ["'big'", "not among the models"]),
-        ("dense: small", "dense: words", 1, ["'words'", "sparse"]),
-        ("[org/small]", "[org/small, words]", 1, ["'words' is a name of small and of words"]),
-        ("engine: bm25", "stand_in: nobody", 1, ["models.words", "'nobody'"]),
+        ("dense: small", "dense: bm25", 1, ["'bm25'", "sparse"]),
+        ("[org/small]", "[org/small, bm25]", 1, ["'bm25' is a name of small and of bm25"]),
+        ("[org/small]", "[]\n    stand_in: nobody", 1, ["models.small", "'nobody'"]),
+        ("  bm25:", "  words:", 1, ["models.words", "bm25"]),
     ],
 )
 def test_a_wrong_file_is_told_with_its_line(

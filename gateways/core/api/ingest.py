@@ -1,21 +1,20 @@
-"""`POST /v1/ingest`, `/v1/jobs` and `/v1/documents`: what search can find."""
+"""`POST /v1/ingest`: documents to durable jobs; and the routes of what comes of it."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
+from gateways.core.api import collections, documents, jobs
 from gateways.core.api.body import JsonRoute, Strict, json_response
-from gateways.core.api.collection import COLLECTION, Collection
-from gateways.core.errors import InvalidRequest, NotFound, TooLarge
+from gateways.core.api.collection import Chunk, Collection
+from gateways.core.errors import InvalidRequest, TooLarge
 from gateways.core.gateway import Gateway
-from gateways.core.jobs.base import Document, Job
+from gateways.core.jobs.base import Document
 from gateways.core.settings import Settings
 
 MAX_KEY_CHARACTERS = 255
@@ -33,67 +32,27 @@ class IngestDocument(Strict):
 class IngestRequest(Strict):
     """Documents to make findable."""
 
-    documents: list[IngestDocument]
+    documents: list[IngestDocument] = Field(
+        examples=[[{"id": "handbook-7", "text": "You get 20 vacation days a year.", "metadata": {"year": 2026}}]]
+    )
     collection: Collection = Field("default", description="Made when it is not there.")
-
-
-class JobAnswer(Strict):
-    """A job; times are ISO 8601 in UTC."""
-
-    job_id: str
-    status: str
-    collection: str
-    total_documents: int
-    processed_documents: int
-    error: str | None
-    errors: list[dict[str, Any]]
-    created_at: str
-    started_at: str | None
-    finished_at: str | None
+    chunk: Chunk | None = Field(None, description="How to cut them; default: as the collection's profile says.")
 
 
 def router(gateway: Gateway) -> APIRouter:
-    """Return the routes over `gateway`."""
+    """Return the routes over `gateway`: of ingest, its jobs, the documents and the collections they are in."""
     routes = APIRouter(route_class=JsonRoute, tags=["documents"])
 
-    @routes.post("/v1/ingest", status_code=202, response_model=JobAnswer)
+    @routes.post("/v1/ingest", status_code=202, response_model=jobs.JobAnswer)
     async def ingest(request: Request, body: IngestRequest) -> Response:
         """Accept documents. 202 means they are on disk: they will be found, whatever happens to this process."""
-        documents = _documents(body, gateway.settings)
-        job = await gateway.submit(body.collection, documents, _key(request))
-        return json_response(_job(job), 202, {"Location": f"/v1/jobs/{job.id}"})
+        sent = _documents(body, gateway.settings)
+        chunk = body.chunk.chunking() if body.chunk else None
+        job = await gateway.submit(body.collection, sent, _key(request), chunk)
+        return json_response(jobs.described(job), 202, {"Location": f"/v1/jobs/{job.id}"})
 
-    @routes.get("/v1/jobs")
-    async def jobs(limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> Response:
-        """List the newest jobs first."""
-        return json_response({"object": "list", "data": [_job(job) for job in await gateway.jobs.recent(limit)]})
-
-    @routes.get("/v1/jobs/{job_id}", response_model=JobAnswer)
-    async def one_job(job_id: str) -> Response:
-        """Tell how far a job is."""
-        job = await gateway.jobs.status(job_id)
-        if job is None:
-            raise NotFound(f"there is no job {job_id!r}.", param="job_id", code="unknown_job")
-        return json_response(_job(job))
-
-    @routes.get("/v1/documents/{document_id:path}")
-    async def document(document_id: str, collection: COLLECTION = "default") -> Response:
-        """Return a document as it was ingested."""
-        passages = await gateway.store.document(collection, document_id)
-        if not passages:
-            raise _no_document(document_id, collection)
-        first = passages[0]
-        return json_response(
-            {"id": document_id, "collection": collection, "text": first.text, "metadata": first.metadata}
-        )
-
-    @routes.delete("/v1/documents/{document_id:path}")
-    async def delete_document(document_id: str, collection: COLLECTION = "default") -> Response:
-        """Forget a document; search stops finding it at once."""
-        if not await gateway.delete(collection, document_id):
-            raise _no_document(document_id, collection)
-        return json_response({"id": document_id, "object": "document", "deleted": True})
-
+    for resource in (jobs, documents, collections):
+        routes.include_router(resource.router(gateway))
     return routes
 
 
@@ -155,30 +114,3 @@ def _key(request: Request) -> str | None:
             f"Idempotency-Key must have 1 to {MAX_KEY_CHARACTERS} characters.", param="Idempotency-Key"
         )
     return key
-
-
-def _job(job: Job) -> dict[str, Any]:
-    return {
-        "job_id": job.id,
-        "status": job.status,
-        "collection": job.collection,
-        "total_documents": job.total_documents,
-        "processed_documents": job.processed_documents,
-        "error": job.error,
-        "errors": [dataclasses.asdict(error) for error in job.errors],
-        "created_at": _time(job.created_at),
-        "started_at": _time(job.started_at),
-        "finished_at": _time(job.finished_at),
-    }
-
-
-def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
-
-
-def _no_document(document_id: str, collection: str) -> NotFound:
-    return NotFound(
-        f"there is no document {document_id!r} in collection {collection!r}.",
-        param="document_id",
-        code="unknown_document",
-    )

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
+from gateways.core.profiles import Chunking
+
 Status: TypeAlias = Literal["pending", "running", "completed", "failed", "cancelled"]
 
 
@@ -29,7 +31,7 @@ class DocumentError:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An ingest job; times are seconds since the epoch."""
+    """An ingest job; times are seconds since the epoch. `chunk` is how its documents are cut, None: not at all."""
 
     id: str
     collection: str
@@ -41,12 +43,15 @@ class Job:
     created_at: float
     started_at: float | None
     finished_at: float | None
+    chunk: Chunking | None = None
 
 
 class JobQueue(Protocol):
     """Jobs that survive kill -9 and a power cut from the moment `submit` returns."""
 
-    async def submit(self, collection: str, documents: Sequence[Document], key: str | None) -> Job:
+    async def submit(
+        self, collection: str, documents: Sequence[Document], key: str | None, chunk: Chunking | None = None
+    ) -> Job:
         """
         Write a pending job, durably, before returning.
 
@@ -59,8 +64,8 @@ class JobQueue(Protocol):
         """Return a job, or None."""
         ...
 
-    async def recent(self, limit: int) -> list[Job]:
-        """Return the newest jobs first."""
+    async def recent(self, limit: int, status: Status | None = None) -> list[Job]:
+        """Return the newest jobs first, all of them or those of one status."""
         ...
 
     async def claim(self) -> Job | None:
@@ -75,12 +80,20 @@ class JobQueue(Protocol):
         """Remember that the first `processed` documents are done; `errors` are the new ones among them."""
         ...
 
+    async def cancel(self, job_id: str) -> Job | None:
+        """Mark a job cancelled, durably, and return it; None for an unknown one, Conflict for a finished one."""
+        ...
+
+    async def cancel_all(self, collection: str) -> None:
+        """Mark every unfinished job of a collection cancelled, durably."""
+        ...
+
     async def complete(self, job_id: str) -> None:
-        """Mark a job completed."""
+        """Mark a job completed, unless it was cancelled."""
         ...
 
     async def fail(self, job_id: str, error: str) -> None:
-        """Mark a job failed."""
+        """Mark a job failed, unless it was cancelled."""
         ...
 
     def close(self) -> None:

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 import orjson
 
 from gateways.core.errors import Conflict
-from gateways.core.jobs.base import Document, DocumentError, Job
+from gateways.core.jobs.base import Document, DocumentError, Job, Status
+from gateways.core.profiles import Chunking
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     errors TEXT NOT NULL DEFAULT '[]',
     idempotency_key TEXT UNIQUE,
     content_hash TEXT NOT NULL,
+    chunk TEXT,
     created_at REAL NOT NULL,
     started_at REAL,
     finished_at REAL
@@ -47,7 +49,9 @@ CREATE TABLE IF NOT EXISTS documents (
     PRIMARY KEY (job, position)
 ) WITHOUT ROWID;
 """
-_JOB = "id, collection, status, total, processed, error, errors, created_at, started_at, finished_at"
+_JOB = "id, collection, status, total, processed, error, errors, created_at, started_at, finished_at, chunk"
+# The first one to finish a job wins: a worker at its last step cannot undo a cancel.
+_FINISH = "UPDATE jobs SET status = ?, error = ?, finished_at = ? WHERE finished_at IS NULL AND "
 
 
 class SqliteJobs:
@@ -59,18 +63,21 @@ class SqliteJobs:
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.executescript(_SCHEMA)
 
-    async def submit(self, collection: str, documents: Sequence[Document], key: str | None) -> Job:
+    async def submit(
+        self, collection: str, documents: Sequence[Document], key: str | None, chunk: Chunking | None = None
+    ) -> Job:
         """Write a pending job; Conflict when `key` was used for other documents."""
-        return await self._call(lambda: self._submit(collection, documents, key))
+        return await self._call(lambda: self._submit(collection, documents, key, chunk))
 
     async def status(self, job_id: str) -> Job | None:
         """Return a job, or None."""
         found = await self._call(lambda: self._jobs("WHERE id = ?", job_id))
         return found[0] if found else None
 
-    async def recent(self, limit: int) -> list[Job]:
-        """Return the newest jobs first."""
-        return await self._call(lambda: self._jobs("ORDER BY number DESC LIMIT ?", limit))
+    async def recent(self, limit: int, status: Status | None = None) -> list[Job]:
+        """Return the newest jobs first, all of them or those of one status."""
+        clause = "WHERE ?1 IS NULL OR status = ?1 ORDER BY number DESC LIMIT ?2"
+        return await self._call(lambda: self._jobs(clause, status, limit))
 
     async def claim(self) -> Job | None:
         """Take the oldest job that is not finished, one that a killed process left running included."""
@@ -92,14 +99,21 @@ class SqliteJobs:
         update = "UPDATE jobs SET processed = ?, errors = ? WHERE id = ?"
         await self._execute(update, processed, orjson.dumps(known).decode(), job_id)
 
+    async def cancel(self, job_id: str) -> Job | None:
+        """Mark a job cancelled; Conflict when it is finished."""
+        return await self._call(lambda: self._cancel(job_id))
+
+    async def cancel_all(self, collection: str) -> None:
+        """Mark every unfinished job of a collection cancelled."""
+        await self._execute(_FINISH + "collection = ?", "cancelled", None, time.time(), collection)
+
     async def complete(self, job_id: str) -> None:
-        """Mark a job completed."""
-        await self._execute("UPDATE jobs SET status = 'completed', finished_at = ? WHERE id = ?", time.time(), job_id)
+        """Mark a job completed, unless it was cancelled."""
+        await self._execute(_FINISH + "id = ?", "completed", None, time.time(), job_id)
 
     async def fail(self, job_id: str, error: str) -> None:
-        """Mark a job failed."""
-        update = "UPDATE jobs SET status = 'failed', error = ?, finished_at = ? WHERE id = ?"
-        await self._execute(update, error, time.time(), job_id)
+        """Mark a job failed, unless it was cancelled."""
+        await self._execute(_FINISH + "id = ?", "failed", error, time.time(), job_id)
 
     def close(self) -> None:
         """Close the journal."""
@@ -116,8 +130,8 @@ class SqliteJobs:
 
         return await asyncio.to_thread(locked)
 
-    def _submit(self, collection: str, documents: Sequence[Document], key: str | None) -> Job:
-        content = hashlib.sha256(orjson.dumps([collection, documents])).hexdigest()
+    def _submit(self, collection: str, documents: Sequence[Document], key: str | None, chunk: Chunking | None) -> Job:
+        content = hashlib.sha256(orjson.dumps([collection, documents, chunk])).hexdigest()
         known = self._connection.execute(
             "SELECT id, content_hash FROM jobs WHERE idempotency_key = ?", (key,)
         ).fetchone()
@@ -126,16 +140,20 @@ class SqliteJobs:
                 "this Idempotency-Key was used for other documents; use a new key for a new request",
                 param="Idempotency-Key",
             )
-        return self._jobs("WHERE id = ?", known[0] if known else self._insert(collection, documents, key, content))[0]
+        job_id = known[0] if known else self._insert(collection, documents, key, content, chunk)
+        return self._jobs("WHERE id = ?", job_id)[0]
 
-    def _insert(self, collection: str, documents: Sequence[Document], key: str | None, content: str) -> str:
+    def _insert(
+        self, collection: str, documents: Sequence[Document], key: str | None, content: str, chunk: Chunking | None
+    ) -> str:
         job_id = uuid.uuid4().hex
+        cut = orjson.dumps(chunk).decode() if chunk else None
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             number = self._connection.execute(
-                "INSERT INTO jobs (id, collection, status, total, idempotency_key, content_hash, created_at) "
-                "VALUES (?, ?, 'pending', ?, ?, ?, ?)",
-                (job_id, collection, len(documents), key, content, time.time()),
+                "INSERT INTO jobs (id, collection, status, total, idempotency_key, content_hash, chunk, created_at) "
+                "VALUES (?, ?, 'pending', ?, ?, ?, ?, ?)",
+                (job_id, collection, len(documents), key, content, cut, time.time()),
             ).lastrowid
             self._connection.executemany(
                 "INSERT INTO documents VALUES (?, ?, ?, ?, ?)",
@@ -145,6 +163,17 @@ class SqliteJobs:
                 ),
             )
         return job_id
+
+    def _cancel(self, job_id: str) -> Job | None:
+        stopped = self._connection.execute(_FINISH + "id = ?", ("cancelled", None, time.time(), job_id)).rowcount
+        found = self._jobs("WHERE id = ?", job_id)
+        if found and not stopped:
+            raise Conflict(
+                f"job {job_id} is {found[0].status} already; there is nothing to cancel.",
+                param="job_id",
+                code="job_finished",
+            )
+        return found[0] if found else None
 
     def _claim(self) -> Job | None:
         unfinished = self._jobs("WHERE finished_at IS NULL ORDER BY number LIMIT 1")
@@ -165,6 +194,7 @@ def open_jobs(data_dir: Path) -> SqliteJobs:
 
 
 def _job(row: tuple[Any, ...]) -> Job:
-    job_id, collection, status, total, processed, error, errors, *times = row
+    job_id, collection, status, total, processed, error, errors, created, started, finished, chunk = row
     listed = tuple(DocumentError(**entry) for entry in orjson.loads(errors))
-    return Job(job_id, collection, status, total, processed, error, listed, *times)
+    cut = Chunking(**orjson.loads(chunk)) if chunk else None
+    return Job(job_id, collection, status, total, processed, error, listed, created, started, finished, cut)

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from gateways.core.backend import F32
+from gateways.core.backend import F32, SparseVector
+from gateways.core.errors import NotFound
+from gateways.core.profiles import Profile
 from gateways.core.stores.filters import Condition
 
+DEFAULT = "default"
+# So many of each ranking are fused, at least.
+FUSED = 100
 Metadata = dict[str, Any]
+
+
+class CollectionGone(NotFound):
+    """The collection was deleted, or made anew, since it was looked up."""
+
+    default_code = "unknown_collection"
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A stretch of a document: characters `start` to `end` of it."""
+    """
+    A stretch of a document: characters `start` to `end` of it, the `number`-th from 0.
+
+    `before` is what stands between the passage before and this one, `after` what follows the last one: with them
+    the passages of a document are the whole document.
+    """
 
     id: str
     document_id: str
@@ -22,59 +38,114 @@ class Passage:
     start: int
     end: int
     metadata: Metadata = field(default_factory=dict)
+    number: int = 0
+    before: str = ""
+    after: str = ""
+
+
+class Vectors(NamedTuple):
+    """The two vectors of a passage: float32 (dimensions,) of unit length, and the sparse one."""
+
+    dense: F32
+    sparse: SparseVector
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage that search found, with its cosine to the query."""
+    """A passage that search found, with its score."""
 
     passage: Passage
     score: float
 
 
-class VectorStore(Protocol):
+class Collection(Protocol):
     """
-    Passages and their unit vectors, in named collections.
+    Passages and their vectors. All calls raise CollectionGone once it was deleted.
 
-    What `flush` and `delete` acknowledged survives kill -9 and a power cut; what only `upsert` did may not.
+    What `flush` and `delete` acknowledged survives kill -9 and a power cut; what only `replace` did may not.
     """
 
-    def names(self) -> Sequence[str]:
-        """Return the names of the collections."""
+    @property
+    def name(self) -> str:
+        """Return its name."""
         ...
 
-    async def upsert(self, collection: str, passages: Sequence[Passage], vectors: F32) -> None:
-        """Write n passages and their float32 (n, dimensions) unit vectors; the same passage id is replaced."""
+    @property
+    def profile(self) -> Profile:
+        """Return how it is searched."""
+        ...
+
+    @property
+    def documents(self) -> int:
+        """Return the number of documents, as of the last `flush` or `delete`."""
+        ...
+
+    async def replace(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
+        """Write all passages of some documents, in place of all that these documents had before."""
         ...
 
     async def search(
-        self, collection: str, vector: F32, k: int, where: Condition | None, min_score: float | None
+        self,
+        dense: F32 | None,
+        sparse: SparseVector | None,
+        k: int,
+        where: Condition | None,
+        min_score: float | None = None,
     ) -> list[Hit]:
         """
-        Return the k nearest to a (dimensions,) unit vector, best first.
+        Return the k best passages, best first.
 
-        Raises NotFound for an unknown collection.
+        By cosine to a (dimensions,) unit vector, by the product with a sparse vector, or, where both are given, by
+        reciprocal ranks: the sum of 1 / (60 + rank) over both rankings, ranks from 1 (Cormack et al. 2009).
         """
         ...
 
-    async def document(self, collection: str, document_id: str) -> list[Passage]:
+    async def document(self, document_id: str) -> list[Passage]:
         """Return the passages of a document in order; empty when there is none."""
         ...
 
-    async def delete(self, collection: str, document_id: str) -> bool:
+    async def delete(self, document_id: str) -> bool:
         """Forget a document, durably; say whether there was one."""
         ...
 
+    async def known(self, texts: Sequence[str]) -> Mapping[str, Vectors]:
+        """Return the vectors of those texts that are passages already."""
+        ...
+
+    async def flush(self) -> None:
+        """Return once everything written is on disk."""
+        ...
+
+
+class VectorStore(Protocol):
+    """Collections by name; the one named "default" is always there."""
+
+    def collections(self) -> Sequence[Collection]:
+        """Return all collections, ordered by name."""
+        ...
+
+    def collection(self, name: str) -> Collection:
+        """Return a collection; NotFound lists those there are."""
+        ...
+
+    async def ensure(self, name: str, profile: Profile) -> Collection:
+        """Return a collection, made with this profile when there was none."""
+        ...
+
+    async def put(self, name: str, profile: Profile) -> bool:
+        """
+        Make a collection, or give one another profile, durably; say whether it is new.
+
+        Raises Conflict where the documents in it have vectors of other models.
+        """
+        ...
+
+    async def delete(self, name: str) -> bool:
+        """Forget a collection and all in it, durably; say whether there was one."""
+        ...
+
     def count(self) -> int:
-        """Return the number of passages in all collections."""
-        ...
-
-    async def known(self, collection: str, texts: Sequence[str]) -> dict[str, F32]:
-        """Return the unit vectors of those texts that are passages of the collection already."""
-        ...
-
-    async def flush(self, collection: str) -> None:
-        """Return once everything written to a collection is on disk."""
+        """Return the number of documents in all collections."""
         ...
 
     def close(self) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from gateways.core.errors import InvalidRequest
 
+T = TypeVar("T")
 Scalar: TypeAlias = str | int | float | bool | None
 MAX_DEPTH = 16
 _BOUNDS = ("gt", "gte", "lt", "lte")
@@ -67,12 +69,12 @@ def _entry(key: str, value: Any, at: str, depth: int) -> Condition:
 
 
 def _field(name: str, value: Any, at: str) -> Condition:
-    if '"' in name or not name:
-        raise _wrong(at, "a field name is not empty and has no double quote in it")
+    if not name or '"' in name or "\\" in name:
+        raise _wrong(at, "a field name is not empty and has no double quote and no backslash in it")
     if isinstance(value, list):
         raise _wrong(at, f"is a list; to match any of several values write {{'{name}': {{'in': [...]}}}}")
     if not isinstance(value, dict):
-        return Equals(name, value)
+        return Equals(name, _scalar(value, at))
     if not value:
         raise _wrong(at, "is empty; write a value, or an operator: eq, in, gt, gte, lt, lte")
     tests = [_operator(name, operator, operand, f"{at}.{operator}") for operator, operand in value.items()]
@@ -89,13 +91,20 @@ def _operator(name: str, operator: str, operand: Any, at: str) -> Condition:
     if operator in _BOUNDS:
         if isinstance(operand, bool) or not isinstance(operand, int | float):
             raise _wrong(at, f"must be a number, not {_kind(operand)}")
-        return Range(name, {operator: float(operand)})
+        return Range(name, {operator: float(_finite(operand, at))})
     raise _wrong(at, f"{operator!r} is not an operator; there are eq, in, gt, gte, lt, lte")
 
 
 def _scalar(value: Any, at: str) -> Scalar:
     if value is not None and not isinstance(value, str | int | float | bool):
         raise _wrong(at, f"must be a string, a number, true, false or null, not {_kind(value)}")
+    return _finite(value, at)
+
+
+def _finite(value: T, at: str) -> T:
+    """Return the value; no comparison with NaN or an infinity means anything."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _wrong(at, "must be a finite number")
     return value
 
 

@@ -1,0 +1,136 @@
+"""`/v1/collections`: retrieval profiles. A collection has models of its own, and a way of being searched."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import ConfigDict, Field
+
+from gateways.core.api.body import JsonRoute, Strict, json_response
+from gateways.core.api.collection import NAME, PATTERN, Chunk
+from gateways.core.backend import Kind, ModelInfo
+from gateways.core.errors import GatewayError, InvalidRequest, NotFound
+from gateways.core.gateway import Gateway
+from gateways.core.profiles import TOP_K, Profile, check_chunking
+from gateways.core.stores.base import Collection, VectorStore
+
+# Written out, because a body's route takes no other parameters.
+_NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "pattern": PATTERN}}
+
+
+class ProfileRequest(Strict):
+    """How a collection is searched. What is not given takes its default; the two vectors' models stay as they are."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"top_k": 8, "chunk": {"max_tokens": 128, "overlap": 16}}]}
+    )
+
+    embedding_model: str | None = Field(None, description="Dense model, by id or alias; a new one's is the default.")
+    sparse_model: str | None = Field(None, description="Sparse model, by id or alias; a new one's is bm25.")
+    reranker_model: str | None = Field(None, description="Reranks every search that does not say otherwise.")
+    top_k: int = Field(TOP_K, ge=1, le=1_000, description="Results of a search that does not say how many.")
+    chunk: Chunk | None = Field(None, description="Cuts every ingest that does not say otherwise; null: not at all.")
+
+
+class CollectionAnswer(Strict):
+    """A collection, its models by their ids."""
+
+    object: str
+    name: str
+    embedding_model: str
+    dimensions: int
+    sparse_model: str
+    reranker_model: str | None
+    top_k: int
+    chunk: Chunk | None
+    document_count: int
+
+
+def router(gateway: Gateway) -> APIRouter:
+    """Return the routes over `gateway`."""
+    routes = APIRouter(route_class=JsonRoute, tags=["collections"])
+
+    @routes.put(
+        "/v1/collections/{name}",
+        response_model=CollectionAnswer,
+        responses={201: {"model": CollectionAnswer, "description": "Made"}},
+        openapi_extra={"parameters": [_NAME]},
+    )
+    async def put(request: Request, body: ProfileRequest) -> Response:
+        """Make a collection (201), or change how it is searched. 409: its documents were embedded with others."""
+        name = request.path_params["name"]
+        if not re.fullmatch(PATTERN, name):
+            raise InvalidRequest("name must be 1 to 64 letters, digits, - or _.", param="name")
+        made = await gateway.store.put(name, _profile(gateway, name, body))
+        return json_response(_described(gateway.store.collection(name)), 201 if made else 200)
+
+    @routes.get("/v1/collections")
+    async def collections() -> Response:
+        """List the collections by name."""
+        found = [_described(collection) for collection in gateway.store.collections()]
+        return json_response({"object": "list", "data": found})
+
+    @routes.get("/v1/collections/{name}", response_model=CollectionAnswer)
+    async def one_collection(name: NAME) -> Response:
+        """Tell how a collection is searched, and how many documents it holds."""
+        return json_response(_described(_found(gateway.store, name)))
+
+    @routes.delete("/v1/collections/{name}")
+    async def delete_collection(name: NAME) -> Response:
+        """Forget a collection with all its documents, and cancel its jobs; `default` is there again, empty."""
+        if not await gateway.forget(name):
+            _found(gateway.store, name)
+        return json_response({"name": name, "object": "collection", "deleted": True})
+
+    return routes
+
+
+def _profile(gateway: Gateway, name: str, body: ProfileRequest) -> Profile:
+    """Check a profile and fill in what it leaves to the collection as it is, or to the gateway."""
+    now = gateway.profile(name)
+    dense = _model(gateway, body.embedding_model or now.embedding_model, "dense", "embedding_model")
+    sparse = _model(gateway, body.sparse_model or now.sparse_model, "sparse", "sparse_model")
+    reranker = _model(gateway, body.reranker_model, "rerank", "reranker_model") if body.reranker_model else None
+    if body.chunk:
+        check_chunking(body.chunk.chunking(), dense)
+    return Profile(
+        embedding_model=dense.id,
+        dimensions=dense.dimensions,
+        sparse_model=sparse.id,
+        reranker_model=reranker.id if reranker else None,
+        top_k=body.top_k,
+        chunk=body.chunk.chunking() if body.chunk else None,
+    )
+
+
+def _model(gateway: Gateway, name: str, kind: Kind, field: str) -> ModelInfo:
+    try:
+        return gateway.model(name, kind)
+    except GatewayError as error:
+        error.param = field
+        raise
+
+
+def _found(store: VectorStore, name: str) -> Collection:
+    try:
+        return store.collection(name)
+    except NotFound as error:
+        error.param = "name"
+        raise
+
+
+def _described(collection: Collection) -> dict[str, Any]:
+    profile = collection.profile
+    return {
+        "object": "collection",
+        "name": collection.name,
+        "embedding_model": profile.embedding_model,
+        "dimensions": profile.dimensions,
+        "sparse_model": profile.sparse_model,
+        "reranker_model": profile.reranker_model,
+        "top_k": profile.top_k,
+        "chunk": profile.chunk,
+        "document_count": collection.documents,
+    }

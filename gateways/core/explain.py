@@ -1,0 +1,34 @@
+"""Why a passage stands where it stands: its score and its rank in every ranking that had a say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateways.core.stores.base import Hit
+
+RANKINGS = ("dense", "sparse", "fused", "rerank")
+
+
+def explain(hits: Sequence[Hit], rankings: Mapping[str, Sequence[Hit]]) -> list[dict[str, Any]]:
+    """
+    Return for each hit its score in each of RANKINGS, and `ranks`, counted from 1.
+
+    None stands for a ranking that was not made, or that the passage is not in.
+    """
+    places = {
+        name: {_key(hit): (rank, hit.score) for rank, hit in enumerate(rankings.get(name, ()), 1)}
+        for name in RANKINGS
+    }
+    return [_explained(hit, places) for hit in hits]
+
+
+def _explained(hit: Hit, places: Mapping[str, Mapping[tuple[str, int], tuple[int, float]]]) -> dict[str, Any]:
+    found = {name: places[name].get(_key(hit), (None, None)) for name in RANKINGS}
+    return {name: score for name, (_, score) in found.items()} | {
+        "ranks": {name: rank for name, (rank, _) in found.items()}
+    }
+
+
+def _key(hit: Hit) -> tuple[str, int]:
+    return hit.passage.document_id, hit.passage.number

@@ -1,0 +1,212 @@
+"""One collection: a shard of the Qdrant engine, and the profile beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+import qdrant_edge as qdrant
+
+from gateways.core.backend import F32, SparseVector
+from gateways.core.profiles import Chunking, Profile
+from gateways.core.stores import edge_points as points
+from gateways.core.stores import edge_queries as queries
+from gateways.core.stores.base import CollectionGone, Hit, Passage, Vectors
+from gateways.core.stores.durable import write
+from gateways.core.stores.filters import Condition
+
+T = TypeVar("T")
+
+PROFILE, SHARD = "collection.json", "shard"
+# A search over this many passages takes about a millisecond: beyond, it leaves the event loop.
+_INLINE_PASSAGES = 20_000
+_PER_CALL = 256
+
+
+class EdgeCollection:
+    """A folder with a shard and its profile, which is written last: a folder without it was never finished."""
+
+    def __init__(self, path: Path, shard: qdrant.EdgeShard, profile: Profile) -> None:
+        self._path = path
+        self._shard = shard
+        self._profile = profile
+        self._writing = asyncio.Lock()
+        self._open = True
+        self._documents = self._count()
+
+    @property
+    def name(self) -> str:
+        """Return its name: the folder's."""
+        return self._path.name
+
+    @property
+    def profile(self) -> Profile:
+        """Return how it is searched."""
+        return self._profile
+
+    @property
+    def documents(self) -> int:
+        """Return the number of documents, as of the last `flush` or `delete`."""
+        return self._documents
+
+    async def replace(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
+        """Write the passages, then forget the surplus of their documents' older ones."""
+        made = [points.point(one, its) for one, its in zip(passages, vectors, strict=True)]
+        slices = [made[at : at + _PER_CALL] for at in range(0, len(made), _PER_CALL)]
+        kept = {points.point_id(one) for one in passages}
+        later = points.later_of({one.document_id for one in passages})
+        async with self._writing:
+            surplus = [record.id for record in await self._scroll(later, with_payload=False) if record.id not in kept]
+            for some in slices:
+                await self._call(self._shard.update, qdrant.UpdateOperation.upsert_points(some))
+            if surplus:
+                await self._call(self._shard.update, qdrant.UpdateOperation.delete_points(surplus))
+
+    async def search(
+        self,
+        dense: F32 | None,
+        sparse: SparseVector | None,
+        k: int,
+        where: Condition | None,
+        min_score: float | None = None,
+    ) -> list[Hit]:
+        """Return the k best passages, best first."""
+        if not self._open:
+            raise self._gone()
+        if dense is not None and sparse is not None:
+            request = queries.fused(dense, sparse, k, where, min_score)
+            found = await self._off_loop_if_long(self._shard.query, request)
+        else:
+            found = await self._off_loop_if_long(self._shard.search, queries.by(dense, sparse, k, where, min_score))
+        return [Hit(points.passage(one.payload), one.score) for one in found]
+
+    async def document(self, document_id: str) -> list[Passage]:
+        """Return the passages of a document in order, never half an old and half a new one."""
+        async with self._writing:
+            records = await self._scroll(points.of_document(document_id))
+        return sorted((points.passage(record.payload) for record in records), key=lambda one: one.number)
+
+    async def delete(self, document_id: str) -> bool:
+        """Forget a document, durably."""
+        if not await self.document(document_id):
+            return False
+        operation = qdrant.UpdateOperation.delete_points_by_filter(points.of_document(document_id))
+        async with self._writing:
+            await self._call(self._shard.update, operation)
+        await self.flush()
+        return True
+
+    async def known(self, texts: Sequence[str]) -> Mapping[str, Vectors]:
+        """Return the vectors of those texts that are passages already."""
+        found: dict[str, Vectors] = {}
+        wanted = set(texts)
+        for at in range(0, len(texts), _PER_CALL):
+            some = points.with_text(texts[at : at + _PER_CALL])
+            # A text may be in any number of documents: what is not among these is embedded once more.
+            for record in await self._scroll(some, with_vector=True, most=2 * _PER_CALL):
+                text = points.passage(record.payload).text
+                if text in wanted and text not in found:
+                    found[text] = points.vectors(record.vector)
+        return found
+
+    async def flush(self) -> None:
+        """Return once everything written is on disk."""
+        async with self._writing:
+            await self._call(self._shard.flush)
+            self._documents = await self._call(self._count)
+
+    async def take(self, profile: Profile) -> bool:
+        """Take another profile, durably; False, and nothing done, where that asks for other vectors."""
+        async with self._writing:
+            if not profile.shares_vectors(self._profile):
+                return False
+            await self._call(write, self._path / PROFILE, orjson.dumps(profile))
+            self._profile = profile
+            return True
+
+    async def leave(self, *, empty_only: bool = False) -> bool:
+        """Close for good; False, and nothing done, where it must be `empty_only` and is not."""
+        async with self._writing:
+            if empty_only and self._shard.info().points_count:
+                return False
+            self._open = False
+            await asyncio.to_thread(self._shard.close)
+            return True
+
+    def close(self) -> None:
+        """Write everything and let go of the files."""
+        self._shard.close()
+
+    async def _scroll(
+        self, condition: qdrant.Filter, with_vector: bool = False, with_payload: bool = True, most: int | None = None
+    ) -> list[qdrant.Record]:
+        """Return all points that match, or the first ones up to `most` or a page more."""
+        found: list[qdrant.Record] = []
+        offset: Any = None
+        while True:
+            request = qdrant.ScrollRequest(
+                offset=offset, limit=_PER_CALL, filter=condition, with_payload=with_payload, with_vector=with_vector
+            )
+            records, offset = await self._call(self._shard.scroll, request)
+            found += records
+            if offset is None or (most and len(found) >= most):
+                return found
+
+    async def _off_loop_if_long(self, work: Callable[[Any], T], request: Any) -> T:
+        if self._shard.info().points_count > _INLINE_PASSAGES:
+            return await self._call(work, request)
+        return work(request)
+
+    async def _call(self, work: Callable[..., T], *values: Any) -> T:
+        """Work in a thread; what fails because the collection was closed meanwhile is a CollectionGone."""
+        if not self._open:
+            raise self._gone()
+        try:
+            return await asyncio.to_thread(work, *values)
+        except Exception:
+            if not self._open:
+                raise self._gone() from None
+            raise
+
+    def _count(self) -> int:
+        request = qdrant.CountRequest(exact=True, filter=qdrant.Filter(must=[*points.LATER]))
+        return self._shard.info().points_count - self._shard.count(request)
+
+    def _gone(self) -> CollectionGone:
+        return CollectionGone(f"collection {self.name!r} was deleted meanwhile.", param="collection")
+
+
+def create(path: Path, profile: Profile, threads: int) -> EdgeCollection:
+    """Make a collection in a folder that is not there yet."""
+    modifier = qdrant.Modifier.Idf if profile.idf else None
+    config = qdrant.EdgeConfig(
+        vectors={points.DENSE: qdrant.EdgeVectorParams(size=profile.dimensions, distance=qdrant.Distance.Cosine)},
+        sparse_vectors={points.SPARSE: qdrant.EdgeSparseVectorParams(modifier=modifier)},
+        max_search_threads=threads,
+        # No log of its own: what was not flushed yet is written again from the job journal, and deletes flush.
+        wal_enabled=False,
+    )
+    shard = qdrant.EdgeShard.create(str(path / SHARD), config)
+    for field in points.INDEXED:
+        shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword))
+    shard.flush()
+    write(path / PROFILE, orjson.dumps(profile))
+    return EdgeCollection(path, shard, profile)
+
+
+def read_profile(path: Path) -> Profile:
+    """Return the profile in a collection's folder; ValueError when an earlier version wrote it."""
+    stored = orjson.loads((path / PROFILE).read_bytes())
+    try:
+        chunk = stored.pop("chunk")
+        return Profile(**stored, chunk=Chunking(**chunk) if chunk else None)
+    except (KeyError, TypeError):
+        raise ValueError(f"{path.name} was written by an earlier version") from None
+
+
+def load(path: Path, profile: Profile) -> EdgeCollection:
+    """Open the collection of a folder."""
+    return EdgeCollection(path, qdrant.EdgeShard.load(str(path / SHARD)), profile)

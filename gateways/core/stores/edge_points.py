@@ -1,0 +1,107 @@
+"""Passages as points of the engine, and back."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any, cast
+
+import numpy as np
+import qdrant_edge as qdrant
+
+from gateways.core.backend import SparseVector
+from gateways.core.stores.base import Metadata, Passage, Vectors
+
+DENSE, SPARSE = "dense", "sparse"
+# Fields of the payload that have an index. One of numbers as well would make each flush half as long again.
+INDEXED = ("document_id", "marks")
+_LATER = "later"
+_NAMESPACE = uuid.UUID("6b1f6f0e-7f0a-5a53-9c63-0d6a6c9f2f51")
+
+LATER = [qdrant.FieldCondition("marks", match=qdrant.MatchValue(_LATER))]
+
+
+def point(passage: Passage, vectors: Vectors) -> qdrant.Point:
+    """Return the point of a passage: the same document and number give the same id."""
+    named: Any = {DENSE: vectors.dense, SPARSE: sparse(vectors.sparse)}
+    return qdrant.Point(point_id(passage), named, _payload(passage))
+
+
+def point_id(one: Passage) -> uuid.UUID:
+    """Return the id of a passage's point."""
+    return uuid.uuid5(_NAMESPACE, f"{one.number} {one.document_id}")
+
+
+def sparse(vector: SparseVector) -> qdrant.SparseVector:
+    """Return the engine's form of a sparse vector."""
+    return qdrant.SparseVector(cast(Any, vector.indices), cast(Any, vector.values))
+
+
+def passage(payload: dict[str, Any] | None) -> Passage:
+    """Return the passage that a payload holds."""
+    stored = payload or {}
+    metadata: Metadata = stored["metadata"]
+    return Passage(
+        stored["id"],
+        stored["document_id"],
+        stored["text"],
+        stored["start"],
+        stored["end"],
+        metadata,
+        stored.get("number", 0),
+        stored.get("before", ""),
+        stored.get("after", ""),
+    )
+
+
+def vectors(stored: Any) -> Vectors:
+    """Return the vectors that a record holds."""
+    terms = stored[SPARSE]
+    indices, values = np.asarray(terms.indices, np.uint32), np.asarray(terms.values, np.float32)
+    return Vectors(np.asarray(stored[DENSE], np.float32), SparseVector(indices, values))
+
+
+def of_document(document_id: str) -> qdrant.Filter:
+    """Return the filter for all passages of a document."""
+    return qdrant.Filter(must=[qdrant.FieldCondition("document_id", match=qdrant.MatchValue(document_id))])
+
+
+def later_of(documents: Iterable[str]) -> qdrant.Filter:
+    """Return the filter for all passages of these documents but their first ones."""
+    named = qdrant.FieldCondition("document_id", match=qdrant.MatchAny(list(documents)))
+    return qdrant.Filter(must=[named, *LATER])
+
+
+def with_text(texts: Iterable[str]) -> qdrant.Filter:
+    """Return the filter for passages with one of these texts, give or take a collision of hashes."""
+    hashes = qdrant.MatchAny([_hash(text) for text in texts])
+    return qdrant.Filter(must=[qdrant.FieldCondition("marks", match=hashes)])
+
+
+def _hash(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _payload(one: Passage) -> dict[str, Any]:
+    """
+    Return what is stored beside the vectors.
+
+    `marks` is what passages are looked up by: the hash of the text, and whether it is not the first of its document.
+    `bools` is the boolean metadata again as 0 and 1, because this engine does not match booleans.
+    """
+    rare = {
+        "bools": {name: int(value) for name, value in one.metadata.items() if isinstance(value, bool)},
+        "number": one.number,
+        "before": one.before,
+        "after": one.after,
+    }
+    return {
+        "id": one.id,
+        "marks": [_hash(one.text), _LATER] if one.number else [_hash(one.text)],
+        "document_id": one.document_id,
+        "text": one.text,
+        "start": one.start,
+        "end": one.end,
+        "metadata": one.metadata,
+    } | {name: value for name, value in rare.items() if value}

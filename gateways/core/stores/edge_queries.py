@@ -1,0 +1,51 @@
+"""What is asked of the engine: one ranking, or two fused."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import qdrant_edge as qdrant
+
+from gateways.core.backend import F32, SparseVector
+from gateways.core.stores import edge_points as points
+from gateways.core.stores.base import FUSED
+from gateways.core.stores.edge_filter import translate
+from gateways.core.stores.filters import Condition
+
+# The engine counts ranks from 0: this is 1 / (60 + rank) with ranks from 1.
+_RRF = qdrant.Fusion.Rrf(k=61)
+
+
+def by(
+    dense: F32 | None, sparse: SparseVector | None, k: int, where: Condition | None, min_score: float | None
+) -> qdrant.SearchRequest:
+    """Return the request for the k best by the one vector that is given."""
+    return qdrant.SearchRequest(
+        query=_nearest(dense, sparse),
+        limit=k,
+        filter=translate(where) if where else None,
+        with_payload=True,
+        score_threshold=min_score,
+    )
+
+
+def fused(
+    dense: F32, sparse: SparseVector, k: int, where: Condition | None, min_score: float | None
+) -> qdrant.QueryRequest:
+    """Return the request for the reciprocal rank fusion of both rankings, each filtered before it is cut."""
+    condition = translate(where) if where else None
+    rankings = [_nearest(dense, None), _nearest(None, sparse)]
+    return qdrant.QueryRequest(
+        limit=k,
+        query=cast(Any, _RRF),
+        prefetches=[qdrant.Prefetch(limit=max(k, FUSED), query=ranking, filter=condition) for ranking in rankings],
+        with_payload=True,
+        score_threshold=min_score,
+    )
+
+
+def _nearest(dense: F32 | None, sparse: SparseVector | None) -> Any:
+    if dense is not None:
+        return qdrant.Query.Nearest(cast(Any, dense), using=points.DENSE)
+    assert sparse is not None  # noqa: S101 a search is by one of them
+    return qdrant.Query.Nearest(points.sparse(sparse), using=points.SPARSE)

@@ -1,0 +1,186 @@
+"""Collections in the real engine: their profiles, their lives, and what stays on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from gateways.core import bm25
+from gateways.core.backend import ModelInfo
+from gateways.core.errors import Conflict, NotFound
+from gateways.core.profiles import Chunking, Profile, StoreMismatch
+from gateways.core.stores.base import CollectionGone, Passage, Vectors
+from gateways.core.stores.edge import EdgeStore
+
+MODELS = (
+    ModelInfo("tiny", "dense", dimensions=4, max_input_tokens=8),
+    ModelInfo("wide", "dense", dimensions=8, max_input_tokens=8),
+    ModelInfo("splade", "sparse", dimensions=30_522, max_input_tokens=8),
+    bm25.INFO,
+)
+DEFAULT = Profile("tiny", 4, "bm25")
+
+
+def opened(folder: Path, models: tuple[ModelInfo, ...] = MODELS) -> EdgeStore:
+    """Return the store of a folder."""
+    return EdgeStore(folder, DEFAULT, models, threads=1)
+
+
+def passages(document_id: str, words: list[str]) -> list[Passage]:
+    """Return a document's passages, one a word."""
+    return [Passage(f"{document_id}#{n}", document_id, word, n, n + len(word), {}, n) for n, word in enumerate(words)]
+
+
+async def fill(store: EdgeStore, name: str, document_id: str, words: list[str]) -> None:
+    """Write a document of as many passages as words, durably."""
+    collection = await store.ensure(name, DEFAULT)
+    dense = np.full(collection.profile.dimensions, 0.5, np.float32)
+    rows = bm25.embed(words, query=False).rows
+    await collection.replace(passages(document_id, words), [Vectors(dense, row) for row in rows])
+    await collection.flush()
+
+
+def words_of(store: EdgeStore, name: str, document_id: str) -> list[str]:
+    """Return the texts of a document's passages."""
+    return [passage.text for passage in asyncio.run(store.collection(name).document(document_id))]
+
+
+def test_a_profile_survives_a_restart(tmp_path: Path) -> None:
+    """Made, then changed: the last one is read back, and the documents with it."""
+    store = opened(tmp_path)
+    profile = dataclasses.replace(DEFAULT, reranker_model="judge", top_k=7, chunk=Chunking(64, 8))
+    assert asyncio.run(store.put("books", DEFAULT)) is True
+    asyncio.run(fill(store, "books", "a", ["one", "two"]))
+    assert asyncio.run(store.put("books", profile)) is False
+    store.close()
+
+    again = opened(tmp_path)
+
+    assert again.collection("books").profile == profile
+    assert [collection.name for collection in again.collections()] == ["books", "default"]
+    assert words_of(again, "books", "a") == ["one", "two"]
+    assert again.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "param"),
+    [(Profile("wide", 8, "bm25"), "embedding_model"), (Profile("tiny", 4, "splade"), "sparse_model")],
+)
+def test_documents_keep_their_models(tmp_path: Path, other: Profile, param: str) -> None:
+    """Other models are a Conflict while documents are in; an empty collection takes them."""
+    store = opened(tmp_path)
+    asyncio.run(fill(store, "books", "a", ["one"]))
+
+    with pytest.raises(Conflict, match="books") as refused:
+        asyncio.run(store.put("books", other))
+
+    assert refused.value.param == param
+    assert words_of(store, "books", "a") == ["one"]
+    assert asyncio.run(store.collection("books").delete("a")) is True
+    assert asyncio.run(store.put("books", other)) is False
+    assert store.collection("books").profile == other
+
+
+def test_a_document_is_replaced_whole(tmp_path: Path) -> None:
+    """A shorter version leaves none of the older passages, and only that document is touched."""
+    store = opened(tmp_path)
+    for document_id in ("a", "a#0", "b"):
+        asyncio.run(fill(store, "books", document_id, ["one", "two", "three"]))
+
+    asyncio.run(fill(store, "books", "a", ["four"]))
+
+    assert words_of(store, "books", "a") == ["four"]
+    assert words_of(store, "books", "a#0") == words_of(store, "books", "b") == ["one", "two", "three"]
+    assert store.count() == 3
+
+
+def test_a_forgotten_collection_is_gone_for_those_who_hold_it(tmp_path: Path) -> None:
+    """Whoever still writes to it, or asks it, is told; on disk nothing of it is left."""
+    store = opened(tmp_path)
+    asyncio.run(fill(store, "books", "a", ["one"]))
+    held = store.collection("books")
+
+    assert asyncio.run(store.delete("books")) is True
+
+    assert asyncio.run(store.delete("books")) is False
+    with pytest.raises(NotFound):
+        store.collection("books")
+    vectors = [Vectors(np.ones(4, np.float32), bm25.embed(["x"], query=False).rows[0])]
+    for call in (
+        held.replace(passages("a", ["x"]), vectors),
+        held.search(np.ones(4, np.float32), None, 1, None),
+        held.document("a"),
+        held.known(["x"]),
+        held.flush(),
+    ):
+        with pytest.raises(CollectionGone):
+            asyncio.run(call)
+    assert [path.name for path in tmp_path.iterdir()] == ["default"]
+
+
+def test_the_default_collection_is_always_there(tmp_path: Path) -> None:
+    """Forgetting it empties it."""
+    store = opened(tmp_path)
+    asyncio.run(fill(store, "default", "a", ["one"]))
+
+    assert asyncio.run(store.delete("default")) is True
+
+    assert words_of(store, "default", "a") == []
+    assert store.count() == 0
+
+
+def test_what_a_deletion_or_a_creation_left_half_done_is_cleared(tmp_path: Path) -> None:
+    """A folder that was being removed, and one that never got its profile, are no collections."""
+    opened(tmp_path).close()
+    (tmp_path / ".deleted-1" / "shard").mkdir(parents=True)
+    (tmp_path / "unfinished" / "shard").mkdir(parents=True)
+
+    store = opened(tmp_path)
+
+    assert [collection.name for collection in store.collections()] == ["default"]
+    assert not (tmp_path / ".deleted-1").exists()
+    asyncio.run(fill(store, "unfinished", "a", ["one"]))
+    assert words_of(store, "unfinished", "a") == ["one"]
+
+
+def test_vectors_of_another_model_are_never_mixed_in(tmp_path: Path) -> None:
+    """A folder made with models that are not served any more does not open, and says which it needs."""
+    store = opened(tmp_path)
+    asyncio.run(store.put("books", Profile("wide", 8, "splade")))
+    store.close()
+
+    with pytest.raises(StoreMismatch, match=r"books.*wide \(8 dimensions\).*tiny"):
+        opened(tmp_path, (MODELS[0], *MODELS[2:]))
+    with pytest.raises(StoreMismatch, match=r"books.*splade.*bm25"):
+        opened(tmp_path, (*MODELS[:2], bm25.INFO))
+    with pytest.raises(StoreMismatch, match=r"wide \(8 dimensions\)"):
+        opened(tmp_path, (MODELS[0], dataclasses.replace(MODELS[1], dimensions=16), *MODELS[2:]))
+
+
+def test_a_folder_of_an_earlier_version_is_not_opened(tmp_path: Path) -> None:
+    """Its collections have no words to search by; the message says what to do."""
+    opened(tmp_path).close()
+    (tmp_path / "default" / "collection.json").write_bytes(orjson.dumps({"model": "tiny", "dimensions": 4}))
+
+    with pytest.raises(StoreMismatch, match=r"default.*earlier version.*ingest again"):
+        opened(tmp_path)
+
+
+def test_known_passages_come_with_both_vectors(tmp_path: Path) -> None:
+    """What was written is read back to the bit, for more texts than one call of the engine reads."""
+    store = opened(tmp_path)
+    words = [f"word{n}" for n in range(600)]
+    asyncio.run(fill(store, "books", "a", words))
+
+    known = asyncio.run(store.collection("books").known([*words, "never seen"]))
+
+    assert set(known) == set(words)
+    [row] = bm25.embed(["word7"], query=False).rows
+    assert np.array_equal(known["word7"].sparse.indices, row.indices)
+    assert np.allclose(known["word7"].sparse.values, row.values)
+    assert np.allclose(known["word7"].dense, np.full(4, 0.5), atol=1e-6)
