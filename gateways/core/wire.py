@@ -1,21 +1,27 @@
 """
-The binary answer between an embed service and the thin gateway.
+The binary answers between an embed service and the thin gateway.
 
-All little-endian: 4 bytes `EMB1`, uint32 n, uint32 dimensions, float32 queue ms, float32 infer ms,
-int32 token counts (n), float32 vectors (n, dimensions), row by row.
+All little-endian. Both begin with 4 bytes of magic, uint32 n texts, uint32 rows, uint32 columns, float32 tokenize,
+queue and infer ms, and int32 token counts (n). Then follows
+
+* `EMB2`, vectors: float32 (rows, columns), row by row; a row per text, or one per token, text by text
+* `SPA2`, sparse vectors: `rows` is the number of all their entries, `columns` is 0; uint32 entries of each text (n),
+  then uint32 indices (rows) and float32 values (rows), text by text
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from gateways.core.backend import Embeddings
+from gateways.core.backend import Embeddings, SparseEmbeddings, SparseVector
 
 MEDIA_TYPE = "application/vnd.embeddings.f32"
-MAGIC = b"EMB1"
-_HEADER = struct.Struct("<4sIIff")
+DENSE, SPARSE = b"EMB2", b"SPA2"
+_HEADER = struct.Struct("<4sIIIfff")
 
 
 class WireError(ValueError):
@@ -23,27 +29,77 @@ class WireError(ValueError):
 
 
 def encode(answer: Embeddings) -> bytes:
-    """Return the answer as bytes."""
-    n, dimensions = answer.vectors.shape
+    """Return vectors as bytes, one row per text or per token."""
+    rows, columns = answer.vectors.shape
     return b"".join(
-        (
-            _HEADER.pack(MAGIC, n, dimensions, answer.queue_ms, answer.infer_ms),
-            np.asarray(answer.token_counts, dtype="<i4").tobytes(),
-            answer.vectors.astype("<f4", copy=False).tobytes(),
-        )
+        (*_head(DENSE, answer, rows, columns), np.ascontiguousarray(answer.vectors, dtype="<f4").tobytes())
     )
 
 
 def decode(raw: bytes) -> Embeddings:
-    """Return the answer that `encode` wrote; the vectors are a view of `raw`. Raises WireError."""
+    """Return what `encode` wrote; the vectors are a view of `raw`. Raises WireError."""
+    rows, columns, counts, times = _read_head(DENSE, raw)
+    at = _HEADER.size + counts.nbytes
+    _check_length(raw, at + 4 * rows * columns, f"{rows} vectors of {columns} dimensions")
+    if rows not in (len(counts), counts.sum()):
+        raise WireError(f"has {rows} vectors, neither one for each of {len(counts)} texts nor one for each token")
+    vectors = np.frombuffer(raw, dtype="<f4", offset=at).reshape(rows, columns)
+    return Embeddings(vectors, counts.tolist(), **times)
+
+
+def encode_sparse(answer: SparseEmbeddings) -> bytes:
+    """Return sparse vectors as bytes."""
+    lengths = np.array([len(row.indices) for row in answer.rows], dtype="<u4")
+    indices = [np.ascontiguousarray(row.indices, dtype="<u4").tobytes() for row in answer.rows]
+    values = [np.ascontiguousarray(row.values, dtype="<f4").tobytes() for row in answer.rows]
+    return b"".join((*_head(SPARSE, answer, int(lengths.sum()), 0), lengths.tobytes(), *indices, *values))
+
+
+def decode_sparse(raw: bytes) -> SparseEmbeddings:
+    """Return what `encode_sparse` wrote; indices and values are views of `raw`. Raises WireError."""
+    entries, columns, counts, times = _read_head(SPARSE, raw)
+    n, at = len(counts), _HEADER.size + counts.nbytes
+    _check_length(raw, at + 4 * n + 8 * entries, f"{entries} entries of {n} sparse vectors")
+    ends = np.cumsum(np.frombuffer(raw, dtype="<u4", count=n, offset=at), dtype=np.int64)
+    if columns or (int(ends[-1]) if n else 0) != entries:
+        raise WireError(f"has {entries} entries, which is not what its {n} sparse vectors have together")
+    at += 4 * n
+    indices = np.frombuffer(raw, dtype="<u4", count=entries, offset=at)
+    values = np.frombuffer(raw, dtype="<f4", count=entries, offset=at + 4 * entries)
+    rows = [
+        SparseVector(*parts) for parts in zip(np.split(indices, ends[:-1]), np.split(values, ends[:-1]), strict=True)
+    ]
+    _check_ascending(rows[:n])
+    return SparseEmbeddings(rows[:n], counts.tolist(), **times)
+
+
+def _head(magic: bytes, answer: Embeddings | SparseEmbeddings, rows: int, columns: int) -> tuple[bytes, bytes]:
+    counts = np.asarray(answer.token_counts, dtype="<i4")
+    times = (answer.tokenize_ms, answer.queue_ms, answer.infer_ms)
+    return _HEADER.pack(magic, len(counts), rows, columns, *times), counts.tobytes()
+
+
+def _read_head(magic: bytes, raw: bytes) -> tuple[int, int, npt.NDArray[np.int32], dict[str, float]]:
+    """Return rows, columns, token counts and times."""
     if len(raw) < _HEADER.size:
-        raise WireError(f"{len(raw)} bytes are too few for a header of {_HEADER.size}")
-    magic, n, dimensions, queue_ms, infer_ms = _HEADER.unpack_from(raw)
-    if magic != MAGIC:
-        raise WireError(f"starts with {magic!r}, not {MAGIC!r}")
-    expected = _HEADER.size + 4 * n + 4 * n * dimensions
-    if len(raw) != expected:
-        raise WireError(f"has {len(raw)} bytes; {n} vectors of {dimensions} dimensions are {expected}")
+        raise WireError(f"has {len(raw)} bytes, too few for a header of {_HEADER.size}")
+    found, n, rows, columns, *times = _HEADER.unpack_from(raw)
+    if found != magic:
+        raise WireError(f"starts with {found!r}, not {magic!r}")
+    if len(raw) < _HEADER.size + 4 * n:
+        raise WireError(f"has {len(raw)} bytes, too few for the token counts of {n} texts")
     counts = np.frombuffer(raw, dtype="<i4", count=n, offset=_HEADER.size)
-    vectors = np.frombuffer(raw, dtype="<f4", offset=_HEADER.size + 4 * n).reshape(n, dimensions)
-    return Embeddings(vectors, counts.tolist(), queue_ms=queue_ms, infer_ms=infer_ms)
+    if n and counts.min() < 0:
+        raise WireError(f"counts {counts.min()} tokens in a text")
+    return rows, columns, counts, dict(zip(("tokenize_ms", "queue_ms", "infer_ms"), times, strict=True))
+
+
+def _check_length(raw: bytes, expected: int, what: str) -> None:
+    if len(raw) != expected:
+        raise WireError(f"has {len(raw)} bytes; {what} are {expected}")
+
+
+def _check_ascending(rows: Sequence[SparseVector]) -> None:
+    for at, row in enumerate(rows):
+        if not (row.indices[1:] > row.indices[:-1]).all():
+            raise WireError(f"has indices that do not ascend in sparse vector {at}")

@@ -18,10 +18,11 @@ IDLE_CONNECTIONS = 8
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status and body of a response."""
+    """Status and body of a response, and the seconds to wait where it tells them."""
 
     status: int
     body: bytes
+    retry_after_s: int | None = None
 
 
 class Client:
@@ -100,6 +101,7 @@ class _Connection(asyncio.Protocol):
             raise ConnectionResetError("the connection is closed")
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
+        self._retry_after_s: int | None = None
         self._answered = asyncio.get_running_loop().create_future()
         self._transport.write(raw)
         return await self._answered
@@ -113,13 +115,18 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._fail(ConnectionResetError(f"the connection was closed before the answer was complete: {error}"))
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"retry-after" and value.isdigit():  # a date is as good as nothing
+            self._retry_after_s = int(value)
+
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
 
     def on_message_complete(self) -> None:
         self.reusable = self.reusable and self._parser.should_keep_alive()
         if self._answered and not self._answered.done():
-            self._answered.set_result(Answer(self._parser.get_status_code(), b"".join(self._body)))
+            status = self._parser.get_status_code()
+            self._answered.set_result(Answer(status, b"".join(self._body), self._retry_after_s))
 
     def _fail(self, error: ConnectionError) -> None:
         self.reusable = False

@@ -1,0 +1,123 @@
+"""One route for each thing a backend does, with answers in JSON for people and in binary for the thin gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+
+from gateways.core import wire
+from gateways.core.api.body import JsonRoute, json_response
+from gateways.core.api.embeddings import read_inputs
+from gateways.core.api.rerank import read_documents
+from gateways.core.api.sparse import read_texts
+from gateways.core.backend import Backend, Embeddings, ModelInfo, Scores, SparseEmbeddings
+from gateways.core.encoders import Encoders
+from gateways.core.errors import InvalidRequest, TooLarge
+from gateways.core.settings import Settings
+from gateways.core.vectors import normalize
+from gateways.split.embed_service.bodies import (
+    ChunkRequest,
+    EmbedRequest,
+    RerankRequest,
+    SparseRequest,
+    TokenizeRequest,
+)
+
+
+def router(backend: Backend, settings: Settings) -> APIRouter:
+    """Return the routes; `Accept: application/vnd.embeddings.f32` asks for vectors in binary."""
+    routes = APIRouter(route_class=JsonRoute, tags=["embed"])
+    encoders = Encoders(backend)
+
+    @routes.post("/embed")
+    async def embed(request: Request, body: EmbedRequest) -> Response:
+        """Embed texts."""
+        inputs = read_inputs(body.texts, settings.max_inputs)
+        model = encoders.model(body.model, "dense")
+        answer = await backend.embed(model.id, inputs, truncate=body.truncate, lane=body.lane)
+        if _binary(request):
+            return Response(wire.encode(answer), media_type=wire.MEDIA_TYPE)
+        vectors = normalize(answer.vectors) if body.normalize else answer.vectors
+        return json_response(_told(model, answer) | {"embeddings": list(vectors), "model_dim": vectors.shape[1]})
+
+    @routes.post("/embed_tokens")
+    async def embed_tokens(request: Request, body: EmbedRequest) -> Response:
+        """Embed every token of texts, special ones included."""
+        inputs = read_inputs(body.texts, settings.max_inputs)
+        model = encoders.model(body.model, "dense")
+        answer = await backend.embed_tokens(model.id, inputs, truncate=body.truncate, lane=body.lane)
+        if _binary(request):
+            return Response(wire.encode(answer), media_type=wire.MEDIA_TYPE)
+        vectors = normalize(answer.vectors) if body.normalize else answer.vectors
+        of_texts = np.split(vectors, np.cumsum(answer.token_counts)[:-1])
+        shown = {"embeddings": [list(rows) for rows in of_texts], "model_dim": vectors.shape[1]}
+        return json_response(_told(model, answer) | shown)
+
+    @routes.post("/embed_sparse")
+    async def embed_sparse(request: Request, body: SparseRequest) -> Response:
+        """Weigh the vocabulary for texts."""
+        texts = read_texts(body.texts, settings.max_inputs)
+        model = encoders.model(body.model, "sparse")
+        answer = await encoders.embed_sparse(model, texts, query=body.query, truncate=body.truncate, lane=body.lane)
+        if _binary(request):
+            return Response(wire.encode_sparse(answer), media_type=wire.MEDIA_TYPE)
+        return json_response(_told(model, answer) | {"embeddings": [row._asdict() for row in answer.rows]})
+
+    @routes.post("/rerank")
+    async def rerank(request: Request, body: RerankRequest) -> Response:
+        """Score documents: as the model does, in the order given."""
+        documents = read_documents(body.query, body.documents, settings.max_inputs)
+        model = encoders.model(body.model, "rerank")
+        scores = await backend.rerank(model.id, body.query, documents, truncate=body.truncate, lane=body.lane)
+        return json_response(_told(model, scores) | {"scores": scores.values})
+
+    @routes.post("/tokenize")
+    async def tokenize(request: Request, body: TokenizeRequest) -> Response:
+        """Show the tokens of texts, special ones included."""
+        _check_number(body.texts, settings.max_inputs)
+        model = encoders.any_model(body.model) if body.model else encoders.model(None)
+        found = await backend.tokenize(model.id, body.texts)
+        return json_response({"model": model.id, "tokens": [[token._asdict() for token in text] for text in found]})
+
+    @routes.post("/chunk")
+    async def chunk(request: Request, body: ChunkRequest) -> Response:
+        """Cut texts into chunks: (start, end) in characters."""
+        _check_number(body.texts, settings.max_inputs)
+        if body.overlap >= body.max_tokens:
+            raise InvalidRequest(
+                f"overlap is {body.overlap}; it must be less than max_tokens, {body.max_tokens}.", param="overlap"
+            )
+        model = encoders.any_model(body.model) if body.model else encoders.model(None)
+        spans = await backend.chunk(model.id, body.texts, body.max_tokens, body.overlap)
+        return json_response({"model": model.id, "chunks": spans})
+
+    return routes
+
+
+def _binary(request: Request) -> bool:
+    return request.headers.get("accept") == wire.MEDIA_TYPE
+
+
+def _told(model: ModelInfo, answer: Embeddings | SparseEmbeddings | Scores) -> dict[str, Any]:
+    """Return what every answer in JSON says besides what was asked for."""
+    return {
+        "model": model.id,
+        "token_counts": answer.token_counts,
+        "tokenize_ms": answer.tokenize_ms,
+        "queue_ms": answer.queue_ms,
+        "inference_time_ms": answer.infer_ms,
+    }
+
+
+def _check_number(texts: Sequence[str], limit: int) -> None:
+    if not texts:
+        raise InvalidRequest("texts is an empty list; send at least one.", param="texts", code="empty_input")
+    if len(texts) > limit:
+        raise TooLarge(
+            f"texts has {len(texts)} entries and {limit} may come at once; send several requests.",
+            param="texts",
+            code="too_many_inputs",
+        )

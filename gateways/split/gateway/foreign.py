@@ -1,0 +1,99 @@
+"""An embed service of another make that returns vectors, and nothing else that we know of."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+import orjson
+
+from gateways.core.backend import (
+    F32,
+    Embeddings,
+    Inputs,
+    Lane,
+    ModelInfo,
+    Scores,
+    Span,
+    SparseEmbeddings,
+    Token,
+    Truncate,
+)
+from gateways.core.chunks import chunk
+from gateways.core.errors import InvalidRequest
+from gateways.core.pseudo import count_words
+from gateways.core.settings import Settings
+from gateways.split.gateway.ask import Ask, Send, post
+
+# It does not say how much it reads; embedding models that read less are rare.
+ASSUMED_TOKENS = 512
+
+
+class Foreign:
+    """A service that tells nothing of its model: it is measured with one text."""
+
+    refresh_s = math.inf
+
+    def __init__(self, path: str, field: str, read: Callable[[Any], Any], settings: Settings) -> None:
+        self._path = path
+        self._field = field
+        self._read = read
+        self._model = settings.model
+        self.most_inputs = settings.max_inputs
+
+    async def models(self, send: Send) -> tuple[ModelInfo, ...]:
+        """Embed one text to learn the dimensions."""
+        probe = await send(self.embed("", ["probe"], "END", "interactive"))
+        name = self._model or "upstream"
+        dimensions = probe.vectors.shape[1]
+        return (ModelInfo(name, "dense", dimensions, ASSUMED_TOKENS, precision="upstream", frame=(0, 0)),)
+
+    def embed(self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane) -> Ask[Embeddings]:
+        """Ask as its clients do; it decides itself how it truncates, so another wish than END is refused."""
+        if truncate != "END":
+            raise InvalidRequest(
+                f"truncate: {truncate} is not to be had from this gateway's embed service; it truncates at the end.",
+                param="truncate",
+            )
+        body: dict[str, Any] = {self._field: inputs}
+        return post(self._path, body | ({"model": self._model} if self._model else {}), self._vectors)
+
+    def embed_tokens(self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane) -> Ask[Embeddings]:
+        """Refuse: there is no customary way to ask."""
+        _refuse("vectors of single tokens")
+
+    async def embed_sparse(
+        self, send: Send, model: str, inputs: Inputs, truncate: Truncate, lane: Lane
+    ) -> SparseEmbeddings:
+        """Refuse: there is no such model."""
+        _refuse("sparse vectors")
+
+    async def rerank(
+        self, send: Send, model: str, query: str, documents: Sequence[str], truncate: Truncate, lane: Lane
+    ) -> Scores:
+        """Refuse: there is no such model."""
+        _refuse("scores")
+
+    async def tokenize(self, send: Send, model: str, texts: Sequence[str]) -> list[list[Token]]:
+        """Refuse: its tokenizer is not to be had."""
+        _refuse("tokens")
+
+    async def chunk(
+        self, send: Send, model: str, texts: Sequence[str], max_tokens: int, overlap: int
+    ) -> list[list[Span]]:
+        """Cut here, by words and signs: what its tokenizer counts is not to be had."""
+        return await asyncio.to_thread(chunk, count_words, texts, max_tokens, overlap)
+
+    def _vectors(self, raw: bytes) -> Embeddings:
+        """Read the vectors; the service counts no tokens, so they are counted as none."""
+        vectors: F32 = np.asarray(self._read(orjson.loads(raw)), dtype=np.float32)
+        if vectors.ndim != 2:
+            raise ValueError("it is not a list of vectors of one length")
+        return Embeddings(vectors, [0] * len(vectors))
+
+
+def _refuse(what: str) -> NoReturn:
+    raise InvalidRequest(f"this gateway's embed service gives no {what}", code="not_supported")
