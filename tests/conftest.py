@@ -12,6 +12,9 @@ import pytest
 if TYPE_CHECKING:
     from tests.processes import Fleet
 
+# The clients' packages are in .venvs/clients, where tests/test_clients.py runs them.
+collect_ignore = ["clients"]
+
 SHAPES = ("python", "onnx_py", "split", "pseudo")
 
 

@@ -1,0 +1,104 @@
+"""Clients that are a few lines of HTTP, as each sends them: n8n, Dify, Open WebUI, embed-only services."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+from tests.clients.answers import BEST_FIRST, DOCUMENTS, QUERY, Golden, assert_ranking, assert_same
+
+TIMEOUT_S = 60
+
+
+def post(url: str, body: dict[str, Any], **headers: str) -> Any:
+    """Return the JSON of an answer that must be 200."""
+    response = requests.post(url, json=body, headers=headers, timeout=TIMEOUT_S)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def test_n8n_embeds(url: str, golden: Golden) -> None:
+    """The RAG NLP engine's `POST /embed`: vectors, the model, their size and how long it took."""
+    answer = post(f"{url}/embed", {"texts": golden.texts, "model": golden.model, "normalize": True})
+
+    assert_same(answer["embeddings"], golden.vectors)
+    assert (answer["model"], answer["model_dim"]) == (golden.model, 384)
+    assert answer["inference_time_ms"] > 0
+
+
+def test_n8n_reranks(url: str) -> None:
+    """Its `POST /rerank`: the best `top_k` documents with their scores, the engine's default model by name."""
+    answer = post(
+        f"{url}/rerank",
+        {
+            "query": QUERY,
+            "documents": DOCUMENTS,
+            "top_k": 2,
+            "model": "cross-encoder/ms-marco-MiniLM-L-6-v2",
+        },
+    )
+
+    assert [item["doc"] for item in answer["ranked"]] == [DOCUMENTS[place] for place in BEST_FIRST[:2]]
+    assert_ranking(BEST_FIRST[:2], [item["score"] for item in answer["ranked"]], top=2)
+    assert answer["inference_time_ms"] > 0
+
+
+def test_n8n_asks_for_the_configuration(url: str, golden: Golden) -> None:
+    """Its `GET /config` fills the model menu: every model with its size and its measured time."""
+    answer = requests.get(f"{url}/config", timeout=TIMEOUT_S).json()
+    [model] = [model for model in answer["embedding_models"] if model["name"] == golden.model]
+
+    assert answer["status"] == "healthy"
+    assert model["dimensions"] == 384
+    assert model["inference_time_ms"] > 0
+    assert "late-interaction" in [model["name"] for model in answer["reranker_models"]]
+    assert answer["memory_usage_mb"] > 0
+    assert isinstance(answer["gpu_available"], bool)
+
+
+def test_an_embed_only_service(url: str, golden: Golden) -> None:
+    """`POST /embed {"texts"}` and nothing else: vectors of unit length."""
+    assert_same(post(f"{url}/embed", {"texts": golden.texts})["embeddings"], golden.vectors)
+
+
+def test_dify_omits_the_model(url: str, golden: Golden) -> None:
+    """Without `model` the default one answers, and says its name."""
+    answer = post(f"{url}/v1/embeddings", {"input": golden.texts, "encoding_format": "float"})
+
+    assert answer["model"] == golden.model
+    assert_same([item["embedding"] for item in answer["data"]], golden.vectors)
+
+
+@pytest.mark.parametrize("path", ["/v1/rerank", "/rerank"])
+def test_dify_and_open_webui_rerank(url: str, path: str) -> None:
+    """Jina's shape, without a model: `results` with `index`, `relevance_score` and the document's text."""
+    answer = post(f"{url}{path}", {"query": QUERY, "documents": DOCUMENTS, "top_n": 3, "return_documents": True})
+
+    assert_ranking(
+        [result["index"] for result in answer["results"]],
+        [result["relevance_score"] for result in answer["results"]],
+    )
+    assert [result["document"]["text"] for result in answer["results"]] == [DOCUMENTS[place] for place in BEST_FIRST]
+
+
+@pytest.mark.parametrize("authorization", ["Bearer ", "Bearer", ""])
+def test_open_webui_sends_an_empty_key(url: str, golden: Golden, authorization: str) -> None:
+    """Where no keys are set, an empty one is no obstacle."""
+    answer = post(
+        f"{url}/v1/embeddings",
+        {"input": golden.texts[:1], "model": golden.model},
+        Authorization=authorization,
+    )
+
+    assert_same([item["embedding"] for item in answer["data"]], golden.vectors[:1])
+
+
+def test_fields_of_their_own_do_no_harm(url: str) -> None:
+    """Open WebUI sends who is asking, Jina's clients send options this server has not: both are ignored."""
+    extras = {"user": {"id": "u-1", "name": "someone"}, "max_chunks_per_doc": 4, "rank_fields": None}
+
+    answer = post(f"{url}/v1/rerank", {"query": QUERY, "documents": DOCUMENTS, "model": "late-interaction"} | extras)
+
+    assert [result["index"] for result in answer["results"]] == BEST_FIRST
