@@ -29,7 +29,7 @@ def in_front(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             folder: Path = tmp_path_factory.mktemp(dialect)
             upstream = fleet.running(name).url
             options = {"EMBEDDING_API_URL": upstream, "EMBEDDING_API_DIALECT": dialect}
-            thin = describe("pseudo", folder, None, **options).start()
+            thin = describe("pseudo", folder, python=None, **options).start()
             client = httpx.Client(base_url=thin.url, timeout=60, trust_env=False)
             started[name, dialect] = (thin, client)
         return started[name, dialect][1]
