@@ -1,15 +1,16 @@
 """
-Export models/<id>/ to onnx/fp32.onnx, onnx/int8.onnx and onnx/export.json; write nothing that fails parity.
+Export models/<id>/ to onnx/<precision>.onnx and onnx/export.json; write nothing that fails parity.
 
-Both graphs: input_ids, attention_mask int64 (batch, tokens) -> sentence_embedding float32 (batch, dimensions),
-the masked mean and not normalised, and token_embeddings float32 (batch, tokens, dimensions).
+Every graph takes input_ids and attention_mask, int64 (batch, tokens), and gives float32:
+a dense model's sentence_embedding (batch, dimensions), pooled and not normalised, and token_embeddings (batch,
+tokens, dimensions); a sparse one's sparse_embedding (batch, vocabulary); a cross-encoder's logits (batch, 1), for
+which it may also take token_type_ids.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
-import hashlib
 import importlib.metadata
 import json
 import logging
@@ -20,35 +21,44 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from fetch_models import chosen, expected, sha256_of
+
+from gateways.core import catalog
+from gateways.core.catalog import CatalogError, Located
 
 if TYPE_CHECKING:  # seconds to import, and not needed to say "reused"
-    from parity import F32, SearchTexts
+    from judges import Verdict
+    from parity import SearchTexts
     from tokenizers import Tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ("numpy", "onnx", "onnxruntime", "onnxscript", "sentence-transformers", "torch", "transformers")
-# What a graph must reach to be written. Search quality is the loss allowed against fp32, in parts of one.
-LEAST_COSINE = {"fp32": {"mean": 0.999999, "min": 0.999999}, "int8": {"mean": 0.99, "min": 0.95}}
-LEAST_COSINE_ALONE = {"fp32": 0.99999, "int8": 0.999}
-MOST_QUALITY_LOST = 0.01
+RECIPE = ("export_onnx.py", "fp32.py", "graphs.py", "int8.py", "judges.py", "parity.py", "unfuse.py")
+# Texts of each kind that a graph is compared on; more where int8 is judged, which is small models.
+FEW, MANY = 16, 100
 
 
-def sha256_of(path: Path) -> str:
-    """The file's sha256, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def inputs_of(folder: Path, entry: dict[str, Any], data: Path) -> dict[str, Any]:
-    """Everything the graphs depend on: the model's files, this recipe, the texts it is judged by, the tools."""
-    recipe = [Path(__file__), *(Path(__file__).with_name(name) for name in ("fp32.py", "int8.py", "parity.py"))]
+def inputs_of(located: Located, data: Path) -> dict[str, Any]:
+    """Everything the graphs depend on: the model's files, the catalogue, this recipe, its texts and tools."""
+    folder, entry = located.folder, located.entry
+    names = expected(entry, folder) or [path.name for path in folder.iterdir() if path.is_file()]
     return {
-        "source": {name: sha256_of(folder / name) for name in sorted(entry["files"])},
-        "recipe": {path.name: sha256_of(path) for path in recipe},
+        "source": {name: sha256_of(folder / name) for name in sorted(names)},
+        "catalogue": {
+            "pooling": entry.pooling,
+            "precisions": precisions(located),
+            "max_input_tokens": located.info.max_input_tokens,
+        },
+        "recipe": {name: sha256_of(Path(__file__).with_name(name)) for name in RECIPE},
         "data": sha256_of(data),
         "tools": {name: importlib.metadata.version(name) for name in TOOLS},
     }
+
+
+def precisions(located: Located) -> list[str]:
+    """The graphs to make: fp32, and of a dense model int8 where the catalogue has it."""
+    int8 = located.info.kind == "dense" and "int8" in located.entry.precision
+    return ["fp32", "int8"] if int8 else ["fp32"]
 
 
 def reusable(onnx_dir: Path, inputs: dict[str, Any]) -> bool:
@@ -56,61 +66,35 @@ def reusable(onnx_dir: Path, inputs: dict[str, Any]) -> bool:
     try:
         record = json.loads((onnx_dir / "export.json").read_text())
         graphs = record["graphs"].values()
+        files = [*graphs, *(graph["weights"] for graph in graphs if "weights" in graph)]
         return bool(record["inputs"] == inputs) and all(
-            sha256_of(onnx_dir / graph["file"]) == graph["sha256"] for graph in graphs
+            sha256_of(onnx_dir / file["file"]) == file["sha256"] for file in files
         )
     except (OSError, ValueError, KeyError):
         return False
 
 
-def judge(
-    graph: Path, precision: str, texts: SearchTexts, tokenizer: Tokenizer, reference: F32
-) -> tuple[dict[str, Any], list[str]]:
-    """
-    Measure one graph: its parity and search quality, and what fell short.
-
-    The reference is sentence-transformers' vectors of parity_texts(texts).
-    """
-    from parity import cosines, embed, open_session, parity_texts, search_quality
-
-    session, sample = open_session(graph), parity_texts(texts)
-    found = embed(session, tokenizer, sample)
-    parity = {"reference": cosines(found, reference), "alone": cosines(found, embed(session, tokenizer, sample, 1))}
-    passages, questions = (embed(session, tokenizer, these) for these in (texts.passages, texts.questions))
-    faults = [
-        f"{precision}: {which} cosine to the reference {parity['reference'][which]:.8f} < {least}"
-        for which, least in LEAST_COSINE[precision].items()
-        if not parity["reference"][which] >= least
-    ]
-    if not parity["alone"]["min"] >= LEAST_COSINE_ALONE[precision]:
-        faults.append(f"{precision}: a text alone and in a batch differ: cosine {parity['alone']['min']:.8f}")
-    return {"parity": parity, "search": search_quality(passages, questions, texts.answers)}, faults
-
-
-def reference_vectors(folder: Path, max_input_tokens: int, texts: list[str]) -> F32:
-    """What sentence-transformers itself answers: float32 (n, dimensions), unit vectors."""
-    from sentence_transformers import SentenceTransformer
-
-    model = SentenceTransformer(str(folder), device="cpu")
-    model.max_seq_length = max_input_tokens
-    vectors: F32 = model.encode([text.strip() for text in texts], batch_size=16, normalize_embeddings=True)
-    return vectors
-
-
 def described(graph: Path) -> dict[str, Any]:
-    """A graph's file, sha256, size and operators."""
+    """A graph's file, sha256, size and operators; weights that lie beside it are vouched for by their own sha256."""
     import onnx
 
-    model = onnx.load(graph)
+    model = onnx.load(graph, load_external_data=False)
     operators = collections.Counter(node.op_type for node in model.graph.node)
+    weights = beside(graph)
     return {
         "file": graph.name,
         "sha256": sha256_of(graph),
         "bytes": graph.stat().st_size,
+        **({"weights": {"file": weights.name, "sha256": sha256_of(weights)}} if weights.is_file() else {}),
         "opset": {opset.domain or "ai.onnx": opset.version for opset in model.opset_import},
         "nodes": len(model.graph.node),
         "operators": dict(operators.most_common()),
     }
+
+
+def beside(graph: Path) -> Path:
+    """Where the weights of a graph of over 2 GiB lie."""
+    return graph.with_name(f"{graph.name}.data")
 
 
 def calibration_batches(texts: SearchTexts, tokenizer: Tokenizer) -> list[tuple[Any, Any]]:
@@ -123,47 +107,90 @@ def calibration_batches(texts: SearchTexts, tokenizer: Tokenizer) -> list[tuple[
     return [(ids, mask) for _, ids, mask in batches(rows, 16)]
 
 
-def export(model: str, entry: dict[str, Any], folder: Path, data: Path, inputs: dict[str, Any]) -> list[str]:
+def export(located: Located, data: Path, inputs: dict[str, Any]) -> list[str]:
     """Make, judge and, when nothing falls short, write one model's graphs; returns what fell short."""
-    from fp32 import OPSET, fuse, trace
-    from int8 import quantize
-    from parity import parity_texts, read_squad, read_tokenizer
+    from graphs import Unsupported
+    from parity import read_squad
 
-    if not json.loads((folder / "1_Pooling/config.json").read_text())["pooling_mode_mean_tokens"]:
-        return [f"{model}: only mean pooling is exported"]
-    config = json.loads((folder / "config.json").read_text())
+    model, folder = located.info.id, located.folder
     texts = read_squad(data, every=2, questions=2000)
-    tokenizer = read_tokenizer(folder, entry["max_input_tokens"])
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as staging:
-        plain, fp32, int8 = (Path(staging) / f"{name}.onnx" for name in ("plain", "fp32", "int8"))
-        say(f"{model}: exporting, opset {OPSET}")
-        trace(folder, plain)
-        nodes = described(plain)["nodes"]
-        fused = fuse(plain, fp32, config["num_attention_heads"], config["hidden_size"])
-        say(f"{model}: fused: {nodes} nodes to {described(fp32)['nodes']} ({counted(fused)}); calibrating int8")
-        quantize(fp32, int8, calibration_batches(texts, tokenizer))
+        try:
+            record: dict[str, Any] = {"model": model, "inputs": inputs} | traced(located, Path(staging))
+        except Unsupported as error:
+            return [f"{model}: {error}"]
         say(f"{model}: comparing with sentence-transformers")
-        reference = reference_vectors(folder, entry["max_input_tokens"], parity_texts(texts))
-        record: dict[str, Any] = {"model": model, "inputs": inputs, "nodes_before_fusion": nodes, "fused": fused}
-        record["graphs"], faults = {}, []
-        for graph in (fp32, int8):
-            measured, short = judge(graph, graph.stem, texts, tokenizer, reference)
-            record["graphs"][graph.stem] = described(graph) | measured
-            faults += short
-        faults += quality_lost(record["graphs"])
+        record["graphs"], faults = judged(located, Path(staging), texts)
         show(record)
         if not faults:
-            write(record, [fp32, int8], folder / "onnx")
-    return faults
+            write(record, [Path(staging) / f"{name}.onnx" for name in precisions(located)], folder / "onnx")
+    return [f"{model}: {fault}" for fault in faults]
 
 
-def quality_lost(graphs: dict[str, Any]) -> list[str]:
-    """What int8 loses of fp32's search quality, where that is more than may be lost."""
-    return [
-        f"int8: {name} {graphs['int8']['search'][name]:.4f} is over {MOST_QUALITY_LOST} below fp32's {value:.4f}"
-        for name, value in graphs["fp32"]["search"].items()
-        if not graphs["int8"]["search"][name] >= value - MOST_QUALITY_LOST
-    ]
+def traced(located: Located, staging: Path) -> dict[str, Any]:
+    """Write fp32.onnx; returns how many operators fusion made of how many. Raises Unsupported."""
+    import fp32
+    import graphs
+
+    model, folder, kind = located.info.id, located.folder, located.info.kind
+    plain, fused = staging / "plain.onnx", staging / "fp32.onnx"
+    config = json.loads((folder / "config.json").read_text())
+    pooling = (located.entry.pooling or graphs.own_pooling(folder)) if kind == "dense" else None
+    say(f"{model}: exporting, opset {fp32.OPSET}")
+    if (config["model_type"], pooling) == ("bert", "mean"):
+        fp32.trace(folder, plain)
+        nodes = described(plain)["nodes"]
+        operators = fp32.fuse(plain, fused, config["num_attention_heads"], config["hidden_size"])
+    else:
+        made = graphs.recipe(kind, folder, pooling)
+        graphs.trace(made, plain, located.info.max_input_tokens)
+        nodes = described(plain)["nodes"]
+        operators = graphs.fuse(made, folder, plain, fused)
+    say(f"{model}: fused: {nodes} nodes to {described(fused)['nodes']} ({counted(operators) or 'nothing known'})")
+    return {"nodes_before_fusion": nodes, "fused": operators}
+
+
+def judged(located: Located, staging: Path, texts: SearchTexts) -> Verdict:
+    """Describe and measure every graph, int8 made of fp32 on the way; what fell short."""
+    from judges import judge_rerank, judge_sparse
+    from unfuse import unfuse
+
+    if located.info.kind == "dense":
+        return judged_dense(located, staging, texts)
+    judge = judge_sparse if located.info.kind == "sparse" else judge_rerank
+    graph = staging / "fp32.onnx"
+    unfuse(graph)
+    measured, faults = judge(graph, located.folder, located.info.max_input_tokens, texts)
+    return {"fp32": described(graph) | measured}, faults
+
+
+def judged_dense(located: Located, staging: Path, texts: SearchTexts) -> Verdict:
+    """As `judged`, for dense models, whose int8 is also held to the search quality of their fp32."""
+    from int8 import quantize
+    from judges import judge_dense, quality_lost, reference_vectors, searched
+    from parity import parity_texts, read_tokenizer
+    from unfuse import unfuse
+
+    limit, wanted = located.info.max_input_tokens, precisions(located)
+    tokenizer = read_tokenizer(located.folder, limit)
+    if "int8" in wanted:
+        say(f"{located.info.id}: calibrating int8")
+        quantize(staging / "fp32.onnx", staging / "int8.onnx", calibration_batches(texts, tokenizer))
+    sample = parity_texts(texts, MANY if "int8" in wanted else FEW)
+    reference = reference_vectors(located.folder, located.entry, limit, sample)
+    graphs: dict[str, Any] = {}
+    faults: list[str] = []
+    for name in wanted:
+        graph = staging / f"{name}.onnx"
+        unfuse(graph)
+        measured, short = judge_dense(graph, name, tokenizer, sample, reference)
+        graphs[name] = described(graph) | measured
+        faults += short
+        if "int8" in wanted:
+            graphs[name]["search"] = searched(graph, texts, tokenizer)
+    if "int8" in wanted:
+        faults += quality_lost(graphs)
+    return graphs, faults
 
 
 def write(record: dict[str, Any], graphs: list[Path], onnx_dir: Path) -> None:
@@ -171,7 +198,10 @@ def write(record: dict[str, Any], graphs: list[Path], onnx_dir: Path) -> None:
     onnx_dir.mkdir(exist_ok=True)
     (onnx_dir / "export.json").unlink(missing_ok=True)
     for graph in graphs:
-        graph.replace(onnx_dir / graph.name)
+        for path in (beside(graph), graph):
+            if path.is_file():
+                path.chmod(0o644)  # weights beside a graph are written for their owner alone
+                path.replace(onnx_dir / path.name)
     written = graphs[0].with_name("export.json")
     written.write_text(json.dumps(record, indent=2) + "\n")
     written.replace(onnx_dir / "export.json")
@@ -183,16 +213,16 @@ def counted(operators: dict[str, int]) -> str:
 
 
 def show(record: dict[str, Any]) -> None:
-    """Print one line a graph: its size, parity and search quality."""
-    say("graph      MB  nodes  cosine to reference: mean, min  alone and batched: min  hit@1   nDCG@10")
+    """Print what was measured of each graph."""
     for name, graph in record["graphs"].items():
-        parity, search = graph["parity"], graph["search"]
-        say(
-            f"{name:5} {graph['bytes'] / 1e6:7.1f} {graph['nodes']:6d}"
-            f"  {parity['reference']['mean']:19.8f}  {parity['reference']['min']:.8f}"
-            f"  {parity['alone']['min']:22.8f}  {search['hit_at_1']:.4f}  {search['ndcg_at_10']:.4f}"
-        )
-        say(f"      {counted(graph['operators'])}")
+        say(f"{name}: {graph['bytes'] / 1e6:.1f} MB, {graph['nodes']} nodes: {counted(graph['operators'])}")
+        for what, measured in {**graph["parity"], "search": graph.get("search", {})}.items():
+            if measured:
+                said = ", ".join(f"{key} {value:.8g}" for key, value in measured.items())
+                say(f"      {SAID[what]}: {said}")
+
+
+SAID = {"reference": "against sentence-transformers", "alone": "a text alone and in a batch", "search": "search"}
 
 
 def say(text: str) -> None:
@@ -208,23 +238,28 @@ def quiet() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Export every dense model of the catalogue, or those named; 1 when one misses parity."""
+    """Export the models named, or those of `make setup`; 1 when one misses parity."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="*", help="model ids (default: all)")
+    parser.add_argument("models", nargs="*", help="ids or aliases (default: those with `setup: true`)")
     parser.add_argument("--catalogue", type=Path, default=ROOT / "models.yaml")
     parser.add_argument("--models-dir", type=Path, default=ROOT / "models")
     parser.add_argument("--data", type=Path, default=ROOT / "bench/datasets/squad-v2-dev.json.gz")
     options = parser.parse_args(arguments)
-    catalogue = yaml.safe_load(options.catalogue.read_text())["models"]
     faults = []
-    for model in options.models or catalogue:
-        folder = options.models_dir / model
-        inputs = inputs_of(folder, catalogue[model], options.data)
-        if reusable(folder / "onnx", inputs):
-            say(f"{model}: ONNX graphs reused")
-            continue
-        quiet()
-        faults += export(model, catalogue[model], folder, options.data, inputs)
+    try:
+        models = catalog.load(options.catalogue)
+        for model in chosen(models, options.models):
+            if models.models[model].engine != "transformer":
+                continue
+            located = models.locate(options.models_dir, model, "model.safetensors", precision="fp32", device="cpu")
+            inputs = inputs_of(located, options.data)
+            if reusable(located.folder / "onnx", inputs):
+                say(f"{model}: ONNX graphs reused")
+                continue
+            quiet()
+            faults += export(located, options.data, inputs)
+    except CatalogError as error:
+        faults.append(str(error))
     for fault in faults:
         print(f"export_onnx: {fault}; nothing written", file=sys.stderr)
     return 1 if faults else 0

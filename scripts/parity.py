@@ -96,9 +96,9 @@ def open_session(graph: Path | bytes) -> InferenceSession:
     return InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-def parity_texts(texts: SearchTexts) -> list[str]:
-    """What vectors are compared on: 100 passages, 100 questions and the hard texts."""
-    return [*texts.passages[:: len(texts.passages) // 100][:100], *texts.questions[:100], *HARD_TEXTS]
+def parity_texts(texts: SearchTexts, count: int = 100) -> list[str]:
+    """What models are compared on: `count` passages, as many questions, and the hard texts."""
+    return [*texts.passages[:: len(texts.passages) // count][:count], *texts.questions[:count], *HARD_TEXTS]
 
 
 def embed(session: InferenceSession, tokenizer: Tokenizer, texts: Sequence[str], batch_size: int = 16) -> F32:

@@ -13,12 +13,16 @@ from gateways.core.backend import TokenIds
 from gateways.core.settings import Settings
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+# On a CPU slower than the operators they replace: graphs are exported without them (scripts/unfuse.py).
+SLOW_FUSIONS = ["SkipLayerNormFusion", "BiasSkipLayerNormFusion", "BiasGeluFusion"]
 I64 = npt.NDArray[np.int64]
 
 
 def open_session(graph: Path, settings: Settings) -> ort.InferenceSession:
     """Open a graph for all model threads: `run` is thread-safe, and each call stays on its thread."""
-    return ort.InferenceSession(str(graph), _options(), providers=_providers(settings.device))
+    providers = _providers(settings.device)
+    disabled = SLOW_FUSIONS if providers == [CPU] else None
+    return ort.InferenceSession(str(graph), _options(), providers=providers, disabled_optimizers=disabled)
 
 
 def device(settings: Settings) -> str:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
 import torch
 
-from gateways.core.catalog import Catalog, CatalogError, Located
-from gateways.core.local import Model
+from gateways.core.backend import Kind
+from gateways.core.catalog import Catalog, Located
+from gateways.core.runtime import Model
 from gateways.core.settings import Settings
 from gateways.core.tokens import TextTokenizer
+from gateways.python.cross_encoder import TorchCrossEncoder
 from gateways.python.dense import TorchDense
+from gateways.python.sparse import TorchSparse
 
+ENGINES: dict[Kind, Callable[[Located, TextTokenizer], Model]] = {
+    "dense": TorchDense,
+    "sparse": TorchSparse,
+    "rerank": TorchCrossEncoder,
+}
 # One thread per model thread: threads inside an operator would fight over the same cores.
 torch.set_num_threads(1)
 
@@ -24,11 +35,10 @@ def locate(model_id: str, models: Catalog, settings: Settings) -> Located:
 
 
 def load(located: Located, settings: Settings) -> Model:
-    """Load a model. Raises CatalogError for a kind that has no engine here."""
+    """Load a model of any kind. Raises CatalogError for a cross-encoder that is no reranker."""
     texts = TextTokenizer(located.folder / "tokenizer.json", located.info.max_input_tokens)
-    if located.info.kind == "dense":
-        return TorchDense(located, texts)
-    raise CatalogError(f"{located.info.id} is a {located.info.kind} model, which this gateway cannot load")
+    info = dataclasses.replace(located.info, frame=texts.frame)
+    return ENGINES[info.kind](dataclasses.replace(located, info=info), texts)
 
 
 def _device(settings: Settings) -> str:

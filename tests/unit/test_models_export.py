@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-import yaml
 from numpy.typing import NDArray
 
+from gateways.core import catalog
+
 ROOT = Path(__file__).resolve().parents[2]
-MODELS: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "models.yaml").read_text())["models"]
-GRAPHS = [(model, precision) for model in MODELS for precision in ("fp32", "int8")]
+MODELS = catalog.load(ROOT / "models.yaml").models
+# Those of `make setup`, and the second one of the tests.
+SET_UP = [model for model, entry in MODELS.items() if entry.setup]
+EXPORTED = [*SET_UP, "all-mpnet-base-v2"]
+GRAPHS = [(model, precision) for model in EXPORTED for precision in MODELS[model].precision]
 
 
 def record(model: str) -> dict[str, Any]:
@@ -54,21 +58,26 @@ def test_the_record_describes_the_files(model: str, precision: str) -> None:
     assert graph["file"] == f"{precision}.onnx"
     assert graph["sha256"] == hashlib.sha256(content).hexdigest()
     assert graph["bytes"] == len(content)
-    assert exported["inputs"]["source"] == MODELS[model]["files"]
+    assert exported["inputs"]["source"] == MODELS[model].files
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_the_graphs_that_were_written_met_parity(model: str) -> None:
-    """fp32 is sentence-transformers' vectors; int8 is 0.99 of them on average, within a point of its search."""
+@pytest.mark.parametrize("model", EXPORTED)
+def test_fp32_is_the_reference(model: str) -> None:
+    """The fp32 graph that was written gives sentence-transformers' vectors."""
+    assert record(model)["graphs"]["fp32"]["parity"]["reference"]["min"] > 0.999999
+
+
+@pytest.mark.parametrize("model", SET_UP)
+def test_int8_met_parity(model: str) -> None:
+    """int8 is 0.99 of the reference on average, within a point of fp32's search."""
     fp32, int8 = (record(model)["graphs"][precision] for precision in ("fp32", "int8"))
 
-    assert fp32["parity"]["reference"]["min"] > 0.999999
     assert int8["parity"]["reference"]["mean"] >= 0.99
     for measure in ("hit_at_1", "ndcg_at_10"):
         assert int8["search"][measure] >= fp32["search"][measure] - 0.01
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", SET_UP)
 def test_the_graph_is_fused(model: str) -> None:
     """Attention, residual norms and activations are one operator each."""
     exported = record(model)
@@ -76,7 +85,17 @@ def test_the_graph_is_fused(model: str) -> None:
 
     assert exported["fused"]["Attention"] == exported["fused"]["BiasGelu"] == layers
     assert exported["fused"]["SkipLayerNormalization"] == 2 * layers
-    assert exported["graphs"]["fp32"]["nodes"] < exported["nodes_before_fusion"] / 3
+    assert exported["graphs"]["fp32"]["nodes"] < exported["nodes_before_fusion"] / 2
+
+
+@pytest.mark.parametrize(("model", "precision"), GRAPHS)
+def test_no_fusion_is_left_that_costs_more_than_it_saves(model: str, precision: str) -> None:
+    """Residual norms and activations with a bias are plain operators again, which a CPU computes faster."""
+    operators = record(model)["graphs"][precision]["operators"]
+
+    assert operators["LayerNormalization"] > operators.get("SkipLayerNormalization", 0) == 0
+    assert "BiasGelu" not in operators
+    assert operators["Gelu"] > 0
 
 
 @pytest.mark.parametrize(("model", "precision"), GRAPHS)
@@ -86,7 +105,7 @@ def test_the_interface_of_a_graph(model: str, precision: str) -> None:
 
     pooled, tokens = run(model, precision, rows)
 
-    dimensions = MODELS[model]["dimensions"]
+    dimensions = MODELS[model].dimensions
     assert pooled.shape == (2, dimensions)
     assert tokens.shape == (2, 9, dimensions)
     assert pooled.dtype == tokens.dtype == np.float32
@@ -110,12 +129,27 @@ def test_a_text_has_one_vector_alone_and_in_any_batch(model: str, precision: str
 
 def test_a_second_export_reuses_the_graphs() -> None:
     """With nothing changed the script says "reused" and writes nothing."""
-    before = {model: (ROOT / "models" / model / "onnx/export.json").stat().st_mtime_ns for model in MODELS}
+    before = {model: (ROOT / "models" / model / "onnx/export.json").stat().st_mtime_ns for model in SET_UP}
 
     done = subprocess.run(
         [sys.executable, "scripts/export_onnx.py"], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [f"{model}: ONNX graphs reused" for model in MODELS]
-    assert before == {model: (ROOT / "models" / model / "onnx/export.json").stat().st_mtime_ns for model in MODELS}
+    assert done.stdout.splitlines() == [f"{model}: ONNX graphs reused" for model in SET_UP]
+    assert before == {model: (ROOT / "models" / model / "onnx/export.json").stat().st_mtime_ns for model in SET_UP}
+
+
+def test_a_model_that_is_not_here_is_said_to_be_fetched_first() -> None:
+    """Exporting what was never fetched names the command that fetches it, and writes nothing."""
+    done = subprocess.run(
+        [sys.executable, "scripts/export_onnx.py", "bge-small-en-v1.5", "--models-dir", "nowhere"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert "make models MODEL=bge-small-en-v1.5" in done.stderr
+    assert not (ROOT / "nowhere").exists()

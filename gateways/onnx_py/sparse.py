@@ -1,0 +1,32 @@
+"""A sparse model on ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnxruntime as ort
+
+from gateways.core.backend import F32, ModelInfo, SparseVector, TokenIds
+from gateways.core.tokens import TextTokenizer
+from gateways.onnx_py.session import padded
+
+
+class OnnxSparse:
+    """A graph that weighs the vocabulary: input_ids, attention_mask -> sparse_embedding."""
+
+    def __init__(self, session: ort.InferenceSession, texts: TextTokenizer, info: ModelInfo) -> None:
+        self._session = session
+        self.texts = texts
+        self.info = info
+
+    def encode(self, batch: Sequence[TokenIds]) -> list[SparseVector]:
+        """Return the words that weigh more than 0, of each of n token lists."""
+        ids, mask = padded(batch)
+        weights: F32 = self._session.run(["sparse_embedding"], {"input_ids": ids, "attention_mask": mask})[0]
+        return [_nonzero(row) for row in weights]
+
+
+def _nonzero(weights: F32) -> SparseVector:
+    indices = np.flatnonzero(weights > 0)
+    return SparseVector(indices.astype(np.uint32), weights[indices])

@@ -1,0 +1,35 @@
+"""A sparse model on sentence-transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from sentence_transformers import SparseEncoder
+
+from gateways.core.backend import F32, SparseVector, TokenIds
+from gateways.core.catalog import Located
+from gateways.core.tokens import TextTokenizer
+from gateways.python.features import LOADING, padded, run
+
+
+class TorchSparse:
+    """The modules of a SparseEncoder, run on token batches that are made once, before the queue."""
+
+    def __init__(self, located: Located, texts: TextTokenizer) -> None:
+        folder, device = str(located.folder), located.info.device
+        encoder = SparseEncoder(folder, device=device, local_files_only=True, model_kwargs=LOADING).eval()
+        self._modules = list(encoder)
+        self._device = torch.device(encoder.device)
+        self.texts = texts
+        self.info = located.info
+
+    def encode(self, batch: Sequence[TokenIds]) -> list[SparseVector]:
+        """Return the words that weigh more than 0, of each of n token lists."""
+        return [_nonzero(row) for row in run(self._modules, padded(batch), "sentence_embedding", self._device)]
+
+
+def _nonzero(weights: F32) -> SparseVector:
+    indices = np.flatnonzero(weights > 0)
+    return SparseVector(indices.astype(np.uint32), weights[indices])
