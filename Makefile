@@ -37,6 +37,12 @@ test: setup-tests ## every test, against all four real gateways
 contract: setup ## the contract tests against any server: GATEWAY_URL=http://...
 	@GATEWAY_URL=$(GATEWAY_URL) $(TOOLS) -m pytest tests/contract
 
+conformance: setup ## hold any server to a dialect: TARGET=http://...|<target> DIALECT=openai|tei [NAME= MODEL= API_KEY=]
+	@$(TOOLS) scripts/conformance.py $(TARGET) $(DIALECT) $(if $(NAME),--name $(NAME))
+
+fuzz: setup ## 5,000 requests made from /openapi.json, to pseudo and onnx_py [GATEWAYS= CASES=]
+	@FUZZ_CASES=$(or $(CASES),5000) $(TOOLS) -m pytest tests/fuzz -s
+
 check: setup ## formatting, lint, types, import contracts, deploy files
 	@$(TOOLS) -m ruff format --check . && $(TOOLS) -m ruff check . && $(TOOLS) -m mypy
 	@.venv/bin/lint-imports --no-cache && $(TOOLS) scripts/check_deploy.py

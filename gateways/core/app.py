@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 import gateways
+from gateways.core import openapi
 from gateways.core.api import embeddings, ingest, models, ops, rerank, search, sparse
 from gateways.core.api.body import JsonRoute, json_response
 from gateways.core.dialects import cohere, tei, unified, unprefixed
@@ -46,7 +47,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     resources = [resource.router(gateway) for resource in (embeddings, sparse, rerank, models, ingest, search)]
     others = [dialect.router(gateway) for dialect in (unprefixed, tei, unified, cohere)]
     routers = [*resources, *others, ops.config(gateway), ops.probes(gateway)]
-    return assemble(gateway.name, routers, gateway.settings, gateway.start, gateway.stop)
+    return openapi.document(assemble(gateway.name, routers, gateway.settings, gateway.start, gateway.stop))
 
 
 def assemble(
@@ -71,7 +72,16 @@ def assemble(
         await stop()
 
     keys = [key.strip() for key in settings.api_keys.split(",") if key.strip()]
-    app = Front(keys, routers, title=f"embedding gateway: {name}", version=gateways.__version__, lifespan=lifespan)
+    app = Front(
+        keys,
+        routers,
+        title=f"embedding gateway: {name}",
+        version=gateways.__version__,
+        lifespan=lifespan,
+        # These load their scripts from elsewhere; `openapi.document` adds a page that does not.
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.settings = settings
     app.state.start_error = None
     for router in routers:

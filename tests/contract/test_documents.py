@@ -94,3 +94,13 @@ def test_an_unknown_document_is_not_found(http: httpx.Client) -> None:
     error = assert_error(http.get("/v1/documents/no-such-document"), 404, "unknown_document")
 
     assert "no-such-document" in error["message"]
+
+
+def test_an_id_may_be_any_text(http: httpx.Client, collection: str) -> None:
+    """Line breaks, slashes and percent signs are part of an id, for reading and for deleting."""
+    for document_id in ("a\nb", "a/b/../c", "50%", "naïve ☕", "?q=1#x"):
+        ingest(http, [{"id": document_id, "text": f"about {document_id!r}"}], collection=collection)
+        path = f"/v1/documents/{quote(document_id, safe='')}"
+
+        assert ok(http.get(path, params={"collection": collection}))["id"] == document_id
+        assert ok(http.delete(path, params={"collection": collection}))["deleted"] is True

@@ -11,11 +11,21 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from gateways.core.errors import DeadlineExceeded, GatewayError, InvalidRequest, TooLarge, UnsupportedMedia
 from gateways.core.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class AnyPath(PathConvertor):
+    """The rest of a path, line breaks included, where Starlette's own `path` stops: an id may have one."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("path", AnyPath())
 
 
 class _Body(BaseModel):

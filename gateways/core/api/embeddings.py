@@ -19,9 +19,19 @@ from gateways.core.vectors import normalize, shorten
 
 _TEXT = {"type": "string", "minLength": 1}
 _IDS = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
-_INPUT = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}, _IDS, {"type": "array", "items": _IDS}]}
+_INPUT = {
+    "anyOf": [
+        _TEXT,
+        {"type": "array", "items": _TEXT, "minItems": 1},
+        _IDS,
+        {"type": "array", "items": _IDS, "minItems": 1},
+    ]
+}
 
 Input = Annotated[Any, WithJsonSchema(_INPUT)]
+# What the descriptions say of texts, `read_inputs` checks.
+Text = Annotated[str, WithJsonSchema(_TEXT)]
+Texts = Annotated[list[str], WithJsonSchema({"type": "array", "items": _TEXT, "minItems": 1})]
 
 
 class EmbeddingsRequest(Lenient):

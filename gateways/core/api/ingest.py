@@ -12,6 +12,7 @@ from pydantic import Field
 from gateways.core.api import collections, documents, jobs
 from gateways.core.api.body import JsonRoute, Strict, json_response
 from gateways.core.api.collection import Chunk, Collection
+from gateways.core.api.embeddings import Text
 from gateways.core.errors import InvalidRequest, TooLarge
 from gateways.core.gateway import Gateway
 from gateways.core.jobs.base import Document
@@ -25,7 +26,7 @@ class IngestDocument(Strict):
     """A text with its metadata."""
 
     id: str | None = Field(None, min_length=1, max_length=512, description="Default: hash of the text. Replaces.")
-    text: str = Field(description="What is embedded and found.")
+    text: Text = Field(description="What is embedded and found.")
     metadata: dict[str, Any] = Field(default_factory=dict, description="Returned with results; filters test it.")
 
 
@@ -33,7 +34,8 @@ class IngestRequest(Strict):
     """Documents to make findable."""
 
     documents: list[IngestDocument] = Field(
-        examples=[[{"id": "handbook-7", "text": "You get 20 vacation days a year.", "metadata": {"year": 2026}}]]
+        json_schema_extra={"minItems": 1},
+        examples=[[{"id": "handbook-7", "text": "You get 20 vacation days a year.", "metadata": {"year": 2026}}]],
     )
     collection: Collection = Field("default", description="Made when it is not there.")
     chunk: Chunk | None = Field(None, description="How to cut them; default: as the collection's profile says.")
@@ -41,11 +43,11 @@ class IngestRequest(Strict):
 
 def router(gateway: Gateway) -> APIRouter:
     """Return the routes over `gateway`: of ingest, its jobs, the documents and the collections they are in."""
-    routes = APIRouter(route_class=JsonRoute, tags=["documents"])
+    routes = APIRouter(route_class=JsonRoute)
 
-    @routes.post("/v1/ingest", status_code=202, response_model=jobs.JobAnswer)
+    @routes.post("/v1/ingest", status_code=202, response_model=jobs.JobAnswer, tags=["documents"])
     async def ingest(request: Request, body: IngestRequest) -> Response:
-        """Accept documents. 202 means they are on disk: they will be found, whatever happens to this process."""
+        """Accept documents to be found. 202 means they are on disk: found they will be, whatever happens here."""
         sent = _documents(body, gateway.settings)
         chunk = body.chunk.chunking() if body.chunk else None
         job = await gateway.submit(body.collection, sent, _key(request), chunk)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 
 import gateways
 from gateways.core import metrics
@@ -70,7 +71,7 @@ def probes(checked: Checked) -> APIRouter:
         reason = checked.failure() or "the model is loading, or the upstream is away"
         return json_response({"status": "not ready", "reason": reason}, 503, {"Retry-After": "1"})
 
-    @routes.get("/metrics")
+    @routes.get("/metrics", response_class=PlainTextResponse)
     async def prometheus() -> Response:
         """Return the metrics in the Prometheus text format."""
         return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)

@@ -10,23 +10,27 @@ from fastapi import APIRouter, Request, Response
 from pydantic import AliasChoices, Field, WithJsonSchema
 
 from gateways.core.api.body import JsonRoute, Lenient, json_response
+from gateways.core.api.embeddings import Text
 from gateways.core.errors import InvalidRequest, TooLarge
 from gateways.core.gateway import Gateway
 from gateways.core.scores import relevance
 
 _DOCUMENT = {
     "anyOf": [
-        {"type": "string"},
-        {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
+        {"type": "string", "minLength": 1},
+        {"type": "object", "properties": {"text": {"type": "string", "minLength": 1}}, "required": ["text"]},
     ]
 }
+
+# What the description says of documents, `read_documents` checks.
+Documents = Annotated[list[Any], WithJsonSchema({"type": "array", "items": _DOCUMENT, "minItems": 1})]
 
 
 class RerankRequest(Lenient):
     """A query, and the documents that may answer it."""
 
-    query: str
-    documents: Annotated[list[Any], WithJsonSchema({"type": "array", "items": _DOCUMENT, "minItems": 1})]
+    query: Text
+    documents: Documents
     model: str | None = Field(None, description="Id or alias; default: the gateway's default reranker.")
     top_n: int | None = Field(
         None,

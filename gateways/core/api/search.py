@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from gateways.core.api.body import JsonRoute, Strict, json_response
 from gateways.core.api.collection import Collection
+from gateways.core.api.embeddings import Text
 from gateways.core.errors import InvalidRequest
 from gateways.core.gateway import Gateway
 from gateways.core.pipeline import Question
@@ -29,7 +30,7 @@ Rerank = Annotated[Any, AfterValidator(_switch_or_name), WithJsonSchema(_RERANK)
 class SearchRequest(Strict):
     """A question, and what may answer it."""
 
-    query: str = Field(examples=["How many vacation days do I get?"])
+    query: Text = Field(examples=["How many vacation days do I get?"])
     top_k: int | None = Field(
         None, ge=1, le=1_000, description="Results at most; when not given, as the collection's profile says: 5."
     )

@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from gateways.core.api.body import JsonRoute, Lenient, json_response
-from gateways.core.api.embeddings import Embedded, embed
+from gateways.core.api.embeddings import Embedded, Text, Texts, embed
+from gateways.core.api.rerank import Documents
 from gateways.core.backend import F32
 from gateways.core.dialects.ranking import rank
 from gateways.core.errors import GatewayError, InvalidRequest
@@ -22,6 +23,7 @@ from gateways.core.gateway import Gateway
 PROMPTS = {"search_query": "query", "search_document": "document"}
 
 EmbeddingType: TypeAlias = Literal["float", "base64", "int8", "binary", "ubinary"]
+NoImages = Annotated[list[str], WithJsonSchema({"type": "array", "items": {"type": "string"}, "maxItems": 0})]
 
 
 class CohereAnswer(BaseModel):
@@ -43,7 +45,7 @@ class Content(Lenient):
     """A part of an input; only texts can be embedded here."""
 
     type: Literal["text"] = "text"
-    text: str
+    text: Text
 
 
 class ContentInput(Lenient):
@@ -55,9 +57,12 @@ class ContentInput(Lenient):
 class CohereEmbedRequest(Lenient):
     """Texts to embed, plain or as inputs with text content; `max_tokens` and `priority` are not used."""
 
-    texts: list[str] | None = Field(None, description="This or `inputs`.", examples=[["hello", "goodbye"]])
+    # One of the two has to be there, whichever.
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["texts"]}, {"required": ["inputs"]}]})
+
+    texts: Texts | None = Field(None, description="This or `inputs`.", examples=[["hello", "goodbye"]])
     inputs: list[ContentInput] | None = Field(None, description="This or `texts`.")
-    images: list[str] | None = Field(None, description="Refused: the models here read text.")
+    images: NoImages | None = Field(None, description="Refused: the models here read text.")
     model: str | None = Field(None, description="Id or alias; default: the gateway's default model.")
     input_type: Literal["search_document", "search_query", "classification", "clustering"] | None = Field(
         None, description="Chooses the prompt put before each text, where the model has one for it."
@@ -82,8 +87,8 @@ class CohereEmbedRequest(Lenient):
 class CohereRerankRequest(Lenient):
     """A query, and documents to put into the order of their relevance; `max_tokens_per_doc` is not used."""
 
-    query: str = Field(examples=["What is the capital of the United States?"])
-    documents: list[Any] = Field(
+    query: Text = Field(examples=["What is the capital of the United States?"])
+    documents: Documents = Field(
         description="Texts, or objects with a `text`.", examples=[["Carson City is in Nevada.", "Washington, D.C."]]
     )
     model: str | None = Field(None, description="Id or alias of a reranker; default: the gateway's default one.")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 import gateways
 from gateways.core.api.body import JsonRoute, Lenient, json_response
-from gateways.core.api.embeddings import Input
+from gateways.core.api.embeddings import Input, Text, Texts
 from gateways.core.backend import ModelInfo, Timings, Token, Truncate
 from gateways.core.errors import GatewayError
 from gateways.core.settings import Settings
@@ -92,8 +92,8 @@ class TokenizeRequest(Lenient):
 class TextsRerankRequest(Cut):
     """A query, and texts that may answer it."""
 
-    query: str = Field(examples=["What is Deep Learning?"])
-    texts: list[str] = Field(examples=[["Deep Learning is not...", "Deep learning is..."]])
+    query: Text = Field(examples=["What is Deep Learning?"])
+    texts: Texts = Field(examples=[["Deep Learning is not...", "Deep learning is..."]])
     raw_scores: bool = Field(False, description="The model's own scores instead of relevance from 0 to 1.")
     return_text: bool = Field(False, description="Return each text with its score.")
 
