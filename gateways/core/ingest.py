@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import accumulate
 from typing import TypeVar
 
-from gateways.core import metrics
+from gateways.core import memory, metrics
 from gateways.core.encoders import Encoders
 from gateways.core.errors import BackendUnavailable, GatewayError, Overloaded, UpstreamFailed
 from gateways.core.jobs.base import Document, DocumentError, Job, JobQueue
@@ -63,8 +63,12 @@ class IngestWorker:
         """Work until cancelled."""
         while True:
             self._submitted.clear()
+            worked = False
             while job := await self._jobs.claim():
                 await self._work(job)
+                worked = True
+            if worked:  # what an ingest needed for a while, a small process should not keep
+                await asyncio.to_thread(memory.give_back)
             await self._submitted.wait()
 
     async def _work(self, job: Job) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import gc
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from gateways.core import metrics
+from gateways.core import memory, metrics
 from gateways.core.errors import BackendUnavailable
 
 log = logging.getLogger(__name__)
@@ -126,12 +124,4 @@ class Residents(Generic[M]):
         metrics.model_loaded.labels(model_id).set(0)
         self._changed()
         log.info("unloaded %s: %s", model_id, why)
-        await asyncio.to_thread(_give_back_memory)
-
-
-def _give_back_memory() -> None:
-    """Collect what a runtime's object graph still holds, and hand freed pages back to the system (glibc only)."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+        await asyncio.to_thread(memory.give_back)
