@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from gateways.core.backend import F32
+from gateways.core.backend import F32, SparseVector
 
 
 def normalize(vectors: F32) -> F32:
@@ -24,3 +24,9 @@ def shorten(vectors: F32, dimensions: int | None) -> F32:
     if dimensions is None or dimensions == vectors.shape[1]:
         return vectors
     return np.ascontiguousarray(vectors[:, :dimensions])
+
+
+def nonzero(weights: F32) -> SparseVector:
+    """Return the entries of a (vocabulary,) row that are greater than 0."""
+    indices = np.flatnonzero(weights > 0)
+    return SparseVector(indices.astype(np.uint32), weights[indices])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import onnxruntime as ort
 
 from gateways.core.backend import F32, ModelInfo, SparseVector, TokenIds
 from gateways.core.tokens import TextTokenizer
+from gateways.core.vectors import nonzero
 from gateways.onnx_py.session import padded
 
 
@@ -24,9 +24,4 @@ class OnnxSparse:
         """Return the words that weigh more than 0, of each of n token lists."""
         ids, mask = padded(batch)
         weights: F32 = self._session.run(["sparse_embedding"], {"input_ids": ids, "attention_mask": mask})[0]
-        return [_nonzero(row) for row in weights]
-
-
-def _nonzero(weights: F32) -> SparseVector:
-    indices = np.flatnonzero(weights > 0)
-    return SparseVector(indices.astype(np.uint32), weights[indices])
+        return [nonzero(row) for row in weights]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from sentence_transformers import SparseEncoder
 
-from gateways.core.backend import F32, SparseVector, TokenIds
+from gateways.core.backend import SparseVector, TokenIds
 from gateways.core.catalog import Located
 from gateways.core.tokens import TextTokenizer
+from gateways.core.vectors import nonzero
 from gateways.python.features import LOADING, padded, run
 
 
@@ -27,9 +27,4 @@ class TorchSparse:
 
     def encode(self, batch: Sequence[TokenIds]) -> list[SparseVector]:
         """Return the words that weigh more than 0, of each of n token lists."""
-        return [_nonzero(row) for row in run(self._modules, padded(batch), "sentence_embedding", self._device)]
-
-
-def _nonzero(weights: F32) -> SparseVector:
-    indices = np.flatnonzero(weights > 0)
-    return SparseVector(indices.astype(np.uint32), weights[indices])
+        return [nonzero(row) for row in run(self._modules, padded(batch), "sentence_embedding", self._device)]

@@ -47,7 +47,8 @@ class TeiRoute(JsonRoute):
         """Tell the error in TEI's words."""
         known = _BY_STATUS.get(error.status, (error.status, "Validation"))
         status, kind = _BY_CODE.get(error.code, known)
-        return json_response({"error": error.message, "error_type": kind}, status, error.headers())
+        message = error.message.replace("truncate: END or START", "truncate: true")
+        return json_response({"error": message, "error_type": kind}, status, error.headers())
 
 
 class Cut(Lenient):
