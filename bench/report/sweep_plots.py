@@ -64,7 +64,7 @@ def _sweep_line(axes: Axes, target: str, sweep: pd.DataFrame, look: Look) -> Non
 
 def _off_scale(axes: Axes, target: str, sweep: pd.DataFrame) -> None:
     text = f"{target}, the floor without a model,\nis off this scale: {sweep.rps.min():,.0f}–{sweep.rps.max():,.0f}/s"
-    axes.text(0.985, 0.02, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=8, color="#777777")
+    axes.text(0.02, 0.98, text, transform=axes.transAxes, ha="left", va="top", fontsize=8, color="#777777")
 
 
 def latency(campaign: Campaign) -> Figure | None:
