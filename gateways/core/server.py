@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from gateways.core import memory
 from gateways.core.app import create_app
 from gateways.core.backend import Backend
 from gateways.core.gateway import Gateway
@@ -40,6 +41,7 @@ def serve(app: FastAPI, settings: Settings) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    memory.limit_arenas(settings.cores())
     server = uvicorn.Server(
         uvicorn.Config(
             app,
