@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 # Longer requests are tokenised in a thread: the hand-over costs less than the loop would be held up.
 INLINE_CHARACTERS = 4_000
+# Documents whose token vectors are held at once: 25 MB of MiniLM's at full length.
+INTERACTING = 64
 
 
 class LocalBackend:
@@ -95,36 +97,22 @@ class LocalBackend:
         self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
     ) -> Embeddings:
         """Embed as Backend says; a request longer than one batch always takes the bulk lane."""
-        resident = await self._acquire(model)
-        try:
-            ticket, counts, started_s = await self._embed(resident.model.encode, resident, inputs, truncate, lane)
-        finally:
-            self._residents.release(resident)
-        vectors = np.stack(ticket.results) if len(counts) > 1 else ticket.results[0][None]
-        return Embeddings(vectors, counts, **_timings(ticket, started_s))
+        rows, counts, timings, _ = await self._encode("encode", model, inputs, truncate, lane)
+        return Embeddings(np.stack(rows) if len(rows) > 1 else rows[0][None], counts, **timings)
 
     async def embed_tokens(
         self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
     ) -> Embeddings:
         """Embed every token as Backend says."""
-        resident = await self._acquire(model)
-        try:
-            run = resident.model.encode_tokens
-            ticket, counts, started_s = await self._embed(run, resident, inputs, truncate, lane)
-        finally:
-            self._residents.release(resident)
-        return Embeddings(np.concatenate(ticket.results), counts, **_timings(ticket, started_s))
+        rows, counts, timings, _ = await self._encode("encode_tokens", model, inputs, truncate, lane)
+        return Embeddings(np.concatenate(rows), counts, **timings)
 
     async def embed_sparse(
         self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
     ) -> SparseEmbeddings:
         """Weigh the vocabulary as Backend says."""
-        resident = await self._acquire(model)
-        try:
-            ticket, counts, started_s = await self._embed(resident.model.encode, resident, inputs, truncate, lane)
-        finally:
-            self._residents.release(resident)
-        return SparseEmbeddings(ticket.results, counts, **_timings(ticket, started_s))
+        rows, counts, timings, _ = await self._encode("encode", model, inputs, truncate, lane)
+        return SparseEmbeddings(rows, counts, **timings)
 
     async def rerank(
         self,
@@ -171,18 +159,23 @@ class LocalBackend:
             raise BackendUnavailable("the model is loading; /readyz tells when it is ready", retry_after_s=1)
         return await self._residents.acquire(model)
 
-    async def _embed(
-        self, run: Run, resident: Resident[Any], inputs: Inputs, truncate: Truncate, lane: Lane
-    ) -> tuple[Ticket, list[int], float]:
-        started_s = time.perf_counter()
-        tokenize = resident.model.texts.tokenize
-        if sum(map(len, inputs)) > INLINE_CHARACTERS:
-            batch = await asyncio.to_thread(tokenize, inputs, truncate)
-        else:
-            batch = tokenize(inputs, truncate)
-        ticket = await self._submit(run, batch, lane)
+    async def _encode(
+        self, verb: str, model: str, inputs: Inputs, truncate: Truncate, lane: Lane
+    ) -> tuple[list[Any], list[int], dict[str, float], ModelInfo]:
+        """Return what the model's verb makes of each input, token counts, timings, and the model as loaded."""
+        resident = await self._acquire(model)
+        try:
+            started_s = time.perf_counter()
+            tokenize = resident.model.texts.tokenize
+            if sum(map(len, inputs)) > INLINE_CHARACTERS:
+                batch = await asyncio.to_thread(tokenize, inputs, truncate)
+            else:
+                batch = tokenize(inputs, truncate)
+            ticket = await self._submit(getattr(resident.model, verb), batch, lane)
+        finally:
+            self._residents.release(resident)
         metrics.embedded_texts.inc(len(batch))
-        return ticket, [len(ids) for ids in batch], started_s
+        return ticket.results, [len(ids) for ids in batch], _timings(ticket, started_s), resident.model.info
 
     async def _submit(self, run: Run, batch: Sequence[Sized], lane: Lane) -> Ticket:
         assert self._batcher  # noqa: S101 a resident was acquired, so it runs
@@ -192,25 +185,21 @@ class LocalBackend:
     async def _interact(
         self, dense: str, query: str, documents: Sequence[str], truncate: Truncate, lane: Lane
     ) -> Scores:
-        """Compare the token vectors of one dense model, special tokens left out."""
-        try:
-            answer = await self.embed_tokens(dense, [query, *documents], truncate=truncate, lane=lane)
-        except InvalidRequest as error:
-            raise of_documents(error) from error
-        before, after = next(info.frame for info in self._infos if info.id == dense)
-        texts = np.split(answer.vectors, np.cumsum(answer.token_counts)[:-1])
-        # A text may be no token at all, such as a control character: then its special tokens speak for it.
-        texts = [text[before : len(text) - after] if len(text) > before + after else text for text in texts]
-        started_s = time.perf_counter()
-        values = maxsim(texts[0], texts[1:])
-        infer_ms = answer.infer_ms + (time.perf_counter() - started_s) * 1e3
-        return Scores(
-            values,
-            answer.token_counts,
-            tokenize_ms=answer.tokenize_ms,
-            queue_ms=answer.queue_ms,
-            infer_ms=infer_ms,
-        )
+        """Compare the token vectors of one dense model, some documents at once: all of a long list would be GBs."""
+        values, counts = [], []
+        spent = {"tokenize_ms": 0.0, "queue_ms": 0.0, "infer_ms": 0.0}
+        for start in range(0, len(documents), INTERACTING):
+            texts = [query, *documents[start : start + INTERACTING]]
+            try:
+                rows, tokens, timings, info = await self._encode("encode_tokens", dense, texts, truncate, lane)
+            except InvalidRequest as error:
+                raise of_documents(error, start) from error
+            started_s = time.perf_counter()
+            values.append(await asyncio.to_thread(_interaction, rows, info.frame))
+            counts += tokens
+            timings["infer_ms"] += (time.perf_counter() - started_s) * 1e3
+            spent = {name: spent[name] + value for name, value in timings.items()}
+        return Scores(np.concatenate(values), counts, **spent)
 
     def _load(self, model_id: str) -> Model:
         model = self._runtime.load(self._lineup.located[model_id], self._settings)
@@ -223,6 +212,17 @@ class LocalBackend:
         loaded = {model_id: model.info for model_id, model in held.items() if model}
         if self._infos or self._lineup.default in loaded:
             self._infos = self._lineup.infos(loaded, self._measured_ms)
+
+
+def _interaction(rows: Sequence[F32], frame: tuple[int, int]) -> F32:
+    """
+    Score the texts after the first against it, special tokens left out.
+
+    A text may be no token at all, such as a control character: then its special tokens speak for it.
+    """
+    before, after = frame
+    query, *documents = (row[before : len(row) - after] if len(row) > before + after else row for row in rows)
+    return maxsim(query, documents)
 
 
 def _timings(ticket: Ticket, started_s: float) -> dict[str, float]:

@@ -40,13 +40,13 @@ def check_fits(overflows: bool, room: int, position: int) -> None:
         )
 
 
-def of_documents(error: InvalidRequest) -> InvalidRequest:
-    """Return an error about `input.<i>`, where the inputs were a query and its documents, in words about those."""
+def of_documents(error: InvalidRequest, first: int = 0) -> InvalidRequest:
+    """Return an error about `input.<i>` in words about what they were: a query, and documents from `first` on."""
     said = error.param or ""
     position = said.removeprefix("input.")
     if position == said or not position.isdigit():
         return error
-    place = f"documents.{int(position) - 1}" if int(position) else "query"
+    place = f"documents.{first + int(position) - 1}" if int(position) else "query"
     return InvalidRequest(error.message.replace(said, place), param=place, code=error.code)
 
 
