@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 from tokenizers import Tokenizer
 
+from gateways.onnx_py.session import SLOW_FUSIONS
+
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 
@@ -93,7 +95,7 @@ def open_session(graph: Path | bytes) -> InferenceSession:
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     source = graph if isinstance(graph, bytes) else str(graph)
-    return InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    return InferenceSession(source, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOW_FUSIONS)
 
 
 def parity_texts(texts: SearchTexts, count: int = 100) -> list[str]:

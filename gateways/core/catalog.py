@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gateways.core.backend import NO_PROMPTS, Kind, ModelInfo
 
-KINDS: tuple[Kind, ...] = ("dense", "sparse", "rerank")
 # What the Unified Embedding API calls the kinds in its own models.yaml.
 _UNIFIED_KINDS = {"embeddings": "dense", "sparse-embeddings": "sparse", "rerank": "rerank"}
 

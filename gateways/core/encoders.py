@@ -26,17 +26,23 @@ class Encoders:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self._listed: tuple[Sequence[ModelInfo], Sequence[ModelInfo]] = ((), ())
+        self._told: Sequence[ModelInfo] = ()
+        self._listed: Sequence[ModelInfo] = ()
+        self._by_name: dict[str, ModelInfo] = {}
+        self._defaults: dict[Kind, ModelInfo] = {}
 
     def models(self) -> Sequence[ModelInfo]:
         """Return the models, the default of each kind before its others; BackendUnavailable while starting."""
-        models = self.backend.models()
-        if not models:
+        told = self.backend.models()
+        if not told:
             raise starting()
-        if models is not self._listed[0]:
-            own = () if any(model.id == bm25.ID for model in models) else (bm25.INFO,)
-            self._listed = (models, (*models, *own))
-        return self._listed[1]
+        if told is not self._told:  # a model was loaded or unloaded, or the first ones are there
+            own = () if any(model.id == bm25.ID for model in told) else (bm25.INFO,)
+            self._told, self._listed = told, (*told, *own)
+            # Backwards, so that the first of a kind and the first to have a name stay.
+            self._defaults = {model.kind: model for model in reversed(self._listed)}
+            self._by_name = {name: model for model in reversed(self._listed) for name in _names(model)}
+        return self._listed
 
     def model(self, name: str | None, kind: Kind = "dense") -> ModelInfo:
         """
@@ -44,28 +50,25 @@ class Encoders:
 
         Raises NotFound for an unknown name, InvalidRequest for a model of another kind.
         """
-        of_kind = [model for model in self.models() if model.kind == kind]
-        for model in of_kind:
-            if not name or name == model.id or name in model.aliases or name in model.stands_in_for:
-                return model
-        known = ", ".join(model.id for model in of_kind) or "none"
-        for model in self.models():
-            if name in (model.id, *model.aliases, *model.stands_in_for):
-                raise InvalidRequest(
-                    f"{name!r} is a {model.kind} model; this needs a {kind} model. There are: {known}.",
-                    param="model",
-                    code="wrong_model_kind",
-                )
-        asked = f"model {name!r}" if name else f"{kind} model"
-        raise NotFound(f"there is no {asked} here; there are: {known}.", param="model", code="unknown_model")
+        models = self.models()
+        found = self._by_name.get(name) if name else self._defaults.get(kind)
+        if found and found.kind == kind:
+            return found
+        known = ", ".join(model.id for model in models if model.kind == kind) or "none"
+        if found:
+            raise InvalidRequest(
+                f"{name!r} is a {found.kind} model; this needs a {kind} model. There are: {known}.",
+                param="model",
+                code="wrong_model_kind",
+            )
+        raise _unknown(f"model {name!r}" if name else f"{kind} model", known)
 
     def any_model(self, name: str) -> ModelInfo:
         """Return the model of any kind that an id or alias means. Raises NotFound."""
-        for model in self.models():
-            if name in (model.id, *model.aliases, *model.stands_in_for):
-                return model
-        known = ", ".join(model.id for model in self.models())
-        raise NotFound(f"there is no model {name!r} here; there are: {known}.", param="model", code="unknown_model")
+        models = self.models()
+        if name not in self._by_name:
+            raise _unknown(f"model {name!r}", ", ".join(model.id for model in models))
+        return self._by_name[name]
 
     async def embed(
         self, model: ModelInfo, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
@@ -103,3 +106,11 @@ class Encoders:
 def starting() -> BackendUnavailable:
     """Return the error of everything that needs a model while none is loaded."""
     return BackendUnavailable("the gateway is starting; /readyz tells when it is ready", retry_after_s=1)
+
+
+def _names(model: ModelInfo) -> tuple[str, ...]:
+    return (*model.stands_in_for, *model.aliases, model.id)
+
+
+def _unknown(asked: str, known: str) -> NotFound:
+    return NotFound(f"there is no {asked} here; there are: {known}.", param="model", code="unknown_model")

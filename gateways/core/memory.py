@@ -12,9 +12,9 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 MOST_FREE_BYTES, MMAP_BYTES = 8 << 20, 32 << 20
 
 
-def limit_arenas(arenas: int) -> None:
+def tune_malloc(arenas: int) -> None:
     """
-    Let all threads share so many malloc arenas; to be called before there are threads.
+    Keep little free memory, and let all threads share so many arenas; to be called before there are threads.
 
     By default each thread gets one, and each keeps the most that it ever needed, up to 64 MB of it.
     """

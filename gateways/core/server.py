@@ -41,7 +41,7 @@ def serve(app: FastAPI, settings: Settings) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    memory.limit_arenas(settings.cores())
+    memory.tune_malloc(settings.cores())
     server = uvicorn.Server(
         uvicorn.Config(
             app,

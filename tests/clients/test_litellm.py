@@ -9,8 +9,9 @@ import pytest
 
 from tests.clients.answers import BEST_FIRST, DOCUMENTS, QUERY, Golden, assert_ranking, assert_same
 
-# litellm looks for a price at the hub, for providers of that name; refused, it does without.
-looks_for_a_price = pytest.mark.reaches_for("huggingface.co")
+# litellm looks for a price at the hub, for providers of that name; refused, it does without. It does so in a thread
+# of its own after the answer, so the look may fall into whichever of these tests runs then.
+pytestmark = pytest.mark.reaches_for("huggingface.co")
 # Provider -> the path of its base address.
 RERANKERS = {"cohere": "", "jina_ai": "/v1", "hosted_vllm": ""}
 
@@ -47,7 +48,6 @@ def test_cohere_embeddings(url: str, golden: Golden) -> None:
     assert_same([item["embedding"] for item in answer.data], golden.vectors)
 
 
-@looks_for_a_price
 def test_tei_embeddings(url: str, golden: Golden) -> None:
     """`huggingface/<model>` speaks TEI's `/embed`."""
     answer = litellm.embedding(
@@ -81,7 +81,6 @@ def test_rerank(url: str, provider: str) -> None:
     assert [result["document"]["text"] for result in answer.results] == [DOCUMENTS[place] for place in BEST_FIRST[:2]]
 
 
-@looks_for_a_price
 def test_tei_rerank(url: str) -> None:
     """`huggingface/<model>` speaks TEI's `/rerank`, which ranks all it gets: it has no word for `top_n`."""
     answer = litellm.rerank(

@@ -156,18 +156,23 @@ def read_inputs(value: Any, limit: int, field: str = "input") -> list[str | list
     Raises InvalidRequest with the place of the first bad one, TooLarge beyond `limit`.
     """
     items: list[Any] = [value] if _is_one(value) else value
+    check_count(items, limit, field)
+    kind = type(items[0])
+    for position, item in enumerate(items):
+        _check_input(item, kind, field if items is not value else f"{field}.{position}")
+    return items
+
+
+def check_count(items: list[Any], limit: int, field: str) -> None:
+    """Raise InvalidRequest for a list with nothing in it, TooLarge for one with more than `limit`."""
     if not items:
-        raise InvalidRequest(f"{field} is an empty list; send at least one text.", param=field, code="empty_input")
+        raise InvalidRequest(f"{field} is an empty list; send at least one.", param=field, code="empty_input")
     if len(items) > limit:
         raise TooLarge(
             f"{field} has {len(items)} entries and {limit} may come at once; send several requests.",
             param=field,
             code="too_many_inputs",
         )
-    kind = type(items[0])
-    for position, item in enumerate(items):
-        _check_input(item, kind, field if items is not value else f"{field}.{position}")
-    return items
 
 
 def _is_one(value: Any) -> bool:

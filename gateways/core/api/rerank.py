@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import AliasChoices, Field, WithJsonSchema
 
 from gateways.core.api.body import JsonRoute, Lenient, json_response
-from gateways.core.api.embeddings import Text
-from gateways.core.errors import InvalidRequest, TooLarge
+from gateways.core.api.embeddings import Text, check_count
+from gateways.core.errors import InvalidRequest
 from gateways.core.gateway import Gateway
 from gateways.core.scores import relevance
 
@@ -101,14 +101,7 @@ def read_documents(query: str, documents: list[Any], limit: int, field: str = "d
     """
     if not query.strip():
         raise InvalidRequest("query is empty; say what the documents may answer.", param="query", code="empty_input")
-    if not documents:
-        raise InvalidRequest(f"{field} is an empty list; send at least one.", param=field, code="empty_input")
-    if len(documents) > limit:
-        raise TooLarge(
-            f"{field} has {len(documents)} entries and {limit} may come at once; send several requests.",
-            param=field,
-            code="too_many_inputs",
-        )
+    check_count(documents, limit, field)
     return [_text(document, f"{field}.{position}") for position, document in enumerate(documents)]
 
 
