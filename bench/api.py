@@ -25,7 +25,9 @@ class Api:
     def __init__(self, running: Running) -> None:
         self.dialect = dialects.load(running.target.dialect)
         self._running = running
-        self._client = httpx.Client(base_url=running.front.url, trust_env=False, timeout=120)
+        self._client = httpx.Client(
+            base_url=running.url, headers=running.target.headers, trust_env=False, timeout=120
+        )
 
     def __enter__(self) -> Api:
         return self

@@ -15,7 +15,7 @@ from bench.plan import Cell, Options
 from bench.records import Key, Row, Runs
 from bench.session import Bench, Live
 from bench.targets import Target
-from bench.validity import refused
+from bench.validity import DISTURBED, refused
 
 TWIN = "~twin"
 
@@ -55,6 +55,8 @@ def _cells(target: Target, options: Options, block: int, done: set[Key]) -> tupl
     own: list[Cell] = []
     verified: list[Cell] = []
     for name in options.scenarios:
+        if block > options.blocks(name):
+            continue
         scenario = scenarios.load(name)
         cells = [cell for cell in scenario.cells(target, options, block) if cell.key not in done]
         (verified if scenario.VERIFIED else own).extend(cells)
@@ -71,15 +73,27 @@ def run(bench: Bench, runs: Runs, todo: Sequence[Work]) -> None:
 
 
 def _measure(bench: Bench, runs: Runs, cell: Cell, live: Live | None) -> None:
-    bench.show.step(str(cell))
+    """Measure a cell, and again while the machine disturbed it; every try is kept."""
+    kept: list[Row] = []
+    for attempt in range(1, bench.options.profile.tries + 1):
+        bench.show.step(str(cell) if attempt == 1 else f"{cell}, again: the machine disturbed it")
+        rows = _try(bench, cell, live)
+        for row in rows:
+            row.replicate += len(kept)
+        kept += rows
+        runs.add(rows)
+        if not any(code in row.codes.split() for row in rows for code in DISTURBED):
+            break
+    bench.show.finished(cell, kept)
+
+
+def _try(bench: Bench, cell: Cell, live: Live | None) -> list[Row]:
     try:
-        rows = scenarios.load(cell.scenario).run(bench, cell, live)
+        return scenarios.load(cell.scenario).run(bench, cell, live)
     except StartError as error:
-        rows = [_failed(bench, cell, "E_START", error)]
+        return [_failed(bench, cell, "E_START", error)]
     except AnswerError as error:
-        rows = [_failed(bench, cell, "E_ERR", error)]
-    runs.add(rows)
-    bench.show.finished(cell, rows)
+        return [_failed(bench, cell, "E_ERR", error)]
 
 
 def _failed(bench: Bench, cell: Cell, code: str, error: Exception) -> Row:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench import dialects
 from bench.datasets.squad import Squad
-from bench.driver.load import Load
+from bench.driver.load import Call, Load
 from bench.driver.process import Driver
 from bench.plan import Options
 from bench.processes import Place, Running
 from bench.targets import Role, Target
 
-BODIES_PER_SECOND = 40_000
+CALLS_PER_SECOND = 40_000
 
 NULL = Target(
     name="null",
@@ -27,32 +28,50 @@ NULL = Target(
 )
 
 
+@dataclass(frozen=True)
+class Ceilings:
+    """Requests a second of the client, by route and concurrency, where they were measured."""
+
+    rps: Mapping[tuple[str, int], float]
+
+    def of(self, route: str, concurrency: int) -> float | None:
+        """
+        The ceiling of a route at the nearest concurrency measured below; None where the route has none.
+
+        A route whose answers are not like those of the null server (rerank, ingest) has none: there the driver's CPU,
+        its lag and its lateness say whether it was the limit.
+        """
+        measured = {c: rps for (name, c), rps in self.rps.items() if name == route}
+        below = [c for c in measured if c <= concurrency]
+        return measured[max(below)] if below else next(iter(measured.values()), None)
+
+
 def measure(
     squad: Squad, options: Options, place: Place, driver: Driver, loads: Iterable[tuple[str, int]]
-) -> dict[tuple[str, int], float]:
+) -> Ceilings:
     """Requests a second for each (route, concurrency)."""
     with Running(NULL, place, "null") as running:
         running.wait_ready()
-        return {(route, c): _one(squad, options, driver, running.front.port, route, c) for route, c in loads}
+        return Ceilings(
+            {(route, c): _one(squad, options, driver, running.front.port, route, c) for route, c in loads}
+        )
 
 
 def _one(squad: Squad, options: Options, driver: Driver, port: int, route: str, concurrency: int) -> float:
     dialect = dialects.load(NULL.dialect)
     seconds = options.profile.ceiling_seconds
-    distinct = [dialect.body(route, text) for text in squad.texts]
-    bodies = (distinct * (1 + int(seconds * BODIES_PER_SECOND) // len(distinct)))[: int(seconds * BODIES_PER_SECOND)]
+    distinct = [Call(route, dialect.body(route, text)) for text in squad.texts]
+    calls = (distinct * (1 + int(seconds * CALLS_PER_SECOND) // len(distinct)))[: int(seconds * CALLS_PER_SECOND)]
     outcome = driver.run(
         Load(
             port=port,
-            path=dialect.path(route),
-            route=route,
+            paths={route: dialect.path(route)},
             dialect=NULL.dialect,
             concurrency=concurrency,
             warmup=distinct[: 4 * concurrency],
-            bodies=bodies,
+            calls=calls,
             min_seconds=seconds,
             max_seconds=seconds,
-            min_requests=0,
             warmup_seconds=0.0,
             client=options.client,
         )

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from bench import machine, paths
+from bench.ceiling import Ceilings
 from bench.footprint import environments_mb, models_mb
 from bench.plan import Options
 from bench.processes import Place
@@ -32,7 +33,8 @@ def compose(
     options: Options,
     place: Place,
     reference: Reference,
-    ceilings: Mapping[tuple[str, int], float],
+    ceilings: Ceilings,
+    speed_s: float,
     command: str,
 ) -> dict[str, Any]:
     """The whole manifest, without a path or a name of this machine."""
@@ -44,12 +46,14 @@ def compose(
         "machine": machine.describe(),
         "pinning": {"server": place.pinning.server, "driver": place.pinning.driver, "apart": place.pinning.apart},
         "profile": dict(vars(options.profile)),
+        "slo_ms": options.slo_ms,
         "seed": options.seed,
         "scenarios": options.scenarios,
         "concurrency": options.concurrency,
         "client": options.client,
         "device": options.device,
-        "client_ceiling_rps": _ceilings(ceilings),
+        "client_ceiling_rps": _ceilings(ceilings.rps),
+        "calibration_s": speed_s,
         "corpus": {
             "name": "SQuAD v2 dev",
             "sha256": reference.squad.sha256,

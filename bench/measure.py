@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bench import validity, verify
-from bench.driver.load import Load, Outcome
+from bench import calibrate, validity, verify
+from bench.driver.load import I64, Load, Outcome
 from bench.plan import Cell
 from bench.records import Row
 from bench.sampler import Sampler, SystemCpu, Usage, memory
@@ -17,6 +18,17 @@ from bench.statistics import percentile
 from bench.validity import WindowEvidence
 
 MAX_CHECKED = 60
+Asked = str | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the machine did to a window: shares of a core, MiB swapped, and its speed against the campaign's start."""
+
+    steal: float
+    foreign_cores: float
+    swapped_mib: float
+    drift: float
 
 
 @dataclass(frozen=True)
@@ -25,50 +37,77 @@ class Seen:
 
     outcome: Outcome
     usage: Usage
+    environment: Environment
     forwards: float | None
-    steal: float
-    foreign_cores: float
-    checked: int = 0
-    agreed: int = 0
+    checked: int
+    agreed: int
 
     @property
     def validated(self) -> int:
-        """Answers with status 200 and the promised shape."""
+        """Answers with a 2xx status and the promised shape."""
         return len(self.outcome.latency_ns)
 
     @property
     def rps(self) -> float:
-        """Validated answers a second, from the first request sent to the last answer awaited."""
+        """Validated answers a second, from the window's start to the last answer awaited."""
         return self.validated / self.outcome.wall_s
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A finished row, and how many of the warm-up's texts were sent."""
+    """A finished row, and what it was made from."""
 
     row: Row
-    warmed: int
+    seen: Seen
 
 
-def window(bench: Bench, cell: Cell, live: Live, load: Load, texts: list[str]) -> Measured:
-    """Measure one window; `texts` are those of `load.bodies`, in order. Always gives a row, coded where void."""
-    forwards_before = live.api.forwards()
-    outcome, usage, steal, foreign = _drive(bench, live, load)
-    forwards_after = live.api.forwards()
-    moved = None if forwards_before is None or forwards_after is None else forwards_after - forwards_before
-    checked, agreed = _check(bench, cell, live, outcome, texts)
-    seen = Seen(outcome, usage, moved, steal, foreign, checked, agreed)
+def window(
+    bench: Bench,
+    cell: Cell,
+    live: Live,
+    load: Load,
+    asked: Sequence[Asked],
+    *,
+    allow_shed: bool = False,
+    excused: Collection[str] = (),
+) -> Measured:
+    """
+    Measure one window; `asked` are the texts of `load.calls`, in order. Always gives a row, coded where void.
+
+    With `allow_shed`, answers 429 and 503 are the target's right and not errors; `excused` are codes for what the
+    scenario is there to measure. The percentiles are over all validated answers; `latencies` fills them anew for a
+    part of them.
+    """
+    before = live.api.forwards()
+    outcome, usage, environment = _drive(bench, live, load)
+    after = live.api.forwards()
+    moved = None if before is None or after is None else after - before
+    seen = Seen(outcome, usage, environment, moved, *_check(bench, cell, live, load, outcome, asked))
     row = bench.row(cell)
     row.client = load.client
+    if load.schedule_s is not None:
+        row.offered_rps = len(load.schedule_s) / float(load.schedule_s[-1])
     _fill_load(row, seen)
     _fill_memory(row, seen, live)
-    _judge(row, seen, bench, cell, live)
-    return Measured(row, outcome.warmed)
+    codes = _judge(row, seen, bench, cell, live, load, allow_shed)
+    row.codes = " ".join(code for code in codes if code not in excused)
+    _keep_samples(bench, row, outcome)
+    return Measured(row, seen)
 
 
-def _drive(bench: Bench, live: Live, load: Load) -> tuple[Outcome, Usage, float, float]:
+def latencies(row: Row, latency_ns: I64, service_ns: I64) -> None:
+    """Fill the latency columns from these samples."""
+    ordered, service = np.sort(latency_ns), np.sort(service_ns)
+    row.p50_ms, row.p95_ms, row.p99_ms, row.p999_ms = (_ms(percentile(ordered, p)) for p in (50, 95, 99, 99.9))
+    row.service_p99_ms = _ms(percentile(service, 99))
+    row.mean_ms = float(ordered.mean()) / 1e6 if len(ordered) else None
+
+
+def _drive(bench: Bench, live: Live, load: Load) -> tuple[Outcome, Usage, Environment]:
+    on = bench.place.pinning.server
     watch = Sampler(live.running)
     before: list[tuple[SystemCpu, float]] = []
+    speeds = [calibrate.seconds(on)]
 
     def opened() -> None:
         watch.start()
@@ -77,10 +116,18 @@ def _drive(bench: Bench, live: Live, load: Load) -> tuple[Outcome, Usage, float,
     outcome = bench.driver.run(load, opened)
     system, own = SystemCpu.now(), _own_cpu_s()
     usage = watch.stop()
+    speeds.append(calibrate.seconds(on))
     (system_before, own_before) = before[0]
     known = sum(usage.cpu_s.values()) + outcome.driver_cpu_s + own - own_before
     foreign = (system.busy - system_before.busy - known) / outcome.wall_s
-    return outcome, usage, (system.stolen - system_before.stolen) / outcome.wall_s, max(0.0, foreign)
+    drifts = [speed / bench.speed_s - 1 for speed in speeds]
+    environment = Environment(
+        steal=(system.stolen - system_before.stolen) / outcome.wall_s,
+        foreign_cores=max(0.0, foreign),
+        swapped_mib=system.swapped_mib - system_before.swapped_mib,
+        drift=max(drifts, key=abs),
+    )
+    return outcome, usage, environment
 
 
 def _own_cpu_s() -> float:
@@ -88,38 +135,43 @@ def _own_cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _check(bench: Bench, cell: Cell, live: Live, outcome: Outcome, texts: list[str]) -> tuple[int, int]:
+def _check(
+    bench: Bench, cell: Cell, live: Live, load: Load, outcome: Outcome, asked: Sequence[Asked]
+) -> tuple[int, int]:
     """How many of the kept answers were compared with the reference, and how many agree; empty ones say nothing."""
     if cell.target.precision == "pseudo":
         return 0, 0
-    step = max(1, len(outcome.kept) // MAX_CHECKED)
-    told = [(texts[number], raw) for number, raw in outcome.kept[::step] if live.api.dialect.check(cell.route, raw)]
-    bench.reference.vectors([text for text, _ in told])
-    agreed = [
-        verify.agrees(cell.target, cell.route, live.api.dialect, bench.reference, text, raw) for text, raw in told
-    ]
+    dialect, told = live.api.dialect, []
+    for number, raw in outcome.kept[:: max(1, len(outcome.kept) // MAX_CHECKED)]:
+        call = load.calls[number]
+        if call.route in verify.CHECKED and dialect.check(call.route, raw, call.items):
+            told.append((call.route, texts_of(asked[number]), raw))
+    bench.reference.vectors([text for _, texts, _ in told for text in texts])
+    agreed = [verify.agrees(cell.target, route, dialect, bench.reference, texts, raw) for route, texts, raw in told]
     return len(agreed), sum(agreed)
 
 
 def _fill_load(row: Row, seen: Seen) -> None:
-    ordered = np.sort(seen.outcome.latency_ns)
-    row.requests = seen.outcome.requests
-    row.validated = seen.validated
-    row.errors = seen.outcome.errors
-    row.empties = seen.outcome.empties
-    row.duration_s = seen.outcome.wall_s
+    outcome, environment = seen.outcome, seen.environment
+    row.requests, row.validated = outcome.requests, seen.validated
+    row.errors, row.empties = outcome.errors, outcome.empties
+    row.duration_s = outcome.wall_s
     row.forwards, row.checked, row.agreed = seen.forwards, seen.checked, seen.agreed
-    row.steal, row.foreign_cores = seen.steal, seen.foreign_cores
-    row.driver_cpu = seen.outcome.driver_cpu_s / seen.outcome.wall_s
-    row.reason = seen.outcome.first_error[:200]
+    row.steal, row.foreign_cores = environment.steal, environment.foreign_cores
+    row.swapped_mib, row.drift = environment.swapped_mib, environment.drift
+    row.driver_cpu = outcome.driver_cpu_s / outcome.wall_s
+    row.driver_lag = outcome.lag_s / outcome.wall_s
+    row.late_p99_ms = _ms(percentile(np.sort(outcome.late_ns), 99))
+    row.reason = outcome.first_error[:200]
     if not seen.validated:
         return
     row.rps = seen.rps
-    row.p50_ms, row.p95_ms, row.p99_ms = (_ms(percentile(ordered, percent)) for percent in (50, 95, 99))
-    row.mean_ms = float(ordered.mean()) / 1e6
+    row.stall_ms = outcome.stall_ms()
+    latencies(row, outcome.latency_ns, outcome.service_ns)
     cpu_s = sum(seen.usage.cpu_s.values())
-    row.cpu_ms_per_req = 1000 * cpu_s / seen.validated
-    row.server_cores = cpu_s / seen.outcome.wall_s
+    if seen.usage.cpu_s:
+        row.cpu_ms_per_req = 1000 * cpu_s / seen.validated
+        row.server_cores = cpu_s / outcome.wall_s
 
 
 def _ms(value_ns: int | None) -> float | None:
@@ -127,22 +179,32 @@ def _ms(value_ns: int | None) -> float | None:
 
 
 def _fill_memory(row: Row, seen: Seen, live: Live) -> None:
+    if not live.running.processes:
+        return
     steady, peak = seen.usage.steady(), seen.usage.peak()
     now = memory(live.running)
     row.rss_idle_mib = sum(role.rss for role in live.idle.values())
     row.rss_steady_mib = sum(steady.values())
     row.rss_peak_mib = sum(peak.values())
+    row.rss_recovered_mib = sum(role.rss for role in now.values())
     row.pss_mib = sum(role.pss for role in now.values())
     row.uss_mib = sum(role.uss for role in now.values())
     row.rss_roles_mib = " ".join(f"{role}={mib:.1f}" for role, mib in steady.items())
 
 
-def _judge(row: Row, seen: Seen, bench: Bench, cell: Cell, live: Live) -> None:
-    row.ceiling_rps = bench.ceilings[cell.route, cell.concurrency or 1]
+def texts_of(asked: Asked) -> tuple[str, ...]:
+    """The texts of one call."""
+    return (asked,) if isinstance(asked, str) else asked
+
+
+def _judge(row: Row, seen: Seen, bench: Bench, cell: Cell, live: Live, load: Load, allow_shed: bool) -> list[str]:
+    outcome = seen.outcome
+    row.ceiling_rps = bench.ceilings.of(cell.route, cell.concurrency or 1)
+    errors = outcome.errors - (outcome.shed if allow_shed else 0)
     evidence = WindowEvidence(
-        requests=seen.outcome.requests,
-        errors=seen.outcome.errors,
-        empties=seen.outcome.empties,
+        requests=outcome.requests,
+        errors=errors,
+        empties=outcome.empties,
         validated=seen.validated,
         rps=seen.rps,
         ceiling_rps=row.ceiling_rps,
@@ -151,9 +213,33 @@ def _judge(row: Row, seen: Seen, bench: Bench, cell: Cell, live: Live) -> None:
         checked=seen.checked,
         agreed=seen.agreed,
         forwards=seen.forwards,
-        forwards_expected=seen.outcome.warmed + seen.outcome.requests - seen.outcome.errors,
+        forwards_expected=sum(call.items for call in load.warmup[: outcome.warmed])
+        + sum(load.calls[number].items for number in outcome.numbers),
         has_model=cell.target.precision != "pseudo",
-        steal=seen.steal,
-        foreign_cores=seen.foreign_cores,
+        steal=seen.environment.steal,
+        foreign_cores=seen.environment.foreign_cores,
+        swapped_mib=seen.environment.swapped_mib,
+        drift=seen.environment.drift,
+        lag=row.driver_lag or 0.0,
+        late_p99_ms=row.late_p99_ms or 0.0,
+        stall_ms=row.stall_ms or 0.0,
+        service_p50_ms=_ms(percentile(np.sort(outcome.service_ns), 50)) or 0.0,
+        offered_rps=row.offered_rps,
+        percent=cell.percent,
     )
-    row.codes = " ".join(validity.judge_window(evidence))
+    return validity.judge_window(evidence)
+
+
+def _keep_samples(bench: Bench, row: Row, outcome: Outcome) -> None:
+    """Every latency of the window, compressed, beside runs.csv; the file is named by the row's key and its time."""
+    bench.samples.mkdir(exist_ok=True)
+    name = "-".join(part for part in row.key if part)
+    stamp = row.started_utc.replace(":", "").partition("+")[0]
+    np.savez_compressed(
+        bench.samples / f"{name}-{stamp}.npz",
+        numbers=outcome.numbers,
+        done_ns=outcome.done_ns,
+        service_ns=outcome.service_ns,
+        latency_ns=outcome.latency_ns,
+        late_ns=outcome.late_ns,
+    )

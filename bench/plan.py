@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bench.targets import Target
+
+MIN_REQUESTS = 670  # a little over the floor of p99, so that one error does not cost it
+BODIES_PER_SECOND = 6000  # more than any target here answers in a second
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How long and how often: seconds and counts of one profile."""
+    """
+    How long and how often: seconds and counts of one profile.
+
+    `scenarios` says in how many of the blocks each scenario runs: what needs an interval in all of them.
+    """
 
     name: str
     blocks: int
+    scenarios: Mapping[str, int]
     min_seconds: float
     max_seconds: float
     warmup_seconds: float
@@ -20,13 +29,16 @@ class Profile:
     searched: int
     starts: int
     ceiling_seconds: float
+    soak_seconds: float
     twin: bool
+    tries: int = 3  # of a window that the machine disturbed
 
 
 PROFILES = {
     "quick": Profile(
         name="quick",
         blocks=1,
+        scenarios={"cold": 1, "closed": 1, "replay_empty_index": 1},
         min_seconds=3.0,
         max_seconds=20.0,
         warmup_seconds=1.0,
@@ -34,28 +46,44 @@ PROFILES = {
         searched=200,
         starts=3,
         ceiling_seconds=0.6,
+        soak_seconds=20.0,
         twin=False,
+        tries=1,
     ),
     "full": Profile(
         name="full",
-        blocks=3,
-        min_seconds=10.0,
-        max_seconds=60.0,
-        warmup_seconds=3.0,
-        embedded=1204,
-        searched=1000,
+        blocks=5,
+        scenarios={
+            "cold": 1,
+            "quality": 1,
+            "single": 5,
+            "closed": 5,
+            "server": 5,
+            "offline": 3,
+            "rerank": 3,
+            "mixed": 1,
+            "cache": 1,
+            "overload": 1,
+            "burst": 1,
+            "soak": 1,
+            "replay_empty_index": 1,
+        },
+        min_seconds=3.0,
+        max_seconds=30.0,
+        warmup_seconds=1.0,
+        embedded=200,
+        searched=500,
         starts=5,
-        ceiling_seconds=2.0,
+        ceiling_seconds=1.0,
+        soak_seconds=60.0,
         twin=True,
     ),
 }
-MIN_REQUESTS = 670  # a little over the floor of p99, so that one error does not cost it
-BODIES_PER_SECOND = 6000  # more than any target here answers in a second
 
 
 @dataclass(frozen=True)
 class Options:
-    """The command line, read."""
+    """The command line, read. `slo_ms` is the p99 that `server` holds targets to, by route."""
 
     profile: Profile
     concurrency: tuple[int, ...]
@@ -63,24 +91,32 @@ class Options:
     client: str
     device: str
     seed: int
+    slo_ms: Mapping[str, float] = field(default_factory=lambda: {"search": 150.0, "embeddings": 150.0})
+
+    def blocks(self, scenario: str) -> int:
+        """In how many blocks a scenario runs; one that the profile does not have runs in the first."""
+        return min(self.profile.scenarios.get(scenario, 1), self.profile.blocks)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One target under one load of one scenario, in one block."""
+    """One target under one load of one scenario, in one block; what the load is says `bench.records.Row`."""
 
     block: int
     target: Target
     scenario: str
     route: str = ""
     concurrency: int | None = None
+    batch: int | None = None
+    percent: int | None = None
 
     @property
-    def key(self) -> tuple[str, str, str, str, str]:
-        """What its rows in runs.csv are known by; see `bench.records.key_of`."""
-        concurrency = "" if self.concurrency is None else str(self.concurrency)
-        return str(self.block), self.target.name, self.scenario, self.route, concurrency
+    def key(self) -> tuple[str, ...]:
+        """What its rows in runs.csv are known by; see `bench.records.KEY`."""
+        load = ("" if value is None else str(value) for value in (self.concurrency, self.batch, self.percent))
+        return (str(self.block), self.target.name, self.scenario, self.route, *load)
 
     def __str__(self) -> str:
-        load = f" c={self.concurrency}" if self.concurrency is not None else ""
-        return f"{self.target.name} · {self.scenario} {self.route}{load}".replace("  ", " ").strip()
+        loads = (("c=", self.concurrency, ""), ("n=", self.batch, ""), ("", self.percent, " %"))
+        load = " ".join(f"{before}{value}{after}" for before, value, after in loads if value is not None)
+        return f"{self.target.name} · {self.scenario} {self.route} {load}".replace("  ", " ").strip()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -97,8 +98,24 @@ class Running:
 
     @property
     def front(self) -> Process:
-        """The process that clients speak to."""
+        """The process that clients speak to; a foreign target has none."""
         return self.processes[-1]
+
+    @property
+    def url(self) -> str:
+        """Where clients speak to it."""
+        return self.target.url or self.front.url
+
+    @property
+    def host(self) -> str:
+        """The host of `url`."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The port of `url`."""
+        parts = urlsplit(self.url)
+        return parts.port or (443 if parts.scheme == "https" else 80)
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Return once every role answers 200 on its ready path; raises StartError."""

@@ -8,7 +8,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-Key = tuple[str, str, str, str, str]
+from bench.validity import refused
+
+Key = tuple[str, ...]
+KEY = ("block", "target", "scenario", "route", "concurrency", "batch", "percent")
 
 
 @dataclass
@@ -16,8 +19,13 @@ class Row:
     """
     One measurement. The fields are the columns of runs.csv, in this order; the unit is in the name.
 
-    `replicate` counts the repeats of a cell within its block (starts of `cold`); `codes` are joined by spaces;
-    `rss_roles_mib` is role=MiB pairs, steady, joined by spaces. Memory columns are sums over the roles.
+    `replicate` counts the repeats of a cell within its block (starts of `cold`, tries of a cell whose window the
+    machine disturbed). A cell's load is its `concurrency` (closed loop), its `batch` (texts or documents a request)
+    or its `percent` (of the closed maximum offered by an open loop; of repeats in `cache`). `codes` are joined by
+    spaces; `rss_roles_mib` is role=MiB pairs, steady, joined by spaces. Memory columns are sums over the roles.
+
+    p50 to p99.9 are latencies: from the intended send in an open loop, from the send in a closed one;
+    `service_p99_ms` is from the send in both.
     """
 
     block: int
@@ -30,6 +38,10 @@ class Row:
     scenario: str
     route: str = ""
     concurrency: int | None = None
+    batch: int | None = None
+    percent: int | None = None
+    offered_rps: float | None = None
+    slo_ms: float | None = None
     client: str = ""
     started_utc: str = ""
     requests: int | None = None
@@ -41,14 +53,28 @@ class Row:
     p50_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None
+    p999_ms: float | None = None
     mean_ms: float | None = None
+    service_p99_ms: float | None = None
+    goodput_rps: float | None = None
+    texts_per_s: float | None = None
+    tokens_per_s: float | None = None
+    pairs_per_s: float | None = None
+    p99_change: float | None = None
+    goodput_kept: float | None = None
+    recovery_s: float | None = None
     cpu_ms_per_req: float | None = None
     server_cores: float | None = None
     driver_cpu: float | None = None
     ceiling_rps: float | None = None
+    late_p99_ms: float | None = None
+    driver_lag: float | None = None
+    stall_ms: float | None = None
     rss_idle_mib: float | None = None
     rss_steady_mib: float | None = None
     rss_peak_mib: float | None = None
+    rss_recovered_mib: float | None = None
+    rss_mib_per_min: float | None = None
     pss_mib: float | None = None
     uss_mib: float | None = None
     rss_roles_mib: str = ""
@@ -57,6 +83,8 @@ class Row:
     agreed: int | None = None
     steal: float | None = None
     foreign_cores: float | None = None
+    swapped_mib: float | None = None
+    drift: float | None = None
     documents: int | None = None
     ingest_texts_per_s: float | None = None
     cosine_min: float | None = None
@@ -68,9 +96,11 @@ class Row:
     reference_hit1: float | None = None
     reference_hit5: float | None = None
     reference_ndcg10: float | None = None
+    page_cache: str = ""
     listening_s: float | None = None
     ready_s: float | None = None
     first_answer_s: float | None = None
+    steady_s: float | None = None
     environment_mb: float | None = None
     model_mb: float | None = None
     codes: str = ""
@@ -87,8 +117,7 @@ COLUMNS = [column.name for column in fields(Row)]
 
 def key_of(row: dict[str, Any]) -> Key:
     """The key of a row as read or as made."""
-    parts = (row["block"], row["target"], row["scenario"], row["route"], row["concurrency"])
-    return tuple("" if part is None else str(part) for part in parts)  # type: ignore[return-value]
+    return tuple("" if row.get(name) is None else str(row[name]) for name in KEY)
 
 
 class Runs:
@@ -97,18 +126,30 @@ class Runs:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.keys: set[Key] = set()
+        self._capacity: dict[tuple[str, str], float] = {}
         if file.exists():
-            self.keys = {key_of(row) for row in read(file)}
+            self._note(read(file))
         else:
             self._append([COLUMNS])
 
     def add(self, rows: Iterable[Row]) -> None:
         """Append rows."""
-        kept = list(rows)
-        self._append([_text(value) for value in asdict(row).values()] for row in kept)
-        self.keys |= {row.key for row in kept}
+        lines = [{name: _text(value) for name, value in asdict(row).items()} for row in rows]
+        self._append(line.values() for line in lines)
+        self._note(lines)
 
-    def _append(self, lines: Iterable[list[str]]) -> None:
+    def capacity(self, target: str, route: str) -> float | None:
+        """The most requests a second a target answered in any closed-loop row so far; None with no sound row."""
+        return self._capacity.get((target, route))
+
+    def _note(self, lines: Iterable[dict[str, str]]) -> None:
+        for line in lines:
+            self.keys.add(key_of(line))
+            if line["scenario"] == "closed" and line["rps"] and not refused(line["codes"].split()):
+                cell = line["target"], line["route"]
+                self._capacity[cell] = max(self._capacity.get(cell, 0.0), float(line["rps"]))
+
+    def _append(self, lines: Iterable[Iterable[str]]) -> None:
         with self.file.open("a", newline="") as stream:
             csv.writer(stream, lineterminator="\n").writerows(lines)
 

@@ -15,8 +15,9 @@ import orjson
 from rich.console import Console
 from rich.progress import Progress
 
-from bench import campaign, ceiling, cores, machine, manifest, paths, scenarios, targets
+from bench import calibrate, campaign, ceiling, cores, machine, manifest, paths, scenarios, targets
 from bench import reference as references
+from bench.ceiling import Ceilings
 from bench.datasets import squad
 from bench.driver.process import Driver
 from bench.errors import BenchError
@@ -86,23 +87,30 @@ def _make(asked: Asked, vectors: Reference, runs: Runs, todo: Sequence[campaign.
         show.step("client ceiling, against a server that does nothing")
         ceilings = ceiling.measure(vectors.squad, asked.options, asked.place, driver, campaign.ceiling_loads(todo))
         console.print(_ceiling_line(ceilings), highlight=False, soft_wrap=True)
-        _write_manifest(asked, vectors, ceilings)
-        campaign.run(Bench(asked.options, asked.place, driver, vectors, ceilings, show), runs, todo)
+        speed_s = _write_manifest(asked, vectors, ceilings, calibrate.seconds(asked.place.pinning.server))
+        samples = asked.folder / "samples"
+        bench = Bench(asked.options, asked.place, driver, vectors, ceilings, show, runs, speed_s, samples)
+        campaign.run(bench, runs, todo)
 
 
-def _write_manifest(asked: Asked, vectors: Reference, ceilings: dict[tuple[str, int], float]) -> None:
-    """A resumed campaign keeps the manifest it began with, and adds the targets that are new."""
+def _write_manifest(asked: Asked, vectors: Reference, ceilings: Ceilings, speed_s: float) -> float:
+    """
+    A resumed campaign keeps the manifest it began with, and adds the targets that are new.
+
+    Returns the machine's speed as the campaign began with it, so that what follows is held to the same.
+    """
     file = asked.folder / "manifest.json"
-    content = manifest.compose(asked.targets, asked.options, asked.place, vectors, ceilings, asked.command)
+    content = manifest.compose(asked.targets, asked.options, asked.place, vectors, ceilings, speed_s, asked.command)
     if file.exists():
         began = orjson.loads(file.read_bytes())
         added = {part: {**content[part], **began[part]} for part in ("targets", "environments", "models")}
         content = {**began, **added}
     manifest.write(file, content)
+    return float(content["calibration_s"])
 
 
-def _ceiling_line(ceilings: dict[tuple[str, int], float]) -> str:
-    parts = [f"{route} c={c}: {rps:,.0f}" for (route, c), rps in ceilings.items()]
+def _ceiling_line(ceilings: Ceilings) -> str:
+    parts = [f"{route} c={c}: {rps:,.0f}" for (route, c), rps in ceilings.rps.items()]
     return "client ceiling, requests/s: " + ", ".join(parts)
 
 
@@ -124,7 +132,9 @@ def _ask(arguments: argparse.Namespace) -> Asked:
         options=options,
         targets=campaign.lineup(chosen, options.profile.twin),
         place=place,
-        folder=(arguments.results or paths.RESULTS) / machine.slug(described["cpu"], described["cores"]) / name,
+        folder=(arguments.results or paths.RESULTS)
+        / machine.slug(described["cpu"], described["cpu_flags"], described["cores"])
+        / name,
         command=command_of(arguments),
     )
 
@@ -138,7 +148,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         raise BenchError(f"--concurrency takes numbers by comma, not {arguments.concurrency!r}") from error
     if min(concurrency) < 1:
         raise BenchError("--concurrency starts at 1")
-    wanted = tuple(arguments.scenarios.split(",")) if arguments.scenarios else scenarios.DEFAULT
+    wanted = tuple(arguments.scenarios.split(",")) if arguments.scenarios else tuple(profile.scenarios)
     for name in wanted:
         scenarios.load(name)
     return Options(

@@ -111,10 +111,11 @@ def cpu_seconds(processes: list[Process]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class SystemCpu:
-    """CPU seconds of the whole machine so far."""
+    """CPU seconds of the whole machine so far, and MiB that went to its swap or came back."""
 
     busy: float
     stolen: float
+    swapped_mib: float
 
     @classmethod
     def now(cls) -> SystemCpu:
@@ -122,4 +123,5 @@ class SystemCpu:
         times = psutil.cpu_times()
         waiting = times.idle + getattr(times, "iowait", 0.0)
         stolen = getattr(times, "steal", 0.0)
-        return cls(busy=sum(times[:8]) - waiting - stolen, stolen=stolen)
+        swap = psutil.swap_memory()
+        return cls(busy=sum(times[:8]) - waiting - stolen, stolen=stolen, swapped_mib=(swap.sin + swap.sout) / MIB)

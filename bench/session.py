@@ -6,15 +6,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from bench import sampler
 from bench.api import Api
+from bench.ceiling import Ceilings
 from bench.datasets.stream import TextStream
+from bench.driver.load import Call, Load
 from bench.driver.process import Driver
 from bench.plan import Cell, Options
 from bench.processes import Place, Running
-from bench.records import Row
+from bench.records import Row, Runs
 from bench.reference import Reference
 from bench.sampler import Memory
 from bench.targets import Target
@@ -38,14 +41,21 @@ class Show(Protocol):
 
 @dataclass(frozen=True)
 class Bench:
-    """The campaign as a scenario sees it."""
+    """
+    The campaign as a scenario sees it.
+
+    `speed_s` is what `bench.calibrate` took when the campaign began; `samples` is the folder of raw request samples.
+    """
 
     options: Options
     place: Place
     driver: Driver
     reference: Reference
-    ceilings: Mapping[tuple[str, int], float]
+    ceilings: Ceilings
     show: Show
+    runs: Runs
+    speed_s: float
+    samples: Path
 
     def seed(self, block: int) -> int:
         """The seed of a block: the same for all its targets, another in the next block."""
@@ -69,6 +79,8 @@ class Bench:
             scenario=cell.scenario,
             route=cell.route,
             concurrency=cell.concurrency,
+            batch=cell.batch,
+            percent=cell.percent,
             started_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
@@ -86,3 +98,30 @@ class Live:
     def of(cls, running: Running, api: Api, texts: TextStream) -> Live:
         """A target that is ready and has done nothing yet: its memory now is its idle memory."""
         return cls(running, api, texts, sampler.memory(running))
+
+    def load(self, options: Options, warmup: Sequence[Call], calls: Sequence[Call], **values: Any) -> Load:
+        """
+        A load of this target as the profile says; `values` are further fields of `Load`.
+
+        Calls may be of any routes of the dialect.
+        """
+        routes = dict.fromkeys(call.route for call in (*warmup, *calls))
+        return Load(
+            host=self.running.host,
+            port=self.running.port,
+            headers=self.running.target.headers,
+            paths={route: self.api.dialect.path(route) for route in routes},
+            dialect=self.running.target.dialect,
+            warmup=warmup,
+            calls=calls,
+            client=options.client,
+            **{
+                "max_seconds": options.profile.max_seconds,
+                "warmup_seconds": options.profile.warmup_seconds,
+                **values,
+            },
+        )
+
+    def calls(self, route: str, texts: Sequence[str]) -> list[Call]:
+        """One call of a route for each text."""
+        return [Call(route, self.api.dialect.body(route, text)) for text in texts]

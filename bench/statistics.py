@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-FLOORS = {50: 10, 95: 130, 99: 662}
+FLOORS: dict[float, int] = {50: 10, 95: 130, 99: 662, 99.9: 6636}
+HEADLINE_FLOOR = FLOORS[99]
 EQUIVALENT = 0.05
 RESAMPLES = 10_000
 
 
-def percentile(ordered: NDArray[np.int64], percent: int) -> int | None:
+def percentile(ordered: NDArray[np.int64], percent: float) -> int | None:
     """
     The smallest sample that at least `percent` % of the samples do not exceed (nearest rank), never interpolated.
 
@@ -21,7 +21,8 @@ def percentile(ordered: NDArray[np.int64], percent: int) -> int | None:
     """
     if len(ordered) < FLOORS[percent]:
         return None
-    return int(ordered[math.ceil(percent / 100 * len(ordered)) - 1])
+    rank = -(-round(percent * 10) * len(ordered) // 1000)  # in whole numbers: 0.999 * 1000 is not 999 in floats
+    return int(ordered[rank - 1])
 
 
 def median(values: Sequence[float]) -> float | None:

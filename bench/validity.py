@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.statistics import FLOORS
+from bench.statistics import HEADLINE_FLOOR
 
 
 @dataclass(frozen=True)
@@ -21,18 +21,33 @@ CODES = {
     "E_WRONG": Code("answers disagree with the reference, or search finds less than the reference does"),
     "E_EMPTY": Code("search answered nothing, or the index holds fewer documents than were ingested"),
     "E_NOMODEL": Code("nothing proves that the model ran for the requests"),
-    "E_CLIENT": Code("the driver was near its own ceiling: this measures the client"),
+    "E_CACHE": Code("repeated texts were answered faster than new ones by more than 10 %: this measures a cache"),
+    "E_CLIENT": Code("the driver was near its own ceiling, late or held up: this measures the client"),
+    "E_RATE": Code("the offered rate was not reached though the target was below saturation"),
+    "E_STALL": Code("nothing was answered for over half a second while requests waited: the tail is one event"),
     "E_TRUNC": Code("token counts differ from the reference tokenizer's by more than 2 %"),
     "E_PIN": Code("server and driver were not kept on cores of their own"),
     "E_START": Code("the target did not start, or died"),
+    "E_ENV": Code("other work or a busy host took CPU during the window"),
+    "E_DRIFT": Code("the machine's own speed was more than 3 % off what it was when the campaign began"),
+    "E_SWAP": Code("the machine swapped during the window"),
+    "E_CV": Code("the blocks of this cell spread by more than 10 %: they decide nothing", refuses=False),
     "E_N": Code("too few samples for the percentiles left blank", refuses=False),
-    "E_ENV": Code("other work or a busy host took CPU during the window", refuses=False),
 }
+# The machine's doing and not the target's: such a window is kept, refused, and measured again.
+DISTURBED = ("E_ENV", "E_DRIFT", "E_SWAP")
 
 MAX_ERROR_SHARE = 0.001
 MAX_CEILING_SHARE = 0.70
 MAX_DRIVER_CPU = 0.90
+MAX_LAG = 0.05  # of the window
+MAX_LATE_MS = 10.0
 MAX_TOKEN_GAP = 0.02
+MAX_CACHE_GAIN = 0.10
+MAX_DRIFT = 0.03
+MAX_CV = 0.10
+MIN_RATE_SHARE, SATURATED_PERCENT = 0.95, 90
+STALL_MS, STALL_MEDIANS = 500.0, 5.0
 MAX_FOREIGN_CORES = 0.10
 MAX_STEAL = 0.05  # of one core: what it costs stays inside the ±5 % called equivalent
 
@@ -59,7 +74,9 @@ class WindowEvidence:
     What a timed window left to judge it by.
 
     `checked` sampled answers were compared with the reference and `agreed` of them agree; both are zero for a target
-    without a model. `forwards` is how far the forward-pass counter moved, None when the target exposes none.
+    without a model. `forwards` is how far the forward-pass counter moved, None when the target exposes none. `drift`
+    is how far the machine's speed was from the campaign's start, `lag` the share of the window in which the driver's
+    loop was held up; `offered_rps` and `percent` (of the closed maximum) belong to an open loop.
     """
 
     requests: int
@@ -67,7 +84,7 @@ class WindowEvidence:
     empties: int
     validated: int
     rps: float
-    ceiling_rps: float
+    ceiling_rps: float | None
     driver_cpu: float
     pinned: bool
     checked: int = 0
@@ -77,22 +94,46 @@ class WindowEvidence:
     has_model: bool = True
     steal: float = 0.0
     foreign_cores: float = 0.0
+    swapped_mib: float = 0.0
+    drift: float = 0.0
+    lag: float = 0.0
+    late_p99_ms: float = 0.0
+    stall_ms: float = 0.0
+    service_p50_ms: float = 0.0
+    offered_rps: float | None = None
+    percent: int | None = None
 
 
 def judge_window(seen: WindowEvidence) -> list[str]:
     """The codes a timed window earns, in the order of the table."""
-    floor = max(FLOORS.values())
     earned = {
         "E_ERR": seen.requests == 0 or seen.errors > MAX_ERROR_SHARE * seen.requests,
         "E_WRONG": seen.agreed < seen.checked,
         "E_EMPTY": seen.empties > 0,
         "E_NOMODEL": no_model(seen),
-        "E_CLIENT": seen.rps > MAX_CEILING_SHARE * seen.ceiling_rps or seen.driver_cpu > MAX_DRIVER_CPU,
+        "E_CLIENT": client_bound(seen),
+        "E_RATE": rate_missed(seen),
+        "E_STALL": seen.stall_ms > max(STALL_MS, STALL_MEDIANS * seen.service_p50_ms),
         "E_PIN": not seen.pinned,
-        "E_N": seen.validated < floor,
         "E_ENV": seen.steal > MAX_STEAL or seen.foreign_cores > MAX_FOREIGN_CORES,
+        "E_DRIFT": abs(seen.drift) > MAX_DRIFT,
+        "E_SWAP": seen.swapped_mib > 0,
+        "E_N": seen.validated < HEADLINE_FLOOR,
     }
     return [code for code in CODES if earned.get(code)]
+
+
+def client_bound(seen: WindowEvidence) -> bool:
+    """Whether the driver was near its ceiling, busy, held up, or late in sending what was due."""
+    near = seen.ceiling_rps is not None and seen.rps > MAX_CEILING_SHARE * seen.ceiling_rps
+    return near or seen.driver_cpu > MAX_DRIVER_CPU or seen.lag > MAX_LAG or seen.late_p99_ms > MAX_LATE_MS
+
+
+def rate_missed(seen: WindowEvidence) -> bool:
+    """Whether an open loop below saturation was answered at less than the rate it offered."""
+    if seen.offered_rps is None or seen.percent is None or seen.percent > SATURATED_PERCENT:
+        return False
+    return seen.rps < MIN_RATE_SHARE * seen.offered_rps
 
 
 def no_model(seen: WindowEvidence) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,8 @@ from bench.reference import F32, Reference
 from bench.targets import Target
 from bench.validity import CODES, MAX_TOKEN_GAP, TOLERANCES
 
+# The routes whose answers in a timed window are compared with the reference.
+CHECKED = ("embeddings", "search")
 Say = Callable[[str, int, int], None]
 
 
@@ -101,8 +103,8 @@ def _vectors(target: Target, api: Api, reference: Reference, sample: Sample, fou
     if vectors.shape != wanted.shape:
         found.refuse("E_WRONG", f"vectors of shape {vectors.shape}, the reference's are {wanted.shape}")
         return
-    cosines = np.einsum("ij,ij->i", vectors, wanted) / np.linalg.norm(vectors, axis=1)
-    found.cosine_min, found.cosine_mean = float(cosines.min()), float(cosines.mean())
+    near = cosines(vectors, wanted)
+    found.cosine_min, found.cosine_mean = float(near.min()), float(near.mean())
     allowed = TOLERANCES[target.precision]
     if found.cosine_min < allowed.cosine_min or found.cosine_mean < allowed.cosine_mean:
         found.refuse("E_WRONG", f"cosine to the reference: min {found.cosine_min:.4f}, mean {found.cosine_mean:.4f}")
@@ -135,29 +137,32 @@ def _search(target: Target, api: Api, reference: Reference, sample: Sample, foun
         found.refuse("E_WRONG", f"search finds {gap:.1f} points less than the reference")
 
 
-def agrees(target: Target, route: str, dialect: Dialect, reference: Reference, text: str, raw: bytes) -> bool:
+def agrees(
+    target: Target, route: str, dialect: Dialect, reference: Reference, texts: Sequence[str], raw: bytes
+) -> bool:
     """
-    Whether one answer from a timed window is what the reference says.
+    Whether one answer from a timed window is what the reference says; the route is one of CHECKED.
 
-    A vector by its cosine. A search by the score of every result against the reference's own, and by its first result
-    being as near as any passage is, both within the precision's tolerance.
+    Vectors by their cosines. A search by the score of every result against the reference's own, and by its first
+    result being as near as any passage is, both within the precision's tolerance.
     """
     allowed = TOLERANCES[target.precision]
-    wanted = reference.vectors([text])[0]
+    wanted = reference.vectors(texts)
     try:
         if route == "embeddings":
-            vector = dialect.read_embeddings(raw)[0]
-            return vector.shape == wanted.shape and cosine(vector, wanted) >= allowed.cosine_min
+            vectors = dialect.read_embeddings(raw)
+            return vectors.shape == wanted.shape and float(cosines(vectors, wanted).min()) >= allowed.cosine_min
         hits = dialect.read_search(raw)
     except AnswerError:
         return False
-    scores = reference.passages @ wanted
+    scores = reference.passages @ wanted[0]
     row = {key: float(score) for key, score in zip(reference.passage_ids, scores, strict=True)}
     if not hits or any(hit.id not in row or abs(hit.score - row[hit.id]) > allowed.score for hit in hits):
         return False
     return row[hits[0].id] >= float(scores.max()) - allowed.score
 
 
-def cosine(a: F32, b: F32) -> float:
-    """The cosine of two vectors."""
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+def cosines(vectors: F32, wanted: F32) -> F32:
+    """The cosine of each row with its own of the other: (n, d), (n, d) with rows of length 1 -> (n,)."""
+    found: F32 = np.einsum("ij,ij->i", vectors, wanted) / np.linalg.norm(vectors, axis=1)
+    return found

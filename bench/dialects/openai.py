@@ -104,15 +104,23 @@ class Dialect:
         count = parse(raw).get("document_count")
         return count if isinstance(count, int) else None
 
-    def check(self, route: str, raw: bytes) -> bool:
-        """Whether an answer to one text holds anything; raises AnswerError for another shape. Cheap: done for all."""
+    def check(self, route: str, raw: bytes, items: int = 1) -> bool:
+        """
+        Whether an answer to so many texts holds anything; raises AnswerError for another shape.
+
+        Cheap: it is done for every answer.
+        """
         if route == "search":
             return bool(self.read_search(raw))
         rows = parse(raw).get("data")
-        vector = rows[0].get("embedding") if isinstance(rows, list) and len(rows) == 1 else None
-        if not isinstance(vector, list) or not set(map(type, vector)) <= {float, int}:
-            raise AnswerError("not one vector of numbers")
-        return bool(vector)
+        vectors = [row.get("embedding") for row in rows] if isinstance(rows, list) else []
+        if len(vectors) != items or not all(_is_vector(vector) for vector in vectors):
+            raise AnswerError(f"not {items} vectors of numbers")
+        return all(vectors)
+
+
+def _is_vector(value: object) -> bool:
+    return isinstance(value, list) and set(map(type, value)) <= {float, int}
 
 
 def parse(raw: bytes) -> dict[str, Any]:

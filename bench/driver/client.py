@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,18 +21,18 @@ class Answer:
 
 
 class Client:
-    """One keep-alive connection to 127.0.0.1 that reconnects when the server closed it."""
+    """One keep-alive connection that reconnects when the server closed it."""
 
-    def __init__(self, port: int, path: str) -> None:
-        self._port = port
-        self._path = path
+    def __init__(self, host: str, port: int, headers: Mapping[str, str]) -> None:
+        self._host, self._port = host, port
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._connection: Connection | None = None
 
-    def serialise(self, body: bytes) -> bytes:
+    def serialise(self, path: str, body: bytes) -> bytes:
         """The bytes of a whole request."""
         head = (
-            f"POST {self._path} HTTP/1.1\r\nhost: 127.0.0.1:{self._port}\r\ncontent-type: application/json\r\n"
-            f"accept: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+            f"POST {path} HTTP/1.1\r\nhost: {self._host}:{self._port}\r\ncontent-type: application/json\r\n"
+            f"accept: application/json\r\n{self._headers}content-length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
 
@@ -39,7 +40,7 @@ class Client:
         """Open the connection before it is timed."""
         if self._connection is None or self._connection.closed:
             loop = asyncio.get_running_loop()
-            _, self._connection = await loop.create_connection(Connection, "127.0.0.1", self._port)
+            _, self._connection = await loop.create_connection(Connection, self._host, self._port)
 
     async def send(self, request: bytes) -> Answer:
         """Send one serialised request and await its whole answer; raises OSError when the connection breaks."""

@@ -65,7 +65,7 @@ def serve(pipe: Connection, on: tuple[int, ...]) -> None:
     """The driver's life: loads in, outcomes out, until the pipe closes. Ctrl-C is the parent's to act on."""
     import uvloop
 
-    from bench.driver import closed
+    from bench.driver import drive
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cores.pin(on)
@@ -80,7 +80,7 @@ def serve(pipe: Connection, on: tuple[int, ...]) -> None:
         except EOFError:
             return
         try:
-            pipe.send(uvloop.run(closed.run(load, opened)))
+            pipe.send(uvloop.run(drive.run(load, opened)))
         except EOFError:
             return
         except Exception as error:  # whatever it is, the campaign should say it

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bench import statistics
 from bench.campaign import TWIN
+from bench.records import COLUMNS
 from bench.validity import CODES, refused
 
 BASELINES = ("study", "python", "onnx_py")
@@ -95,8 +96,9 @@ def load(folder: Path) -> Campaign:
 
 def read_runs(file: Path) -> pd.DataFrame:
     """runs.csv with its texts as texts (empty, not NaN) and its numbers as numbers (NaN where empty)."""
-    texts = ["target", "precision", "scenario", "route", "client", "started_utc", "rss_roles_mib", "codes", "reason"]
-    runs = pd.read_csv(file, dtype=dict.fromkeys(texts, "object"))
+    texts = ["target", "precision", "scenario", "route", "client", "started_utc", "rss_roles_mib", "page_cache"]
+    texts += ["codes", "reason"]
+    runs = pd.read_csv(file, dtype=dict.fromkeys(texts, "object")).reindex(columns=COLUMNS)
     runs[texts] = runs[texts].fillna("")
     runs["refused"] = [refused(codes.split()) for codes in runs.codes]
     return runs

@@ -16,8 +16,6 @@ from bench.records import Row
 from bench.session import Bench, Live
 from bench.targets import Target
 
-DEFAULT = ("cold", "closed", "replay_empty_index")
-
 
 class Scenario(Protocol):
     """What a scenario's module holds."""

@@ -68,6 +68,6 @@ def _answered(api: Api, target: Target, text: str, bench: Bench) -> bool:
         raw = api.post(api.dialect.embed_path, api.dialect.embed_body(text))
         if target.precision == "pseudo":
             return api.dialect.check("embeddings", raw)
-        return verify.agrees(target, "embeddings", api.dialect, bench.reference, text, raw)
+        return verify.agrees(target, "embeddings", api.dialect, bench.reference, [text], raw)
     except AnswerError:
         return False

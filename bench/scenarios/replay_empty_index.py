@@ -10,7 +10,6 @@ from __future__ import annotations
 from bench import measure
 from bench.api import Api
 from bench.datasets.stream import TextStream
-from bench.driver.load import Load
 from bench.plan import Cell, Options
 from bench.records import Row
 from bench.session import Bench, Live
@@ -33,24 +32,10 @@ def run(bench: Bench, cell: Cell, live: Live | None) -> list[Row]:
     with bench.start(cell.target, "replay") as running, Api(running) as api:
         running.wait_ready()
         live = Live.of(running, api, TextStream((text,), bench.seed(cell.block)))
-        load = _load(bench, cell, api, running.front.port)
+        [body] = live.calls(cell.route, [text])
+        load = live.load(
+            bench.options, [body] * 2 * CONCURRENCY, [body] * REQUESTS, concurrency=CONCURRENCY, min_requests=REQUESTS
+        )
         row = measure.window(bench, cell, live, load, [text] * REQUESTS).row
         row.documents = api.document_count()
     return [row]
-
-
-def _load(bench: Bench, cell: Cell, api: Api, port: int) -> Load:
-    body = api.dialect.body(cell.route, bench.reference.squad.texts[0])
-    return Load(
-        port=port,
-        path=api.dialect.path(cell.route),
-        route=cell.route,
-        dialect=cell.target.dialect,
-        concurrency=CONCURRENCY,
-        warmup=[body] * 2 * CONCURRENCY,
-        bodies=[body] * REQUESTS,
-        min_seconds=0.0,
-        max_seconds=bench.options.profile.max_seconds,
-        min_requests=REQUESTS,
-        client=bench.options.client,
-    )

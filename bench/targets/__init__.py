@@ -35,7 +35,13 @@ class Role:
 
 @dataclass(frozen=True)
 class Target:
-    """What the harness hits: its processes, the dialect it speaks and what it promises."""
+    """
+    What the harness hits: its processes, the dialect it speaks and what it promises.
+
+    `model` is the name to ask for where the dialect needs one; `other_model` another that it serves, which verifying
+    asks too, to see that the two are not mixed up. A foreign target has a `url` and `headers`, and no roles: it was
+    started by others.
+    """
 
     name: str
     title: str
@@ -46,6 +52,10 @@ class Target:
     folder: Path
     peer: bool = False
     ingest: bool = True
+    model: str = ""
+    other_model: str = ""
+    url: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def front(self) -> Role:

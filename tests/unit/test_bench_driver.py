@@ -18,7 +18,7 @@ import pytest
 from bench import cores
 from bench.ceiling import NULL
 from bench.dialects import load as load_dialect
-from bench.driver.load import Load
+from bench.driver.load import Call, Load
 from bench.driver.process import Driver
 from bench.errors import DriverError, StartError
 from bench.processes import Place, Running
@@ -44,15 +44,14 @@ def place(tmp_path: Path) -> Place:
 
 def load_of(port: int, **changed: object) -> Load:
     """A short load of embeddings, with these values changed."""
-    bodies = [DIALECT.embed_body(f"text {i}") for i in range(400)]
+    calls = [Call("embeddings", DIALECT.embed_body(f"text {i}")) for i in range(400)]
     base = Load(
         port=port,
-        path="/v1/embeddings",
-        route="embeddings",
+        paths={"embeddings": "/v1/embeddings", "search": "/v1/search"},
         dialect="gateway",
         concurrency=4,
-        warmup=bodies[:50],
-        bodies=bodies,
+        warmup=calls[:50],
+        calls=calls,
         min_seconds=0.0,
         max_seconds=10.0,
         min_requests=200,
@@ -127,9 +126,9 @@ def test_what_is_not_a_validated_answer_is_an_error_and_has_no_latency(driver: D
 
 def test_an_empty_search_is_counted(driver: Driver) -> None:
     """An answer of the right shape with no result in it is validated, and empty."""
-    bodies = [DIALECT.search_body(f"q{i}", 5) for i in range(50)]
+    calls = [Call("search", DIALECT.search_body(f"q{i}", 5)) for i in range(50)]
     with serving(lambda _: http(200, b'{"results":[],"took_ms":0.1}')) as (port, _):
-        outcome = driver.run(load_of(port, route="search", bodies=bodies, warmup=[], min_requests=50))
+        outcome = driver.run(load_of(port, calls=calls, warmup=[], min_requests=50))
 
     assert (outcome.requests, outcome.errors, outcome.empties) == (50, 0, 50)
 

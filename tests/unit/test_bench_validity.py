@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.validity import CODES, WindowEvidence, judge_window, refused
+from bench.validity import CODES, DISTURBED, WindowEvidence, judge_window, refused
 
 SOUND = WindowEvidence(
     requests=1000,
@@ -43,6 +43,12 @@ def test_sound_evidence_earns_no_code() -> None:
         (replace(SOUND, driver_cpu=0.91), "E_CLIENT"),
         (replace(SOUND, pinned=False), "E_PIN"),
         (replace(SOUND, validated=661), "E_N"),
+        (replace(SOUND, lag=0.06), "E_CLIENT"),
+        (replace(SOUND, late_p99_ms=10.1), "E_CLIENT"),
+        (replace(SOUND, offered_rps=200.0, percent=75), "E_RATE"),
+        (replace(SOUND, stall_ms=600.0, service_p50_ms=20.0), "E_STALL"),
+        (replace(SOUND, drift=-0.04), "E_DRIFT"),
+        (replace(SOUND, swapped_mib=0.5), "E_SWAP"),
         (replace(SOUND, foreign_cores=0.5), "E_ENV"),
         (replace(SOUND, steal=0.1), "E_ENV"),
     ],
@@ -73,7 +79,26 @@ def test_a_target_without_a_model_owes_no_forward_pass() -> None:
     assert judge_window(replace(SOUND, has_model=False, checked=0, agreed=0, forwards=None)) == []
 
 
-def test_too_few_samples_and_a_busy_machine_qualify_without_refusing() -> None:
-    """E_N and E_ENV are shown; every other code voids the row."""
-    assert not refused(["E_N", "E_ENV"])
-    assert all(refused([code]) for code in CODES if code not in ("E_N", "E_ENV"))
+@pytest.mark.parametrize(
+    "fine",
+    [
+        replace(SOUND, offered_rps=200.0, percent=100),  # at saturation a rate need not be reached
+        replace(SOUND, stall_ms=2000.0, service_p50_ms=500.0),  # answers that take so long are no stall
+        replace(SOUND, ceiling_rps=None),  # a route with no null answer: CPU, lag and lateness judge the driver
+        replace(SOUND, drift=0.029),
+    ],
+)
+def test_what_is_no_fault_earns_no_code(fine: WindowEvidence) -> None:
+    """The limits are limits, and each rule looks only where it can tell."""
+    assert judge_window(fine) == []
+
+
+def test_too_few_samples_and_spread_qualify_without_refusing() -> None:
+    """E_N and E_CV are shown; every other code voids the row."""
+    assert not refused(["E_N", "E_CV"])
+    assert all(refused([code]) for code in CODES if code not in ("E_N", "E_CV"))
+
+
+def test_what_the_machine_did_is_refused_and_told_apart() -> None:
+    """Codes of the machine's doing are known, so that the window can be measured again."""
+    assert all(CODES[code].refuses for code in DISTURBED)

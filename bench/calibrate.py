@@ -1,0 +1,27 @@
+"""How fast the machine is right now: a fixed piece of work, timed on the server's cores while the server is idle."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+from bench import cores
+
+WORK = bytes(4 << 20)
+TRIES = 12
+
+
+def seconds(on: tuple[int, ...]) -> float:
+    """
+    Seconds to hash 4 MiB on these cores, the best of twelve: what disturbs a try can only make it slower.
+
+    The calling thread moves there for as long as it takes (about 50 ms).
+    """
+    with cores.pinned(on):
+        return min(_once() for _ in range(TRIES))
+
+
+def _once() -> float:
+    start = time.perf_counter()
+    hashlib.sha256(WORK).digest()
+    return time.perf_counter() - start

@@ -1,0 +1,73 @@
+"""One load from its first connection to its outcome: warm up, open, drive, and watch the driver's own loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
+
+from bench import dialects
+from bench.driver import closed_loop, open_loop
+from bench.driver.load import Call, Load, Outcome
+from bench.driver.window import Client, Window
+
+TICK_S, ALLOWED_S = 0.005, 0.005
+
+
+async def run(load: Load, opened: Callable[[], None]) -> Outcome:
+    """Warm up in a closed loop, call `opened` with nothing in flight, then run the timed window."""
+    client_type = import_module("bench.driver.client" + ("" if load.client == "raw" else f"_{load.client}")).Client
+    clients: list[Client] = [client_type(load.host, load.port, load.headers) for _ in range(load.concurrency)]
+    warmup = _window(load, clients[0], load.warmup, sys.maxsize)
+    window = _window(load, clients[0], load.calls, load.keep_every)
+    try:
+        await asyncio.gather(*(client.connect() for client in clients))
+        await _warm(warmup, load, clients)
+        opened()
+        cpu_before = time.process_time()
+        lag = Lag()
+        if load.schedule_s is None:
+            limits = closed_loop.Limits(load.min_seconds, load.max_seconds, load.min_requests)
+            await closed_loop.drive(window, clients, limits)
+        else:
+            await open_loop.drive(window, clients, load.schedule_s)
+        cpu_s = time.process_time() - cpu_before
+        lag_s = await lag.stop()
+    finally:
+        await asyncio.gather(*(client.close() for client in clients))
+    return window.outcome(warmup.sent, cpu_s, lag_s)
+
+
+def _window(load: Load, client: Client, calls: Sequence[Call], keep_every: int) -> Window:
+    requests = [client.serialise(load.paths[call.route], call.body) for call in calls]
+    return Window(load, list(calls), requests, dialects.load(load.dialect), keep_every)
+
+
+async def _warm(warmup: Window, load: Load, clients: list[Client]) -> None:
+    """As long as asked, each connection used at least twice."""
+    used = clients[: load.warmup_concurrency or len(clients)]
+    await closed_loop.drive(warmup, used, closed_loop.Limits(load.warmup_seconds, load.max_seconds, 2 * len(used)))
+
+
+class Lag:
+    """Adds up how much later than asked the loop woke: a driver that is stopped, starved or swamped cannot time."""
+
+    def __init__(self) -> None:
+        self._total_s = 0.0
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    async def stop(self) -> float:
+        """End, and say for how many seconds the loop did not run when it should have."""
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        return self._total_s
+
+    async def _watch(self) -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(TICK_S)
+            self._total_s += max(0.0, time.perf_counter() - before - TICK_S - ALLOWED_S)
