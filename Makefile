@@ -4,11 +4,20 @@ PYTHON ?= python3
 TOOLS := .venv/bin/python
 GATEWAY ?= onnx_py
 PROFILE ?= quick
-# Narrow a campaign: CONCURRENCY=1,16 GATEWAYS=python,onnx_py DEVICE=cpu; PEERS=1 adds the peers.
+# Narrow a campaign: CONCURRENCY=1,16 GATEWAYS=python,onnx_py DEVICE=cpu; PEERS=1 adds the peers. RESUME=1 goes on
+# with the newest unfinished one of the profile.
 BENCH_OPTIONS := --profile $(PROFILE) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) \
-	$(if $(GATEWAYS),--gateways $(GATEWAYS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(PEERS),--peers)
+	$(if $(GATEWAYS),--gateways $(GATEWAYS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(PEERS),--peers) \
+	$(if $(RESUME),--resume)
 
-.PHONY: help setup setup-tests models run bench report test contract conformance fuzz check format lock clean
+# Locust's own campaign, or cells of one that exists: CAMPAIGN=<its name>.
+LOCUST_OPTIONS = --gateways $(GATEWAY) --scenarios closed,second_opinion --concurrency $(or $(USERS),16) \
+	--locust-workers $(or $(WORKERS),2) --locust-seconds $(or $(SECONDS),20) $(if $(CAMPAIGN),--campaign $(CAMPAIGN))
+RECOMMEND_OPTIONS = --rps $(or $(RPS),100) $(if $(P95_MS),--p95-ms $(P95_MS)) $(if $(P99_MS),--p99-ms $(P99_MS)) \
+	$(if $(ROUTE),--route $(ROUTE)) $(if $(RAM_GB),--ram-gb $(RAM_GB)) $(if $(VCPU),--vcpu $(VCPU)) \
+	$(if $(PRICE_HOUR),--price-hour $(PRICE_HOUR)) $(if $(HEADROOM),--headroom $(HEADROOM)) $(CAMPAIGN)
+
+.PHONY: help setup setup-tests models run bench bench-locust recommend report test contract conformance fuzz check format lock clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -25,8 +34,14 @@ models: setup ## fetch and export models of models.yaml: MODEL="<id or alias> ..
 run: setup ## serve GATEWAY=python|onnx_py|split|pseudo [PORT= DATA_DIR= PRECISION=fp32|int8 DEVICE= THREADS=]
 	@$(PYTHON) scripts/run_gateway.py $(GATEWAY)
 
-bench: setup ## verify, then measure, then recommend [PROFILE=quick|full PEERS=1 CONCURRENCY= GATEWAYS= DEVICE=]
+bench: setup ## verify, then measure, then recommend [PROFILE=quick|full PEERS=1 CONCURRENCY= GATEWAYS= DEVICE= RESUME=1]
 	@$(TOOLS) -m bench run $(BENCH_OPTIONS)
+
+bench-locust: setup ## the driver, then Locust: master and WORKERS=2 here [GATEWAY= USERS=16 SECONDS=20 CAMPAIGN=]
+	@$(TOOLS) -m bench run $(LOCUST_OPTIONS)
+
+recommend: ## shape, replicas, memory, cost: RPS=500 [P95_MS= P99_MS= ROUTE= RAM_GB= VCPU= PRICE_HOUR= CAMPAIGN=results/…]
+	@$(TOOLS) -m bench recommend $(RECOMMEND_OPTIONS)
 
 report: ## make plots and report.html of a campaign again: CAMPAIGN=results/<machine>/<campaign>
 	@$(TOOLS) -m bench report $(CAMPAIGN)

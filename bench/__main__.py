@@ -1,18 +1,20 @@
-"""`python -m bench run | reference | report | table`."""
+"""`python -m bench run | compare | recommend | reference | report | table`."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import command
 from bench.errors import BenchError
+
+KINDS = ("results", "savings")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when it did what was asked, 130 when Ctrl-C ended it."""
+    """Run one command; 0 when it did what was asked, 3 when nothing measured fits, 130 when Ctrl-C ended it."""
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))
@@ -25,38 +27,59 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="The harness: verify, then measure.")
     commands = parser.add_subparsers(required=True, metavar="command")
     _run_parser(commands.add_parser("run", help="make a campaign"))
-    reference = commands.add_parser("reference", help="compute the reference vectors")
-    reference.set_defaults(command=_reference)
-    report = commands.add_parser("report", help="draw the plots and the HTML of a campaign again")
-    report.add_argument("campaign", type=Path)
-    report.set_defaults(command=_report)
-    table = commands.add_parser("table", help="print a campaign's results as a Markdown table")
-    table.add_argument("campaign", type=Path)
-    table.add_argument("--into", type=Path, help="write it between the results markers of this file")
-    table.set_defaults(command=_table)
+    _compare_parser(commands.add_parser("compare", help="two campaigns, or two revisions: 1 when B is slower"))
+    _recommend_parser(commands.add_parser("recommend", help="which shape, how many, what cost: from a campaign"))
+    _reference_parser(commands.add_parser("reference", help="compute the reference vectors"))
+    _report_parser(commands.add_parser("report", help="draw the plots and the HTML of a campaign again"))
+    _table_parser(commands.add_parser("table", help="print a table of a campaign as Markdown"))
     return parser
 
 
 def _run_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", choices=("quick", "full"), default=_env("PROFILE", "quick"))
-    parser.add_argument("--gateways", default=_env("GATEWAYS"), help="targets, by comma; default: all of ours")
-    parser.add_argument("--peers", action="store_true", default=_env("PEERS", "0") not in ("0", ""))
-    parser.add_argument("--concurrency", default=_env("CONCURRENCY", "1,4,16,64"), help="by comma")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default=_env("DEVICE", "auto"))
-    parser.add_argument("--scenarios", help="by comma; default: all")
-    parser.add_argument("--blocks", type=int, help="instead of the profile's")
-    parser.add_argument("--twin", action="store_true", help="enter one target twice: the A/A noise band")
-    parser.add_argument("--client", choices=("raw", "httpx"), default="raw")
-    parser.add_argument("--server-cores", help="such as 1-3; default: all but the driver's")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--campaign", help="its name; one that exists is resumed")
-    parser.add_argument("--results", type=Path, help="instead of results/")
+    command.add_options(parser)
     parser.set_defaults(command=_run)
 
 
-def _env(name: str, default: str | None = None) -> str | None:
-    """An option's default from the environment; an empty variable is no variable."""
-    return os.environ.get(name) or default
+def _compare_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("campaigns", type=Path, nargs="*", metavar="campaign", help="two folders, A and then B")
+    parser.add_argument("--revisions", nargs=2, metavar=("A", "B"), help="git revisions to measure here, in turn")
+    parser.add_argument("--target", help="of --revisions: pseudo; of campaigns: all")
+    parser.add_argument("--route", help="of --revisions: search; of campaigns: all")
+    parser.add_argument("--concurrency", type=int, help="of --revisions: 8; of campaigns: all")
+    parser.add_argument("--blocks", type=int, help="of --revisions: 5")
+    parser.add_argument("--metric", help="of --revisions: cpu_ms_per_req, instructions, rps or p99_ms; else a column")
+    parser.set_defaults(command=_compare)
+
+
+def _recommend_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("campaign", type=Path, nargs="?", help="default: the newest of this machine, else of any")
+    parser.add_argument("--rps", type=float, required=True, help="requests a second to serve")
+    parser.add_argument("--p95-ms", type=float, help="the latency that 95 % of them keep")
+    parser.add_argument("--p99-ms", type=float, help="the latency that 99 % keep; default: the campaign's own limit")
+    parser.add_argument("--route", default="search", help="search (default) or embeddings")
+    parser.add_argument("--headroom", type=float, default=0.7, help="share of the capacity that is used: 0.7")
+    parser.add_argument("--ram-gb", type=float, help="memory of one machine, GiB")
+    parser.add_argument("--vcpu", type=float, help="cores of one machine")
+    parser.add_argument("--price-hour", type=float, help="price of one machine for an hour")
+    parser.add_argument("--json", action="store_true", help="the answer as JSON")
+    parser.set_defaults(command=_recommend)
+
+
+def _reference_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--corpus", default="squad", help="squad (default), a BEIR folder, or a file of JSON lines")
+    parser.set_defaults(command=_reference)
+
+
+def _report_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("campaign", type=Path)
+    parser.set_defaults(command=_report)
+
+
+def _table_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("campaign", type=Path)
+    parser.add_argument("--kind", choices=KINDS, default="results")
+    parser.add_argument("--into", type=Path, help="write it between its markers in this file")
+    parser.set_defaults(command=_table)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -65,10 +88,28 @@ def _run(arguments: argparse.Namespace) -> int:
     return run(arguments)
 
 
-def _reference(_: argparse.Namespace) -> int:
+def _compare(arguments: argparse.Namespace) -> int:
+    """2 instead of 1 where nothing could be compared: 1 is the word of the gate."""
+    from bench import compare
+    from bench.run import console
+
+    try:
+        return compare.run(arguments, console)
+    except BenchError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+def _recommend(arguments: argparse.Namespace) -> int:
+    from bench.recommend import run
+
+    return run(arguments)
+
+
+def _reference(arguments: argparse.Namespace) -> int:
     from bench.run import reference
 
-    reference()
+    reference(arguments.corpus)
     return 0
 
 
@@ -80,9 +121,9 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    from bench.report.markdown import write
+    from bench.report import markdown, savings
 
-    write(arguments.campaign, arguments.into)
+    {"results": markdown, "savings": savings}[arguments.kind].write(arguments.campaign, arguments.into)
     return 0
 
 

@@ -23,7 +23,7 @@ class Api:
     """Speaks a running target's dialect; raises AnswerError for anything but what it promises."""
 
     def __init__(self, running: Running) -> None:
-        self.dialect = dialects.load(running.target.dialect)
+        self.dialect = dialects.load(running.target.dialect, running.target.model)
         self._running = running
         self._client = httpx.Client(
             base_url=running.url, headers=running.target.headers, trust_env=False, timeout=120
@@ -41,7 +41,7 @@ class Api:
         """Ingest all documents as one job; the seconds from the request to the job's end. `advance` hears counts."""
         start = time.perf_counter()
         body = self.dialect.ingest_body(documents)
-        job_id = self.dialect.read_job_id(self.post(self.dialect.ingest_path, body))
+        job_id = self.dialect.read_job_id(self.post(self.dialect.path("ingest"), body))
         while True:
             job = self.dialect.read_job(self._get(self.dialect.job_path(job_id)))
             seconds = time.perf_counter() - start
@@ -61,14 +61,15 @@ class Api:
         parts: list[F32] = []
         tokens = 0
         for start in range(0, len(texts), BATCH):
-            raw = self.post(self.dialect.embed_path, self.dialect.embed_body(texts[start : start + BATCH]))
+            raw = self.post(self.dialect.path("embeddings"), self.dialect.embed_body(texts[start : start + BATCH]))
             parts.append(self.dialect.read_embeddings(raw))
             tokens += self.dialect.read_tokens(raw) if self.dialect.counts_tokens else 0
         return np.concatenate(parts), tokens if self.dialect.counts_tokens else None
 
-    def search(self, query: str, top_k: int) -> list[Hit]:
-        """The hits of one query, best first."""
-        return self.dialect.read_search(self.post(self.dialect.search_path, self.dialect.search_body(query, top_k)))
+    def search(self, query: str, top_k: int, route: str = "search") -> list[Hit]:
+        """The hits of one query, best first, by one of the search routes."""
+        body = self.dialect.search_body(query, top_k, route)
+        return self.dialect.read_search(self.post(self.dialect.path(route), body))
 
     def forwards(self) -> float | None:
         """The forward-pass counters of all roles, summed; None when no role has one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,8 @@ from bench.targets import Target
 from bench.validity import DISTURBED, refused
 
 TWIN = "~twin"
+# What the twin enters: the scenarios whose ratios get a verdict, which its spread is the noise of.
+TWINNED = ("single", "closed", "server", "offline", "rerank")
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def _cells(target: Target, options: Options, block: int, done: set[Key]) -> tupl
     own: list[Cell] = []
     verified: list[Cell] = []
     for name in options.scenarios:
-        if block > options.blocks(name):
+        if not options.runs(name, block) or (target.name.endswith(TWIN) and name not in TWINNED):
             continue
         scenario = scenarios.load(name)
         cells = [cell for cell in scenario.cells(target, options, block) if cell.key not in done]
@@ -79,7 +82,7 @@ def _measure(bench: Bench, runs: Runs, cell: Cell, live: Live | None) -> None:
         bench.show.step(str(cell) if attempt == 1 else f"{cell}, again: the machine disturbed it")
         rows = _try(bench, cell, live)
         for row in rows:
-            row.replicate += len(kept)
+            row.replicate += attempt - 1
         kept += rows
         runs.add(rows)
         if not any(code in row.codes.split() for row in rows for code in DISTURBED):
@@ -89,16 +92,34 @@ def _measure(bench: Bench, runs: Runs, cell: Cell, live: Live | None) -> None:
 
 def _try(bench: Bench, cell: Cell, live: Live | None) -> list[Row]:
     try:
-        return scenarios.load(cell.scenario).run(bench, cell, live)
+        return _rows(bench, cell, live)
     except StartError as error:
         return [_failed(bench, cell, "E_START", error)]
     except AnswerError as error:
         return [_failed(bench, cell, "E_ERR", error)]
 
 
+def _rows(bench: Bench, cell: Cell, live: Live | None) -> list[Row]:
+    """What the scenario gives; raises StartError when its server died, whatever came of its requests."""
+    try:
+        rows = scenarios.load(cell.scenario).run(bench, cell, live)
+    except AnswerError:
+        _check_alive(live)
+        raise
+    _check_alive(live)
+    return rows
+
+
+def _check_alive(live: Live | None) -> None:
+    if live is not None:
+        live.running.check_alive()
+
+
 def _failed(bench: Bench, cell: Cell, code: str, error: Exception) -> Row:
     row = bench.row(cell)
-    row.codes, row.reason = code, str(error).splitlines()[0][:200]
+    first, *log = str(error).splitlines()
+    telling = [line for line in log if re.search("CRITICAL|ERROR|Error:", line)] or log
+    row.codes, row.reason = code, " ".join([first, *telling[-1:]])[:200]
     bench.show.warn(str(error))
     return row
 
@@ -106,13 +127,17 @@ def _failed(bench: Bench, cell: Cell, code: str, error: Exception) -> Row:
 def _with_server(bench: Bench, runs: Runs, work: Work) -> None:
     cell = Cell(work.block, work.target, "verify")
     try:
-        with bench.start(work.target, f"block{work.block}") as running, Api(running) as api:
+        index = bench.indexes.get(_original(work.target))
+        with bench.start(work.target, f"block{work.block}", index) as running, Api(running) as api:
             bench.show.step(f"{work.target.name} · starting")
             running.wait_ready()
             sample = _sample(bench, work.block)
             texts = TextStream(bench.reference.squad.texts, bench.seed(work.block), held_out=sample.texts)
             live = Live.of(running, api, texts)
-            found = verify.verify(work.target, api, bench.reference, sample, bench.show.step)
+            found = verify.verify(
+                work.target, api, bench.reference, sample, bench.show.step, ingested=index is not None
+            )
+            running.check_alive()
             row = verified_row(bench, cell, found)
             _keep(bench, runs, cell, row)
             if refused(row.codes.split()):
@@ -120,9 +145,15 @@ def _with_server(bench: Bench, runs: Runs, work: Work) -> None:
                 return
             for timed in work.verified:
                 _measure(bench, runs, timed, live)
+        if work.target.durable:  # stopped in order: the next block starts on what this one ingested
+            bench.indexes.setdefault(_original(work.target), running.data_dir)
     except StartError as error:
         _keep(bench, runs, cell, _failed(bench, cell, "E_START", error))
         bench.show.skip(len(work.verified))
+
+
+def _original(target: Target) -> str:
+    return target.name.removesuffix(TWIN)
 
 
 def _sample(bench: Bench, block: int) -> verify.Sample:
@@ -147,8 +178,9 @@ def verified_row(bench: Bench, cell: Cell, found: verify.Verified) -> Row:
     if found.quality is not None and found.reference_quality is not None:
         row.hit1, row.hit5, row.ndcg10 = vars(found.quality).values()
         row.reference_hit1, row.reference_hit5, row.reference_ndcg10 = vars(found.reference_quality).values()
-    row.environment_mb = sum(environments_mb(cell.target).values())
-    row.model_mb = models_mb(cell.target)
+    if cell.target.roles:
+        row.environment_mb = sum(environments_mb(cell.target).values())
+        row.model_mb = models_mb(cell.target)
     return row
 
 

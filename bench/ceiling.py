@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import dialects
-from bench.datasets.squad import Squad
+from bench.datasets.corpus import Corpus
 from bench.driver.load import Call, Load
 from bench.driver.process import Driver
 from bench.plan import Options
@@ -47,7 +47,7 @@ class Ceilings:
 
 
 def measure(
-    squad: Squad, options: Options, place: Place, driver: Driver, loads: Iterable[tuple[str, int]]
+    squad: Corpus, options: Options, place: Place, driver: Driver, loads: Iterable[tuple[str, int]]
 ) -> Ceilings:
     """Requests a second for each (route, concurrency)."""
     with Running(NULL, place, "null") as running:
@@ -57,7 +57,7 @@ def measure(
         )
 
 
-def _one(squad: Squad, options: Options, driver: Driver, port: int, route: str, concurrency: int) -> float:
+def _one(squad: Corpus, options: Options, driver: Driver, port: int, route: str, concurrency: int) -> float:
     dialect = dialects.load(NULL.dialect)
     seconds = options.profile.ceiling_seconds
     distinct = [Call(route, dialect.body(route, text)) for text in squad.texts]

@@ -18,7 +18,7 @@ from bench.footprint import environments_mb, models_mb
 from bench.plan import Options
 from bench.processes import Place
 from bench.reference import Reference, sha256_of
-from bench.targets import Target
+from bench.targets import Target, foreign
 
 THREAD_VARIABLES = ("THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TOKENIZERS_PARALLELISM")
 LIST_PACKAGES = (
@@ -55,7 +55,7 @@ def compose(
         "client_ceiling_rps": _ceilings(ceilings.rps),
         "calibration_s": speed_s,
         "corpus": {
-            "name": "SQuAD v2 dev",
+            "name": "SQuAD v2 dev" if reference.squad.name == "squad" else reference.squad.name,
             "sha256": reference.squad.sha256,
             "passages": len(reference.squad.passages),
             "questions": len(reference.squad.texts),
@@ -127,6 +127,7 @@ def _target(target: Target, place: Place) -> dict[str, Any]:
         "peer": target.peer,
         "ranked": target.ranked,
         "ingest": target.ingest,
+        **({"url": target.url, "note": foreign.NOTE} if target.url else {}),
         "roles": {role.name: {"argv": role.argv, "environ": _environ(role.environ, place)} for role in target.roles},
         "environments_mb": {env: round(mb, 1) for env, mb in environments_mb(target).items()},
         "models_mb": round(models_mb(target), 1),

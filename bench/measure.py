@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench import calibrate, validity, verify
+from bench import agreement, calibrate, validity
 from bench.driver.load import I64, Load, Outcome
 from bench.plan import Cell
 from bench.records import Row
@@ -23,10 +23,14 @@ Asked = str | tuple[str, ...]
 
 @dataclass(frozen=True)
 class Environment:
-    """What the machine did to a window: shares of a core, MiB swapped, and its speed against the campaign's start."""
+    """
+    What the machine did to a window: shares of a core, MiB swapped, and its speed against the campaign's start.
+
+    `foreign_cores` is None beside a server of others on this machine, whose own CPU cannot be told from the rest.
+    """
 
     steal: float
-    foreign_cores: float
+    foreign_cores: float | None
     swapped_mib: float
     drift: float
 
@@ -123,7 +127,7 @@ def _drive(bench: Bench, live: Live, load: Load) -> tuple[Outcome, Usage, Enviro
     drifts = [speed / bench.speed_s - 1 for speed in speeds]
     environment = Environment(
         steal=(system.stolen - system_before.stolen) / outcome.wall_s,
-        foreign_cores=max(0.0, foreign),
+        foreign_cores=max(0.0, foreign) if live.running.accounted else None,
         swapped_mib=system.swapped_mib - system_before.swapped_mib,
         drift=max(drifts, key=abs),
     )
@@ -144,17 +148,19 @@ def _check(
     dialect, told = live.api.dialect, []
     for number, raw in outcome.kept[:: max(1, len(outcome.kept) // MAX_CHECKED)]:
         call = load.calls[number]
-        if call.route in verify.CHECKED and dialect.check(call.route, raw, call.items):
+        if agreement.has_reference(dialect, call.route) and dialect.check(call.route, raw, call.items):
             told.append((call.route, texts_of(asked[number]), raw))
     bench.reference.vectors([text for _, texts, _ in told for text in texts])
-    agreed = [verify.agrees(cell.target, route, dialect, bench.reference, texts, raw) for route, texts, raw in told]
+    agreed = [
+        agreement.agrees(cell.target, route, dialect, bench.reference, texts, raw) for route, texts, raw in told
+    ]
     return len(agreed), sum(agreed)
 
 
 def _fill_load(row: Row, seen: Seen) -> None:
     outcome, environment = seen.outcome, seen.environment
     row.requests, row.validated = outcome.requests, seen.validated
-    row.errors, row.empties = outcome.errors, outcome.empties
+    row.errors, row.shed, row.empties = outcome.errors, outcome.shed, outcome.empties
     row.duration_s = outcome.wall_s
     row.forwards, row.checked, row.agreed = seen.forwards, seen.checked, seen.agreed
     row.steal, row.foreign_cores = environment.steal, environment.foreign_cores
@@ -199,7 +205,7 @@ def texts_of(asked: Asked) -> tuple[str, ...]:
 
 def _judge(row: Row, seen: Seen, bench: Bench, cell: Cell, live: Live, load: Load, allow_shed: bool) -> list[str]:
     outcome = seen.outcome
-    row.ceiling_rps = bench.ceilings.of(cell.route, cell.concurrency or 1)
+    row.ceiling_rps = bench.ceilings.of(cell.route, load.concurrency)
     errors = outcome.errors - (outcome.shed if allow_shed else 0)
     evidence = WindowEvidence(
         requests=outcome.requests,
@@ -217,7 +223,7 @@ def _judge(row: Row, seen: Seen, bench: Bench, cell: Cell, live: Live, load: Loa
         + sum(load.calls[number].items for number in outcome.numbers),
         has_model=cell.target.precision != "pseudo",
         steal=seen.environment.steal,
-        foreign_cores=seen.environment.foreign_cores,
+        foreign_cores=seen.environment.foreign_cores or 0.0,
         swapped_mib=seen.environment.swapped_mib,
         drift=seen.environment.drift,
         lag=row.driver_lag or 0.0,

@@ -16,7 +16,8 @@ class Profile:
     """
     How long and how often: seconds and counts of one profile.
 
-    `scenarios` says in how many of the blocks each scenario runs: what needs an interval in all of them.
+    `scenarios` says in how many of the blocks each scenario runs: what needs an interval in all of them. `percents`
+    are the shares of the closed maximum that `server` offers.
     """
 
     name: str
@@ -30,15 +31,18 @@ class Profile:
     starts: int
     ceiling_seconds: float
     soak_seconds: float
+    percents: tuple[int, ...]
     twin: bool
     tries: int = 3  # of a window that the machine disturbed
 
 
+# In the order they run in: `closed` before what offers shares of its maximum; then what loads a server beyond its
+# means or for long, and last what adds documents to its index, for both leave another server than was verified.
 PROFILES = {
     "quick": Profile(
         name="quick",
         blocks=1,
-        scenarios={"cold": 1, "closed": 1, "replay_empty_index": 1},
+        scenarios={"cold": 1, "closed": 1, "server": 1, "replay_empty_index": 1},
         min_seconds=3.0,
         max_seconds=20.0,
         warmup_seconds=1.0,
@@ -47,6 +51,7 @@ PROFILES = {
         starts=3,
         ceiling_seconds=0.6,
         soak_seconds=20.0,
+        percents=(50, 80),
         twin=False,
         tries=1,
     ),
@@ -56,26 +61,28 @@ PROFILES = {
         scenarios={
             "cold": 1,
             "quality": 1,
-            "single": 5,
+            "single": 3,
             "closed": 5,
             "server": 5,
             "offline": 3,
             "rerank": 3,
-            "mixed": 1,
             "cache": 1,
+            "second_opinion": 1,
             "overload": 1,
             "burst": 1,
             "soak": 1,
+            "mixed": 1,
             "replay_empty_index": 1,
         },
-        min_seconds=3.0,
+        min_seconds=2.0,
         max_seconds=30.0,
         warmup_seconds=1.0,
-        embedded=200,
-        searched=500,
+        embedded=100,
+        searched=300,
         starts=5,
         ceiling_seconds=1.0,
-        soak_seconds=60.0,
+        soak_seconds=30.0,
+        percents=(50, 70, 80, 90),
         twin=True,
     ),
 }
@@ -83,7 +90,11 @@ PROFILES = {
 
 @dataclass(frozen=True)
 class Options:
-    """The command line, read. `slo_ms` is the p99 that `server` holds targets to, by route."""
+    """
+    The command line, read. `slo_ms` is the p99 that `server` holds targets to, by route.
+
+    With `locust_workers` the second opinion is Locust's, for `locust_seconds`; without, wrk's where it is installed.
+    """
 
     profile: Profile
     concurrency: tuple[int, ...]
@@ -92,10 +103,16 @@ class Options:
     device: str
     seed: int
     slo_ms: Mapping[str, float] = field(default_factory=lambda: {"search": 150.0, "embeddings": 150.0})
+    locust_workers: int = 0
+    locust_seconds: int = 20
 
-    def blocks(self, scenario: str) -> int:
-        """In how many blocks a scenario runs; one that the profile does not have runs in the first."""
-        return min(self.profile.scenarios.get(scenario, 1), self.profile.blocks)
+    def runs(self, scenario: str, block: int) -> bool:
+        """
+        Whether a scenario runs in a block: in the profile's last so many, where the profile does not have it in one.
+
+        The last, since what runs once may leave the index another than the next block should start on.
+        """
+        return block > self.profile.blocks - self.profile.scenarios.get(scenario, 1)
 
 
 @dataclass(frozen=True)

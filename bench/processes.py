@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from bench import cores, paths
 from bench.errors import StartError, TargetError
 from bench.targets import Role, Target
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 10.0
 KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
@@ -69,14 +71,18 @@ class Running:
     """
     A target with all its processes; a context manager that stops them.
 
-    Roles are started at once, as an orchestrator would; readiness is theirs to tell.
+    Roles are started at once, as an orchestrator would; readiness is theirs to tell. With `index`, the data folder is
+    a copy of that one, else it is new and empty.
     """
 
-    def __init__(self, target: Target, place: Place, name: str) -> None:
+    def __init__(self, target: Target, place: Place, name: str, index: Path | None = None) -> None:
         self.target = target
         self.place = place
         self.data_dir = place.work / name
-        self.data_dir.mkdir(parents=True)
+        if index is None:
+            self.data_dir.mkdir(parents=True)
+        else:
+            shutil.copytree(index, self.data_dir)
         place.logs.mkdir(parents=True, exist_ok=True)
         self.started_at = time.perf_counter()
         self.processes: list[Process] = []
@@ -93,6 +99,7 @@ class Running:
                 {key: fill(value, values) for key, value in role.environ.items()},
                 log,
                 self.place.pinning.server,
+                self.target.root,
             )
             self.processes.append(Process(role, popen, ports[role.name], log))
 
@@ -117,28 +124,47 @@ class Running:
         parts = urlsplit(self.url)
         return parts.port or (443 if parts.scheme == "https" else 80)
 
+    @property
+    def accounted(self) -> bool:
+        """Whether no CPU of this machine is spent by the target unseen: it was started here, or runs elsewhere."""
+        return not self.target.url or self.host not in LOOPBACK
+
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Return once every role answers 200 on its ready path; raises StartError."""
+        """Return once every role answers 200 on its ready path, or a foreign server accepts; raises StartError."""
+        if self.target.url:
+            self._reach()
         with httpx.Client(trust_env=False, timeout=5) as client:
             for process in self.processes:
                 self.wait(partial(answers, client, process.url + process.role.ready), timeout_s)
+
+    def _reach(self) -> None:
+        try:
+            socket.create_connection((self.host, self.port), timeout=5).close()
+        except OSError as error:
+            raise StartError(
+                f"{self.target.name}: nothing answers at {self.url} ({error}); start it first"
+            ) from error
 
     def wait(self, condition: Callable[[], bool], timeout_s: float = START_TIMEOUT_S, every_s: float = 0.01) -> None:
         """Poll a condition until it holds; raises StartError when a role ends first or time runs out."""
         deadline = time.perf_counter() + timeout_s
         while not condition():
-            for process in self.processes:
-                if process.popen.poll() is not None:
-                    raise StartError(self._told(process, f"ended with {process.popen.returncode}"))
+            self.check_alive()
             if time.perf_counter() > deadline:
                 raise StartError(self._told(self.front, f"not there after {timeout_s:.0f} s"))
             time.sleep(every_s)
+
+    def check_alive(self) -> None:
+        """Raise StartError, with the end of its log, when a role has ended."""
+        for process in self.processes:
+            if process.popen.poll() is not None:
+                raise StartError(self._told(process, f"ended with {process.popen.returncode}"))
 
     def _told(self, process: Process, what: str) -> str:
         return f"{self.target.name}/{process.role.name} {what}; the end of its log:\n{tail(process.log)}"
 
     def on_server_cores(self) -> bool:
-        """Whether every thread of every process may run on the server cores only."""
+        """Whether every thread of every process started here may run on the server cores only."""
         if not hasattr(os, "sched_getaffinity"):
             return False
         allowed = set(self.place.pinning.server)
@@ -193,13 +219,15 @@ def fill(text: str, values: dict[str, str]) -> str:
     return re.sub(r"\{([a-z_.0-9-]+)\}", value, text)
 
 
-def launch(argv: list[str], environ: dict[str, str], log: Path, on: tuple[int, ...]) -> subprocess.Popen[bytes]:
+def launch(
+    argv: list[str], environ: dict[str, str], log: Path, on: tuple[int, ...], cwd: Path = paths.ROOT
+) -> subprocess.Popen[bytes]:
     """Start a process on these cores, in a session of its own so that Ctrl-C reaches the harness alone."""
     kept = {key: os.environ[key] for key in KEPT_ENVIRONMENT if key in os.environ}
     with log.open("wb") as output, cores.pinned(on):
         return subprocess.Popen(  # noqa: S603  (the command is the target file's)
             argv,
-            cwd=paths.ROOT,
+            cwd=cwd,
             env=kept | environ,
             stdin=subprocess.DEVNULL,
             stdout=output,

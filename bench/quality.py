@@ -1,14 +1,15 @@
-"""How well a ranking finds the passage that answers: hit@1, hit@5 and nDCG@10, one relevant passage a question."""
+"""How well a ranking finds the passages that answer: hit@1, hit@5 and nDCG@10."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bench.reference import F32
+from bench.datasets import Question
+from bench.reference import F32, Reference
 
 DEPTH = 10
 
@@ -27,17 +28,18 @@ class Quality:
         return max(100 * (theirs - mine) for mine, theirs in pairs)
 
 
-def measure(rankings: Sequence[Sequence[str]], relevant: Sequence[str]) -> Quality:
+def measure(rankings: Sequence[Sequence[str]], relevant: Sequence[Mapping[str, int]]) -> Quality:
     """
-    Quality of rankings (passage ids, best first), each against the id of its one relevant passage.
+    Quality of rankings (passage ids, best first), each against the grades of the passages that answer.
 
-    nDCG with one relevant document is 1 / log2(rank + 1) (Järvelin and Kekäläinen 2002).
+    nDCG is the sum of grade / log2(rank + 1) over the first ten, divided by that of the best order there is
+    (Järvelin and Kekäläinen 2002, with the gain and the discount of trec_eval).
     """
-    ranks = [_rank(ranking, answer) for ranking, answer in zip(rankings, relevant, strict=True)]
+    pairs = list(zip(rankings, relevant, strict=True))
     return Quality(
-        hit1=_mean([rank == 1 for rank in ranks]),
-        hit5=_mean([rank <= 5 for rank in ranks]),
-        ndcg10=_mean([1 / math.log2(rank + 1) if rank <= DEPTH else 0.0 for rank in ranks]),
+        hit1=_mean([_hit(ranking[:1], grades) for ranking, grades in pairs]),
+        hit5=_mean([_hit(ranking[:5], grades) for ranking, grades in pairs]),
+        ndcg10=_mean([_ndcg(ranking, grades) for ranking, grades in pairs]),
     )
 
 
@@ -47,8 +49,24 @@ def rank_by_dot(queries: F32, passages: F32, ids: Sequence[str]) -> list[list[st
     return [[ids[i] for i in row] for row in order]
 
 
-def _rank(ranking: Sequence[str], answer: str) -> float:
-    return ranking.index(answer) + 1 if answer in ranking else math.inf
+def of_reference(reference: Reference, questions: Sequence[Question]) -> Quality:
+    """What exact dense search over the reference's vectors finds."""
+    queries = reference.vectors([question.text for question in questions])
+    exact = rank_by_dot(queries, reference.passages, reference.passage_ids)
+    return measure(exact, [question.relevant for question in questions])
+
+
+def _hit(found: Sequence[str], grades: Mapping[str, int]) -> bool:
+    return not grades.keys().isdisjoint(found)
+
+
+def _ndcg(ranking: Sequence[str], grades: Mapping[str, int]) -> float:
+    best = _gain(sorted(grades.values(), reverse=True))
+    return _gain([grades.get(key, 0) for key in ranking]) / best if best else 0.0
+
+
+def _gain(grades: Sequence[int]) -> float:
+    return sum(grade / math.log2(rank + 1) for rank, grade in enumerate(grades[:DEPTH], start=1))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -24,6 +24,8 @@ class Row:
     or its `percent` (of the closed maximum offered by an open loop; of repeats in `cache`). `codes` are joined by
     spaces; `rss_roles_mib` is role=MiB pairs, steady, joined by spaces. Memory columns are sums over the roles.
 
+    `shed` of the `errors` are answers 429 or 503. In `mixed`, `percent` is how much of the traffic is the mix.
+
     p50 to p99.9 are latencies: from the intended send in an open loop, from the send in a closed one;
     `service_p99_ms` is from the send in both.
     """
@@ -47,6 +49,7 @@ class Row:
     requests: int | None = None
     validated: int | None = None
     errors: int | None = None
+    shed: int | None = None
     empties: int | None = None
     duration_s: float | None = None
     rps: float | None = None

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import paths
-from bench.datasets.squad import Squad
+from bench.datasets.corpus import Corpus
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -40,6 +40,13 @@ class Encoder:
         )
         return np.asarray(vectors, dtype=np.float32)
 
+    def encode_tokens(self, texts: Sequence[str]) -> list[F32]:
+        """The vectors of every token but the special ones, a float32 (tokens, 384) for each text."""
+        found = self._model.encode(
+            list(texts), batch_size=8, output_value="token_embeddings", show_progress_bar=False
+        )
+        return [np.asarray(rows[1:-1], dtype=np.float32) for rows in found]  # all but [CLS] and [SEP]
+
     def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Tokens of each text as the model sees it: special tokens counted, truncated at its limit; (n,)."""
         encoded = self._model.tokenizer(list(texts), truncation=True, max_length=self._model.max_seq_length)
@@ -54,7 +61,7 @@ class Reference:
     `passages` (1204, 384), `texts` (11860, 384), both float32 and normalised.
     """
 
-    squad: Squad
+    squad: Corpus
     passages: F32
     texts: F32
     passage_tokens: NDArray[np.int64]
@@ -86,8 +93,13 @@ class Reference:
             self._rows.update(zip(unknown, self.encoder.encode(unknown), strict=True))
         return np.stack([self._rows[text] for text in texts]) if texts else np.empty((0, 384), np.float32)
 
+    def nearest(self, text: str, count: int) -> list[str]:
+        """The texts of the passages nearest to a text, nearest first."""
+        scores = self.passages @ self.vectors([text])[0]
+        return [self.squad.passages[self.passage_ids[i]] for i in np.argsort(-scores, kind="stable")[:count]]
 
-def cache_file(squad: Squad, weights_sha256: str) -> Path:
+
+def cache_file(squad: Corpus, weights_sha256: str) -> Path:
     """Where the vectors of this corpus by these weights are kept."""
     return paths.CACHE / "reference" / f"{weights_sha256[:12]}-{squad.sha256[:12]}.npz"
 
@@ -98,7 +110,7 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def load(squad: Squad, advance: Callable[[int], None] = lambda _: None) -> Reference:
+def load(squad: Corpus, advance: Callable[[int], None] = lambda _: None) -> Reference:
     """Read the vectors from the cache, or compute and keep them; `advance` hears how many texts are done."""
     file = cache_file(squad, sha256_of(paths.model_dir() / "model.safetensors"))
     encoder = Encoder()
@@ -115,7 +127,7 @@ def load(squad: Squad, advance: Callable[[int], None] = lambda _: None) -> Refer
         )
 
 
-def _compute(squad: Squad, encoder: Encoder, advance: Callable[[int], None]) -> dict[str, NDArray[np.generic]]:
+def _compute(squad: Corpus, encoder: Encoder, advance: Callable[[int], None]) -> dict[str, NDArray[np.generic]]:
     everything = [*squad.passages.values(), *squad.texts]
     order = sorted(range(len(everything)), key=lambda i: len(everything[i]))
     vectors = np.empty((len(everything), 384), np.float32)

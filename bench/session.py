@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,6 +45,7 @@ class Bench:
     The campaign as a scenario sees it.
 
     `speed_s` is what `bench.calibrate` took when the campaign began; `samples` is the folder of raw request samples.
+    `indexes` are the data folders that a durable target's first block left, verified, for the next to start on.
     """
 
     options: Options
@@ -56,15 +57,16 @@ class Bench:
     runs: Runs
     speed_s: float
     samples: Path
+    indexes: dict[str, Path] = field(default_factory=dict)
 
     def seed(self, block: int) -> int:
         """The seed of a block: the same for all its targets, another in the next block."""
         return self.options.seed + block
 
-    def start(self, target: Target, purpose: str) -> Running:
-        """Start a target in a new data folder; the purpose names its folder and its logs."""
+    def start(self, target: Target, purpose: str, index: Path | None = None) -> Running:
+        """Start a target in a new data folder, or on a copy of `index`; the purpose names its folder and its logs."""
         stamp = time.time_ns() // 1_000_000 % 100_000_000
-        return Running(target, self.place, f"{target.name}-{purpose}-{stamp}")
+        return Running(target, self.place, f"{target.name}-{purpose}-{stamp}", index)
 
     def row(self, cell: Cell, replicate: int = 1) -> Row:
         """A row of runs.csv that says which cell it is of."""

@@ -1,40 +1,43 @@
-"""Verify, then measure: ingest the passages, then compare vectors and search with the reference's own."""
+"""Verify, then measure: ingest the passages, then compare vectors, search and rankings with the reference's own."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from bench import quality
+from bench import agreement, probes, quality
 from bench.api import Api
-from bench.datasets.squad import Question
-from bench.dialects import Dialect
+from bench.datasets import Question
 from bench.errors import AnswerError
 from bench.quality import Quality
-from bench.reference import F32, Reference
+from bench.reference import Reference
 from bench.targets import Target
 from bench.validity import CODES, MAX_TOKEN_GAP, TOLERANCES
 
-# The routes whose answers in a timed window are compared with the reference.
-CHECKED = ("embeddings", "search")
+REPEATED, ALTERNATED = 60, 4  # texts a route, and texts: see `bench.probes`
+RANKED, CANDIDATES = 3, 10  # rankings compared with the reference, and documents in each
 Say = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a target is verified with: passages and questions to embed, questions to search with."""
+    """
+    What a target is verified with: passages and questions to embed, questions to search with, and for the probes
+    texts to ask twice, by route, and texts to ask two models.
+    """
 
     passages: tuple[str, ...]
     embedded: tuple[str, ...]
     searched: tuple[Question, ...]
+    repeated: dict[str, list[str]]
+    alternated: list[str]
 
     @property
     def texts(self) -> list[str]:
         """The query texts that verifying uses up."""
-        return [*self.embedded, *(question.text for question in self.searched)]
+        probed = [text for texts in self.repeated.values() for text in texts]
+        return [*self.embedded, *(question.text for question in self.searched), *probed, *self.alternated]
 
 
 @dataclass
@@ -64,31 +67,47 @@ def draw(reference: Reference, seed: int, embedded: int, searched: int) -> Sampl
     answerable = list({question.text: question for question in squad.answerable}.values())
     asked = rng.sample(answerable, min(searched, len(answerable)))
     others = sorted(set(squad.texts) - {question.text for question in asked})
+    rng.shuffle(others)
+    passages = rng.sample(list(squad.passages.values()), min(embedded, len(squad.passages)))
+    parts = [others[start : start + REPEATED] for start in range(embedded, embedded + 2 * REPEATED, REPEATED)]
     return Sample(
-        passages=tuple(rng.sample(list(squad.passages.values()), min(embedded, len(squad.passages)))),
-        embedded=tuple(rng.sample(others, min(embedded, len(others)))),
+        passages=tuple(passages),
+        embedded=tuple(others[:embedded]),
         searched=tuple(asked),
+        repeated=dict(zip(("embeddings", "search"), parts, strict=True)),
+        alternated=others[embedded + 2 * REPEATED :][:ALTERNATED],
     )
 
 
-def verify(target: Target, api: Api, reference: Reference, sample: Sample, say: Say) -> Verified:
-    """Ingest, count, compare vectors, compare search; stops at the first part that cannot be done."""
+def verify(
+    target: Target, api: Api, reference: Reference, sample: Sample, say: Say, *, ingested: bool = False
+) -> Verified:
+    """
+    Ingest, count, compare vectors, search and rankings, probe; stops at the first part that cannot be done.
+
+    With `ingested`, the server started on an index that holds the passages already: they are only counted.
+    """
     found = Verified()
     try:
         if "search" in target.capabilities:
-            _ingest(api, reference, found, say)
+            if not ingested:
+                passages = reference.squad.passages
+                found.ingest_s = api.ingest(passages, lambda done: say("ingesting", done, len(passages)))
+            _count(api, reference, found)
         if "embeddings" in target.capabilities:
             _vectors(target, api, reference, sample, found)
         if "search" in target.capabilities:
             _search(target, api, reference, sample, found, say)
+        if target.precision != "pseudo":
+            _rerank(target, api, reference, sample, found)
+            _probe(target, api, reference, sample, found)
     except AnswerError as error:
         found.refuse("E_ERR", str(error))
     return found
 
 
-def _ingest(api: Api, reference: Reference, found: Verified, say: Say) -> None:
+def _count(api: Api, reference: Reference, found: Verified) -> None:
     total = len(reference.squad.passages)
-    found.ingest_s = api.ingest(reference.squad.passages, lambda done: say("ingesting", done, total))
     found.documents = api.document_count()
     if found.documents != total:
         found.refuse("E_EMPTY", f"{found.documents} documents in the index, {total} were ingested")
@@ -103,7 +122,7 @@ def _vectors(target: Target, api: Api, reference: Reference, sample: Sample, fou
     if vectors.shape != wanted.shape:
         found.refuse("E_WRONG", f"vectors of shape {vectors.shape}, the reference's are {wanted.shape}")
         return
-    near = cosines(vectors, wanted)
+    near = agreement.cosines(vectors, wanted)
     found.cosine_min, found.cosine_mean = float(near.min()), float(near.mean())
     allowed = TOLERANCES[target.precision]
     if found.cosine_min < allowed.cosine_min or found.cosine_mean < allowed.cosine_mean:
@@ -125,11 +144,8 @@ def _search(target: Target, api: Api, reference: Reference, sample: Sample, foun
             say("verifying", len(rankings), found.questions)
     if not all(rankings):
         found.refuse("E_EMPTY", f"{sum(not ranking for ranking in rankings)} searches found nothing")
-    relevant = [question.passage_id or "" for question in sample.searched]
-    found.quality = quality.measure(rankings, relevant)
-    queries = reference.vectors([question.text for question in sample.searched])
-    exact = quality.rank_by_dot(queries, reference.passages, reference.passage_ids)
-    found.reference_quality = quality.measure(exact, relevant)
+    found.quality = quality.measure(rankings, [question.relevant for question in sample.searched])
+    found.reference_quality = quality.of_reference(reference, sample.searched)
     if target.precision == "pseudo":
         return
     gap = found.quality.worst_gap_points(found.reference_quality)
@@ -137,32 +153,26 @@ def _search(target: Target, api: Api, reference: Reference, sample: Sample, foun
         found.refuse("E_WRONG", f"search finds {gap:.1f} points less than the reference")
 
 
-def agrees(
-    target: Target, route: str, dialect: Dialect, reference: Reference, texts: Sequence[str], raw: bytes
-) -> bool:
-    """
-    Whether one answer from a timed window is what the reference says; the route is one of CHECKED.
-
-    Vectors by their cosines. A search by the score of every result against the reference's own, and by its first
-    result being as near as any passage is, both within the precision's tolerance.
-    """
-    allowed = TOLERANCES[target.precision]
-    wanted = reference.vectors(texts)
-    try:
-        if route == "embeddings":
-            vectors = dialect.read_embeddings(raw)
-            return vectors.shape == wanted.shape and float(cosines(vectors, wanted).min()) >= allowed.cosine_min
-        hits = dialect.read_search(raw)
-    except AnswerError:
-        return False
-    scores = reference.passages @ wanted[0]
-    row = {key: float(score) for key, score in zip(reference.passage_ids, scores, strict=True)}
-    if not hits or any(hit.id not in row or abs(hit.score - row[hit.id]) > allowed.score for hit in hits):
-        return False
-    return row[hits[0].id] >= float(scores.max()) - allowed.score
+def _rerank(target: Target, api: Api, reference: Reference, sample: Sample, found: Verified) -> None:
+    dialect = api.dialect
+    if "rerank" not in target.capabilities or not agreement.has_reference(dialect, "rerank"):
+        return
+    for question in sample.searched[:RANKED]:
+        documents = reference.nearest(question.text, CANDIDATES)
+        raw = api.post(dialect.path("rerank"), dialect.rerank_body(question.text, documents))
+        dialect.check("rerank", raw, len(documents))
+        if not agreement.agrees(target, "rerank", dialect, reference, [question.text, *documents], raw):
+            found.refuse("E_WRONG", f"the ranking for {question.text!r} is not the reference's")
 
 
-def cosines(vectors: F32, wanted: F32) -> F32:
-    """The cosine of each row with its own of the other: (n, d), (n, d) with rows of length 1 -> (n,)."""
-    found: F32 = np.einsum("ij,ij->i", vectors, wanted) / np.linalg.norm(vectors, axis=1)
-    return found
+def _probe(target: Target, api: Api, reference: Reference, sample: Sample, found: Verified) -> None:
+    for route, texts in sample.repeated.items():
+        if route not in target.capabilities or not texts:
+            continue
+        seen = probes.repeats(api, route, texts)
+        if seen.cached:
+            found.refuse("E_CACHE", f"{route}: repeats are answered {100 * seen.gain:.0f} % faster than new texts")
+    if target.other_model:
+        wrong = probes.mixed_up(target, api, reference, sample.alternated)
+        if wrong:
+            found.refuse("E_WRONG", wrong)

@@ -10,11 +10,11 @@ from bench.errors import TargetError
 __all__ = ["Dialect", "load"]
 
 
-def load(name: str) -> Dialect:
-    """The dialect of that file name; raises TargetError for one that is not there."""
+def load(name: str, model: str = "") -> Dialect:
+    """The dialect of that file name, asking for a model; raises TargetError for one that is not there."""
     try:
         module = import_module(f"bench.dialects.{name}")
     except ModuleNotFoundError as error:
         raise TargetError(f"unknown dialect {name!r}") from error
-    dialect: Dialect = module.Dialect()
+    dialect: Dialect = module.Dialect(model)
     return dialect

@@ -1,27 +1,42 @@
-"""The contract of this project: search and ingest beside OpenAI's embeddings."""
+"""The contract of this project: search, rerank and ingest beside OpenAI's embeddings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import orjson
 
 from bench.dialects import openai
-from bench.dialects.openai import Hit, JobState, parse
+from bench.dialects.openai import Hit, JobState, Ranked, parse
 from bench.errors import AnswerError
+
+# What each way of searching adds to the body; the first is the default of the contract.
+SEARCHES: dict[str, dict[str, Any]] = {
+    "search": {},
+    "search-hybrid": {"mode": "hybrid"},
+    "search-reranked": {"rerank": True},
+}
 
 
 class Dialect(openai.Dialect):
     """Bodies and readers of the contract."""
 
-    search_path = "/v1/search"
-    ingest_path = "/v1/ingest"
+    routes: ClassVar[Mapping[str, str]] = {
+        **openai.Dialect.routes,
+        **dict.fromkeys(SEARCHES, "/v1/search"),
+        "rerank": "/v1/rerank",
+        "ingest": "/v1/ingest",
+    }
     health_path = "/healthz"
     counts_tokens = True
+    late_interaction = True
 
-    def search_body(self, query: str, top_k: int) -> bytes:
-        """`{"query", "top_k"}`."""
-        return orjson.dumps({"query": query, "top_k": top_k})
+    def search_body(self, query: str, top_k: int, route: str = "search") -> bytes:
+        """`{"query", "top_k"}`, with `"mode": "hybrid"` or `"rerank": true` for the other two routes."""
+        if route not in SEARCHES:
+            raise AnswerError(f"{route} is not asked with one text; what is: {', '.join(SEARCHES)}")
+        return orjson.dumps({"query": query, "top_k": top_k, **SEARCHES[route]})
 
     def read_search(self, raw: bytes) -> list[Hit]:
         """`{"results": [{"id", "score"}]}`, in the order given."""
@@ -33,9 +48,23 @@ class Dialect(openai.Dialect):
         except (KeyError, TypeError, ValueError) as error:
             raise AnswerError(f"not a search result: {error!r}") from error
 
+    def rerank_body(self, query: str, documents: Sequence[str]) -> bytes:
+        """`{"query", "documents"}`; what comes back leaves the documents out."""
+        return orjson.dumps({"query": query, "documents": list(documents), "return_documents": False})
+
+    def read_rerank(self, raw: bytes) -> list[Ranked]:
+        """`{"results": [{"index", "relevance_score"}]}`, in the order given."""
+        results = parse(raw).get("results")
+        if not isinstance(results, list):
+            raise AnswerError("no list of results")
+        try:
+            return [Ranked(int(result["index"]), float(result["relevance_score"])) for result in results]
+        except (KeyError, TypeError, ValueError) as error:
+            raise AnswerError(f"not a ranked document: {error!r}") from error
+
     def ingest_body(self, documents: Mapping[str, str]) -> bytes:
         """`{"documents": [{"id", "text", "metadata"}]}`."""
-        listed = [{"id": key, "text": text, "metadata": {"corpus": "squad"}} for key, text in documents.items()]
+        listed = [{"id": key, "text": text, "metadata": {"source": "bench"}} for key, text in documents.items()]
         return orjson.dumps({"documents": listed})
 
     def read_job_id(self, raw: bytes) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import orjson
@@ -35,26 +36,45 @@ class JobState:
         return self.status in ("completed", "failed", "cancelled")
 
 
-class Dialect:
-    """Bodies and readers of the embeddings route; every reader raises AnswerError for another shape."""
+@dataclass(frozen=True)
+class Ranked:
+    """One document as a reranker placed it: its position in the request, and its score."""
 
-    embed_path = "/v1/embeddings"
-    search_path = ""
-    ingest_path = ""
+    index: int
+    score: float
+
+
+class Dialect:
+    """
+    Bodies and readers of a target's routes; every one raises AnswerError for a route the dialect does not have.
+
+    `routes` maps the harness' routes (embeddings, search, search-hybrid, search-reranked, rerank, ingest) to paths.
+    `model` is the name to ask for; "" leaves it to the target. `late_interaction` says that what reranks is MaxSim
+    over the embedding model's own token vectors, so that rankings can be held to the reference.
+    """
+
+    routes: ClassVar[Mapping[str, str]] = {"embeddings": "/v1/embeddings"}
     health_path = "/health"
     counts_tokens = False
+    late_interaction = False
+
+    def __init__(self, model: str = "") -> None:
+        self.model = model
 
     def path(self, route: str) -> str:
-        """The path of `search` or `embeddings`."""
-        return self.search_path if route == "search" else self.embed_path
+        """The path of a route."""
+        if route not in self.routes:
+            raise AnswerError(f"this dialect has no route {route!r}; it has {', '.join(self.routes)}")
+        return self.routes[route]
 
     def body(self, route: str, text: str, top_k: int = 5) -> bytes:
-        """The body that asks one text of a route."""
-        return self.search_body(text, top_k) if route == "search" else self.embed_body(text)
+        """The body that asks one text of embeddings or of a search."""
+        return self.embed_body(text) if route == "embeddings" else self.search_body(text, top_k, route)
 
     def embed_body(self, texts: str | Sequence[str]) -> bytes:
         """The body of an embeddings request."""
-        return orjson.dumps({"input": texts if isinstance(texts, str) else list(texts)})
+        asked = {"input": texts if isinstance(texts, str) else list(texts)}
+        return orjson.dumps({**asked, "model": self.model} if self.model else asked)
 
     def read_embeddings(self, raw: bytes) -> NDArray[np.float32]:
         """The vectors of an answer, float32 (n, d), in the order of the inputs."""
@@ -75,13 +95,21 @@ class Dialect:
             raise AnswerError("no usage.prompt_tokens")
         return int(usage["prompt_tokens"])
 
-    def search_body(self, query: str, top_k: int) -> bytes:
-        """The body of a search request."""
-        raise AnswerError("this dialect has no search")
+    def search_body(self, query: str, top_k: int, route: str = "search") -> bytes:
+        """The body of a search request of one of the search routes."""
+        raise AnswerError(f"this dialect has no {route}")
 
     def read_search(self, raw: bytes) -> list[Hit]:
         """The results of a search answer, best first."""
         raise AnswerError("this dialect has no search")
+
+    def rerank_body(self, query: str, documents: Sequence[str]) -> bytes:
+        """The body that ranks documents by how well they answer."""
+        raise AnswerError("this dialect has no rerank")
+
+    def read_rerank(self, raw: bytes) -> list[Ranked]:
+        """The documents of a rerank answer, best first."""
+        raise AnswerError("this dialect has no rerank")
 
     def ingest_body(self, documents: Mapping[str, str]) -> bytes:
         """The body that ingests documents, id to text."""
@@ -106,17 +134,38 @@ class Dialect:
 
     def check(self, route: str, raw: bytes, items: int = 1) -> bool:
         """
-        Whether an answer to so many texts holds anything; raises AnswerError for another shape.
+        Whether an answer about so many texts or documents holds anything; raises AnswerError for another shape.
 
         Cheap: it is done for every answer.
         """
-        if route == "search":
-            return bool(self.read_search(raw))
+        if route == "embeddings":
+            return self._check_embeddings(raw, items)
+        if route == "rerank":
+            return check_ranking(self.read_rerank(raw), items)
+        if route == "ingest":
+            return bool(self.read_job_id(raw))
+        return bool(self.read_search(raw))
+
+    def _check_embeddings(self, raw: bytes, items: int) -> bool:
         rows = parse(raw).get("data")
-        vectors = [row.get("embedding") for row in rows] if isinstance(rows, list) else []
-        if len(vectors) != items or not all(_is_vector(vector) for vector in vectors):
-            raise AnswerError(f"not {items} vectors of numbers")
-        return all(vectors)
+        return check_vectors([row.get("embedding") for row in rows] if isinstance(rows, list) else [], items)
+
+
+def check_vectors(vectors: Sequence[object], items: int) -> bool:
+    """Whether none of so many lists of numbers is empty; raises AnswerError for anything else than that many."""
+    if len(vectors) != items or not all(_is_vector(vector) for vector in vectors):
+        raise AnswerError(f"not {items} vectors of numbers")
+    return all(vectors)
+
+
+def check_ranking(ranking: Sequence[Ranked], items: int) -> bool:
+    """True for every document once, best first, with a finite score; raises AnswerError for anything else."""
+    if sorted(ranked.index for ranked in ranking) != list(range(items)):
+        raise AnswerError(f"a ranking of {len(ranking)} that does not hold each of {items} documents once")
+    scores = [ranked.score for ranked in ranking]
+    if not all(map(math.isfinite, scores)) or scores != sorted(scores, reverse=True):
+        raise AnswerError("a ranking whose scores are not finite, or do not descend")
+    return True
 
 
 def _is_vector(value: object) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 
 from bench import dialects
@@ -24,21 +25,44 @@ async def run(load: Load, opened: Callable[[], None]) -> Outcome:
     warmup = _window(load, clients[0], load.warmup, sys.maxsize)
     window = _window(load, clients[0], load.calls, load.keep_every)
     try:
-        await asyncio.gather(*(client.connect() for client in clients))
+        await asyncio.gather(*(_connect(client, load.timeout_s) for client in clients))
         await _warm(warmup, load, clients)
-        opened()
-        cpu_before = time.process_time()
-        lag = Lag()
-        if load.schedule_s is None:
-            limits = closed_loop.Limits(load.min_seconds, load.max_seconds, load.min_requests)
-            await closed_loop.drive(window, clients, limits)
-        else:
-            await open_loop.drive(window, clients, load.schedule_s)
-        cpu_s = time.process_time() - cpu_before
-        lag_s = await lag.stop()
+        with _uncollected():
+            opened()
+            cpu_before = time.process_time()
+            lag = Lag()
+            await _drive(window, load, clients)
+            cpu_s = time.process_time() - cpu_before
+            lag_s = await lag.stop()
     finally:
         await asyncio.gather(*(client.close() for client in clients))
     return window.outcome(warmup.sent, cpu_s, lag_s)
+
+
+async def _drive(window: Window, load: Load, clients: list[Client]) -> None:
+    if load.schedule_s is not None:
+        await open_loop.drive(window, clients, load.schedule_s)
+        return
+    limits = closed_loop.Limits(load.min_seconds, load.max_seconds, load.min_requests)
+    await closed_loop.drive(window, clients, limits)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No collection of cycles inside: with thousands of requests waiting, one stops the loop for over 100 ms."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+async def _connect(client: Client, timeout_s: float) -> None:
+    """Before it is timed; what cannot connect yet tries again with its first request, and that one's error counts."""
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await client.connect()
 
 
 def _window(load: Load, client: Client, calls: Sequence[Call], keep_every: int) -> Window:

@@ -60,7 +60,8 @@ class Outcome:
 
     One value per validated answer, in order of completion: `numbers` (of its call), `done_ns` (from the window's
     start), `service_ns` (done - sent) and `latency_ns` (done - due in an open loop, as `service_ns` in a closed one).
-    `late_ns` holds sent - due of every request of an open loop. `lag_s` is for how long the driver's own loop did not
+    `late_ns` is by how much the driver missed the time of each request of an open loop: what it then waits for a free
+    connection is the target's doing, and in its latency only. `lag_s` is for how long the driver's own loop did not
     run though it should have. `shed` are the errors with status 429 or 503. `kept` holds (number, answer).
     """
 

@@ -5,27 +5,59 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from bench.driver.load import F64
 from bench.driver.window import Client, Window
 
 
+class PoolTimeout(Exception):
+    """No connection became free in time."""
+
+
+class Pool:
+    """
+    The connections that are free: who waits for one is served in order, and gets the one used last.
+
+    A server closes connections that idle, and used in turn each would idle for as long as it can.
+    """
+
+    def __init__(self, clients: list[Client], timeout_s: float) -> None:
+        self._free = clients[::-1]  # the warm-up used the first ones
+        self._slots = asyncio.Semaphore(len(clients))
+        self._timeout_s = timeout_s
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Client]:
+        """Lend a connection; raises PoolTimeout."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise PoolTimeout(f"no connection became free in {self._timeout_s:g} s: none was answered") from None
+        client = self._free.pop()
+        try:
+            yield client
+        finally:
+            self._free.append(client)
+            self._slots.release()
+
+
 async def drive(window: Window, clients: list[Client], schedule_s: F64) -> None:
     """
-    Send request i at `schedule_s[i]`, on the connection that has been free the longest.
+    Send request i at `schedule_s[i]`, on the connection that became free last.
 
-    With none free it waits for one, and its latency runs from when it was due.
+    With none free it waits for one, and its latency runs from when it was due; it is an error when that takes longer
+    than the load's `timeout_s`, so that a target that answers nothing ends the window all the same.
     """
     loop = asyncio.get_running_loop()
-    free: asyncio.Queue[Client] = asyncio.Queue()
-    for client in clients:
-        free.put_nowait(client)
+    pool = Pool(clients, window.load.timeout_s)
     tasks: list[asyncio.Task[None]] = []
 
     def send(number: int, due_ns: int) -> None:
         window.sent += 1
-        tasks.append(loop.create_task(_one(window, free, number, due_ns)))
+        tasks.append(loop.create_task(_one(window, pool, number, due_ns)))
 
     window.started_ns = time.perf_counter_ns()
     due_ns = (window.started_ns + schedule_s[: len(window.requests)] * 1e9).astype(int).tolist()
@@ -47,9 +79,10 @@ def _metronome(due_ns: list[int], tick: Callable[[int], object]) -> None:
         tick(number)
 
 
-async def _one(window: Window, free: asyncio.Queue[Client], number: int, due_ns: int) -> None:
-    client = await free.get()
+async def _one(window: Window, pool: Pool, number: int, due_ns: int) -> None:
+    window.late.append(time.perf_counter_ns() - due_ns)
     try:
-        await window.exchange(client, number, due_ns)
-    finally:
-        free.put_nowait(client)
+        async with pool.client() as client:
+            await window.exchange(client, number, due_ns)
+    except PoolTimeout as error:
+        window.fail(str(error))

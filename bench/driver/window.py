@@ -49,13 +49,11 @@ class Window:
     async def exchange(self, client: Client, number: int, due_ns: int | None = None) -> None:
         """Send one request and count its answer; `due_ns` is when an open loop should have sent it."""
         sent_ns = time.perf_counter_ns()
-        if due_ns is not None:
-            self.late.append(sent_ns - due_ns)
         try:
             async with asyncio.timeout(self.load.timeout_s):
                 answer = await client.send(self.requests[number])
         except (OSError, TimeoutError) as error:
-            self._fail(f"{type(error).__name__}: {error}")
+            self.fail(f"{type(error).__name__}: {error}")
             await client.close()
             return
         if self._holds(number, answer):
@@ -68,19 +66,20 @@ class Window:
         call = self.calls[number]
         if not 200 <= answer.status < 300:
             self.shed += answer.status in SHED
-            self._fail(f"{call.route}: status {answer.status}: {answer.body[:200]!r}")
+            self.fail(f"{call.route}: status {answer.status}: {answer.body[:200]!r}")
             return False
         try:
             holds_something = self.dialect.check(call.route, answer.body, call.items)
         except AnswerError as error:
-            self._fail(f"{call.route}: {error}")
+            self.fail(f"{call.route}: {error}")
             return False
         self.empties += not holds_something
         if number % self.keep_every == 0:
             self.kept.append((number, answer.body))
         return True
 
-    def _fail(self, reason: str) -> None:
+    def fail(self, reason: str) -> None:
+        """Count an error; the first one's reason is told."""
         self.errors += 1
         self.first_error = self.first_error or reason
 

@@ -1,61 +1,27 @@
-"""Plots with a bar per target: efficiency, memory, cold start."""
+"""Plots with a bar per target: memory by role, cold start by phase."""
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report.panels import ROUTES, bar_axis, columns
-from bench.report.style import FAINT, Look, looks
+from bench.report.style import INK
 from bench.report.summary import Campaign
-from bench.report.verdict import headline_route
+from bench.report.tables import ordered
 
-PHASES = {"listening_s": "exec → listening", "ready_s": "→ ready", "first_answer_s": "→ first validated answer"}
-PHASE_COLOURS = ("#BBD4E6", "#5F9CC5", "#0B4F80")
-FRONT_COLOUR, BEHIND_COLOURS = "#0072B2", ("#E69F00", "#009E73", "#CC79A7")
-
-
-def efficiency(campaign: Campaign) -> Figure | None:
-    """How many times better than the baseline: throughput, CPU per request, memory; on one logarithmic axis."""
-    base, route = campaign.baseline, headline_route(campaign)
-    lines = campaign.lines("closed", route, campaign.concurrency)
-    lines = lines[lines.rps.notna() & lines.ranked]
-    if base is None or base not in lines.index or len(lines) < 2:
-        return None
-    ratios = {
-        "throughput": lines.rps / lines.rps[base],
-        "CPU per request": lines.cpu_ms_per_req[base] / lines.cpu_ms_per_req,
-        "resident memory": lines.rss_steady_mib[base] / lines.rss_steady_mib,
-    }
-    figure, panels = columns(3, 3.5, 0.4 * len(lines) + 1.5)
-    style = looks(campaign.targets)
-    for i, (axes, (name, values)) in enumerate(zip(panels, ratios.items(), strict=True)):
-        _ratio_panel(axes, name, values.astype(float), style)
-        if i == 0:
-            _ratio_intervals(axes, lines)
-        else:
-            axes.set_yticklabels([])
-        axes.set_xlabel(f"times better than {base}")
-    figure.suptitle(f"{ROUTES[route]} at concurrency {campaign.concurrency}", x=0.01, ha="left", fontsize=9.5)
-    return figure
-
-
-def _ratio_panel(axes: Axes, name: str, values: pd.Series[float], style: dict[str, Look]) -> None:
-    axes.barh(range(len(values)), values, height=0.62, color=[style[str(target)].colour for target in values.index])
-    for place, value in enumerate(values):
-        axes.text(value + 0.015 * values.max(), place, f"{value:.2f}×", va="center", fontsize=8.5)
-    axes.axvline(1, color="#444444", lw=1)
-    axes.axvspan(0.95, 1.05, color=FAINT, zorder=0)
-    axes.set_title(name)
-    bar_axis(axes, [str(target) for target in values.index], float(values.max()))
-
-
-def _ratio_intervals(axes: Axes, lines: pd.DataFrame) -> None:
-    for place, target in enumerate(lines.index):
-        low, high = lines.ratio_low[target], lines.ratio_high[target]
-        if pd.notna(low) and pd.notna(high):
-            axes.plot([low, high], [place, place], color="#222222", lw=1.4)
+PHASES = {
+    "listening_s": "exec → listening",
+    "ready_s": "→ ready",
+    "first_answer_s": "→ first validated answer",
+    "steady_s": "→ steady",
+}
+PHASE_COLOURS = ("#C6DBEA", "#7FB2D3", "#0B4F80", "#D9D9D9")
+FRONT_COLOUR, BEHIND_COLOURS = "#0072B2", ("#E69F00", "#56B4E9", "#CC79A7")
 
 
 def memory(campaign: Campaign) -> Figure | None:
@@ -64,24 +30,29 @@ def memory(campaign: Campaign) -> Figure | None:
     if lines.empty:
         return None
     figure, (axes,) = columns(1, 8.2, 0.42 * len(lines) + 1.5)
-    names = list(lines.index)
     widest = float(lines.rss_peak_mib.max())
-    for place, target in enumerate(names):
-        left = 0.0
-        roles = roles_of(lines.rss_roles_mib[target])
-        colours = [*BEHIND_COLOURS[: len(roles) - 1], FRONT_COLOUR]
-        for (role, mib), colour in zip(roles, colours, strict=True):
-            axes.barh(place, mib, left=left, height=0.62, color=colour, edgecolor="white", lw=0.8)
-            if mib > 0.09 * widest:
-                axes.text(left + mib / 2, place, role, ha="center", va="center", fontsize=8, color="white")
-            left += mib
+    for place, target in enumerate(lines.index):
+        left = _role_bars(axes, place, roles_of(lines.rss_roles_mib[target]), widest)
         peak = float(lines.rss_peak_mib[target])
-        axes.plot([peak, peak], [place - 0.31, place + 0.31], color="#222222", lw=1.6)
+        axes.plot([peak, peak], [place - 0.31, place + 0.31], color=INK, lw=1.6)
         axes.text(max(peak, left) + 0.012 * widest, place, f"{left:,.0f} MiB", va="center", fontsize=8.5)
-    bar_axis(axes, names, widest)
+    bar_axis(axes, list(lines.index), widest)
     axes.set_xlabel("resident memory, MiB, by role (median in the window; the black line is the peak)")
     axes.set_title(f"Memory at concurrency {campaign.concurrency}")
     return figure
+
+
+def _role_bars(axes: Axes, place: int, roles: list[tuple[str, float]], widest: float) -> float:
+    """A bar a role, the front one last; where the last one ends."""
+    left = 0.0
+    colours = [*BEHIND_COLOURS[: len(roles) - 1], FRONT_COLOUR]
+    for (role, mib), colour in zip(roles, colours, strict=True):
+        axes.barh(place, mib, left=left, height=0.62, color=colour, edgecolor="white", lw=0.8)
+        if mib > 0.075 * widest:
+            ink = "white" if colour == FRONT_COLOUR else INK
+            axes.text(left + mib / 2, place, role, ha="center", va="center", fontsize=8, color=ink)
+        left += mib
+    return left
 
 
 def _memory_lines(campaign: Campaign) -> pd.DataFrame:
@@ -99,35 +70,44 @@ def roles_of(joined: str) -> list[tuple[str, float]]:
 
 
 def cold_start(campaign: Campaign) -> Figure | None:
-    """Median phases of the starts, stacked; each start's total as a dot."""
-    lines = campaign.lines("cold", "embeddings")
-    lines = lines[lines.first_answer_s.notna()]
-    if lines.empty:
+    """Median phases of the starts, stacked, the warm page cache apart from the cold one; a dot is one start."""
+    runs = campaign.runs[(campaign.runs.scenario == "cold") & ~campaign.runs.refused]
+    starts = ordered(campaign, runs.dropna(subset=["first_answer_s"]))
+    if starts.empty:
         return None
-    figure, (axes,) = columns(1, 8.2, 0.42 * len(lines) + 1.9)
-    names = list(lines.index)
-    for i, (column, label) in enumerate(PHASES.items()):
-        before = lines[list(PHASES)[i - 1]].astype(float) if i else pd.Series(0.0, index=lines.index)
+    groups = list(starts.groupby(["target", "page_cache"], sort=False))
+    phases = {name: label for name, label in PHASES.items() if starts[name].notna().any()}
+    figure, (axes,) = columns(1, 8.2, 0.36 * len(groups) + 1.9)
+    widest = float(np.nanmax(starts[list(phases)].to_numpy(float)))
+    for place, (_, rows) in enumerate(groups):
+        _phase_bars(axes, place, rows, phases)
+        first = rows.first_answer_s
+        axes.plot(first, [place] * len(first), "o", ms=3.5, color=INK, mec="white", mew=0.5)
+        end = float(np.nanmax(rows[list(phases)].to_numpy(float)))
+        axes.text(end + 0.012 * widest, place, f"{first.median():.2f} s", va="center", fontsize=8.5)
+    several = starts.page_cache.nunique() > 1
+    names = [f"{target} · {cache}" if several else str(target) for (target, cache), _ in groups]
+    bar_axis(axes, names, widest)
+    axes.set_xlabel("seconds from exec (median; dots and number: the first validated answer)")
+    axes.set_title("Cold start, files in the page cache (warm) and not (cold)" if several else "Cold start")
+    figure.legend(loc="outside lower center", ncols=len(phases))
+    return figure
+
+
+def _phase_bars(axes: Axes, place: int, rows: pd.DataFrame, phases: dict[str, str]) -> None:
+    before = 0.0
+    for (column, label), colour in zip(phases.items(), PHASE_COLOURS, strict=False):
+        until = float(rows[column].median())
+        if math.isnan(until):
+            continue
         axes.barh(
-            range(len(names)),
-            lines[column].astype(float) - before,
+            place,
+            until - before,
             left=before,
             height=0.62,
-            color=PHASE_COLOURS[i],
+            color=colour,
             edgecolor="white",
             lw=0.8,
-            label=label,
+            label=None if place else label,
         )
-    starts = campaign.runs[(campaign.runs.scenario == "cold") & ~campaign.runs.refused]
-    widest = float(starts.first_answer_s.max())
-    for place, target in enumerate(names):
-        totals = starts.loc[starts.target == target, "first_answer_s"]
-        axes.plot(totals, [place] * len(totals), "o", ms=3.5, color="#222222", mec="white", mew=0.5)
-        axes.text(
-            totals.max() + 0.012 * widest, place, f"{lines.first_answer_s[target]:.2f} s", va="center", fontsize=8.5
-        )
-    bar_axis(axes, names, widest)
-    axes.set_xlabel("seconds from exec (median; a dot is one start; files in the page cache)")
-    axes.set_title("Cold start")
-    figure.legend(loc="outside lower center", ncols=3)
-    return figure
+        before = until

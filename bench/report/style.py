@@ -20,7 +20,7 @@ COLOURS = {
     "pseudo": "#8C8C8C",
 }
 OTHERS = ("#000000", "#7F3C8D", "#4B6A53", "#A5673F")
-MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*", "h")
+MARKERS = ("o", "s", "D", "^", "v", "<", ">", "p", "h")
 INK = "#222222"
 FAINT = "#D9D9D9"
 
@@ -38,6 +38,8 @@ RC: Any = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.w_pad": 0.08,
     "grid.color": "#E8E8E8",
     "grid.linewidth": 0.8,
     "text.color": INK,

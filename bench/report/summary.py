@@ -1,9 +1,16 @@
-"""summary.csv: medians over blocks, intervals, ratios to the baseline and the word each ratio earns."""
+"""
+summary.csv: a line for every cell of every target, with medians, intervals, and the ratio to the baseline.
+
+A percentile of a line is the median over blocks of each block's own order statistic; percentiles are never averaged,
+and samples of different blocks are never put together. The interval beside a figure is that of the geometric mean
+over blocks, see `bench.statistics.interval`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +19,31 @@ import pandas as pd
 
 from bench import statistics
 from bench.campaign import TWIN
-from bench.records import COLUMNS
+from bench.records import COLUMNS, KEY, Row
+from bench.report import cells
+from bench.report.cells import FIGURES, KEYS, OWN_LOAD, Compared, Key
+from bench.report.slo import Capacity, capacity_within, capacity_within_slo
+from bench.statistics import usl as scalability
 from bench.validity import CODES, refused
 
-BASELINES = ("study", "python", "onnx_py")
-KEYS = ["target", "scenario", "route", "concurrency"]
-MEASURES = [
-    "rps",
-    "p50_ms",
-    "p95_ms",
-    "p99_ms",
-    "cpu_ms_per_req",
-    "server_cores",
-    "rss_idle_mib",
-    "rss_steady_mib",
-    "rss_peak_mib",
-    "pss_mib",
-    "uss_mib",
-    "listening_s",
-    "ready_s",
-    "first_answer_s",
-    "ingest_texts_per_s",
-    "cosine_min",
-    "cosine_mean",
-    "hit1",
-    "hit5",
-    "ndcg10",
-    "reference_hit1",
-    "reference_hit5",
-    "reference_ndcg10",
-    "environment_mb",
-    "model_mb",
+__all__ = [
+    "BASELINES",
+    "Campaign",
+    "Capacity",
+    "Compared",
+    "capacity_within",
+    "capacity_within_slo",
+    "compare",
+    "load",
+    "noise",
+    "read_runs",
+    "summarise",
 ]
+
+BASELINES = ("study", "python", "onnx_py")
+NUMBERS = ("int | None", "float | None")
+MEASURES = [column.name for column in fields(Row) if column.type in NUMBERS and column.name not in KEY]
+BOUNDED = list(dict.fromkeys(column for columns in FIGURES.values() for column in columns))
 HEADLINE_CONCURRENCY = 16
 
 
@@ -73,13 +73,42 @@ class Campaign:
         measured = sorted(int(c) for c in self.runs.loc[self.runs.scenario == "closed", "concurrency"].unique())
         return HEADLINE_CONCURRENCY if HEADLINE_CONCURRENCY in measured or not measured else measured[-1]
 
-    def lines(self, scenario: str, route: str = "", concurrency: int | None = None) -> pd.DataFrame:
-        """Summary lines of one cell of every target but the twin, indexed by target, in the order asked for."""
+    @cached_property
+    def cells(self) -> dict[Key, pd.DataFrame]:
+        """The rows of every cell, by `bench.report.cells.KEYS`."""
+        return cells.group(self.runs)
+
+    def lines(
+        self,
+        scenario: str,
+        route: str = "",
+        concurrency: int | None = None,
+        batch: int | None = None,
+        percent: int | None = None,
+    ) -> pd.DataFrame:
+        """
+        Summary lines of one scenario and route, at the loads given, indexed by target, in the order asked for.
+
+        The twin is left out. A target has a line for each load that was not given.
+        """
         lines = self.summary[(self.summary.scenario == scenario) & (self.summary.route == route)]
-        if concurrency is not None:
-            lines = lines[lines.concurrency == concurrency]
+        for column, value in (("concurrency", concurrency), ("batch", batch), ("percent", percent)):
+            if value is not None:
+                lines = lines[lines[column] == value]
         indexed = lines.set_index("target")
         return indexed.loc[[name for name in self.targets if name in indexed.index]]
+
+    def usl(self, target: str, route: str) -> scalability.Law | None:
+        """The Universal Scalability Law of a target's closed sweep; None where it was refused."""
+        return self.usl_fit(target, route).law
+
+    def usl_fit(self, target: str, route: str) -> scalability.Fit:
+        """The same, with the reason of a refusal. One request in flight is `single`'s where `closed` has none."""
+        lines = self.summary[(self.summary.target == target) & (self.summary.route == route)].dropna(subset=["rps"])
+        sweep = lines[lines.scenario == "closed"]
+        if not (sweep.concurrency == 1).any():
+            sweep = pd.concat([lines[lines.scenario == "single"], sweep])
+        return scalability.fit(sweep.concurrency.tolist(), sweep.rps.tolist())
 
     def title(self, target: str) -> str:
         """What a target is, in words."""
@@ -95,94 +124,84 @@ def load(folder: Path) -> Campaign:
 
 
 def read_runs(file: Path) -> pd.DataFrame:
-    """runs.csv with its texts as texts (empty, not NaN) and its numbers as numbers (NaN where empty)."""
+    """runs.csv with its texts as texts (empty, not NaN) and its numbers as numbers (NaN where empty or missing)."""
     texts = ["target", "precision", "scenario", "route", "client", "started_utc", "rss_roles_mib", "page_cache"]
     texts += ["codes", "reason"]
     runs = pd.read_csv(file, dtype=dict.fromkeys(texts, "object")).reindex(columns=COLUMNS)
-    runs[texts] = runs[texts].fillna("")
+    runs[texts] = runs[texts].astype(object).fillna("")
+    runs[MEASURES] = runs[MEASURES].astype(float)
     runs["refused"] = [refused(codes.split()) for codes in runs.codes]
     return runs
 
 
 def summarise(runs: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
     """One line per target and cell. Refused rows give their codes to the line and nothing to its numbers."""
-    lines = [
-        _line(dict(zip(KEYS, key, strict=True)), group) for key, group in runs.groupby(KEYS, dropna=False, sort=False)
-    ]
-    summary = pd.DataFrame(lines)
-    ratios = [_ratio(runs, line, baseline) for line in lines]
-    return pd.concat([summary, pd.DataFrame(ratios)], axis=1)
+    rows = cells.group(runs)
+    return pd.DataFrame([{**_line(key, own), **_ratio(rows, key, baseline)} for key, own in rows.items()])
 
 
-def _line(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
-    good = group[~group.refused]
-    rps = good.rps.dropna().tolist()
-    low, high = statistics.interval(rps) or (None, None)
-    codes = {code for joined in group.codes for code in joined.split()}
-    first = group.iloc[0]
+def _line(key: Key, rows: pd.DataFrame) -> dict[str, Any]:
+    """Key, medians and intervals of one cell; E_CV where the blocks of its headline spread by more than 10 %."""
+    good, first, scenario = rows[~rows.refused], rows.iloc[0], str(key[1])
+    codes = {code for joined in rows.codes for code in joined.split()}
+    if cells.headline(scenario) and cells.unsteady(rows, cells.headline(scenario)):
+        codes.add("E_CV")
+    bounds: dict[str, Any] = dict.fromkeys(f"{column}_{end}" for column in BOUNDED for end in ("low", "high"))
+    for column in FIGURES.get(scenario, ()):
+        found = statistics.interval(list(cells.by_block(rows, column).values()))
+        bounds[f"{column}_low"], bounds[f"{column}_high"] = found or (None, None)
     return {
-        **key,
+        **{name: None if value == "" and name in KEY[4:] else value for name, value in zip(KEYS, key, strict=True)},
         "precision": first.precision,
         "peer": bool(first.peer),
         "ranked": bool(first.ranked),
-        "rows": len(group),
-        "refused_rows": int(group.refused.sum()),
+        "rows": len(rows),
+        "refused_rows": int(rows.refused.sum()),
         "codes": " ".join(code for code in CODES if code in codes),
-        **{name: statistics.median(good[name].dropna().tolist()) for name in MEASURES},
+        **dict(zip(MEASURES, good[MEASURES].median().tolist(), strict=True)),
         "rss_roles_mib": good.rss_roles_mib.iloc[-1] if len(good) else "",
-        "rps_low": low,
-        "rps_high": high,
+        **bounds,
     }
 
 
-def _ratio(runs: pd.DataFrame, line: dict[str, Any], baseline: str | None) -> dict[str, Any]:
-    empty: dict[str, Any] = {"baseline": "", "ratio": None, "ratio_low": None, "ratio_high": None, "verdict": ""}
-    if baseline is None or line["scenario"] != "closed" or line["target"] == baseline or not line["ranked"]:
+def _ratio(rows: Mapping[Key, pd.DataFrame], key: Key, baseline: str | None) -> dict[str, Any]:
+    """
+    The headline figure against the baseline's in the same cell.
+
+    Where the campaign's baseline was not run in that scenario and route (a peer that does not rerank), the next does.
+    """
+    target, scenario = str(key[0]), str(key[1])
+    empty = {"baseline": "", "figure": "", "ratio": None, "ratio_low": None, "ratio_high": None, "verdict": ""}
+    figure, other = cells.headline(scenario), _baseline(rows, key, baseline)
+    if not figure or scenario in OWN_LOAD or not other or target == other or not rows[key].ranked.iloc[0]:
         return empty
-    compared = compare(runs, line["target"], baseline, line["route"], line["concurrency"])
+    compared = cells.compare(rows, key, other, figure)
     if compared is None:
         return empty
-    ratio, bounds, said = compared
-    low, high = bounds or (None, None)
-    return {"baseline": baseline, "ratio": ratio, "ratio_low": low, "ratio_high": high, "verdict": said}
+    low, high = compared.bounds or (None, None)
+    said = {"ratio": compared.ratio, "ratio_low": low, "ratio_high": high, "verdict": compared.word}
+    return {"baseline": other, "figure": figure, **said}
 
 
-def compare(
-    runs: pd.DataFrame, target: str, other: str, route: str, concurrency: float
-) -> tuple[float, tuple[float, float] | None, str] | None:
-    """Ratio of requests a second of two targets in one cell, its interval and its word; None with no shared block."""
-    mine, theirs = (by_block(runs, name, route, concurrency) for name in (target, other))
-    shared = [block for block in mine.index if block in theirs.index]
-    if not shared:
-        return None
-    ratio, bounds = statistics.paired_ratio(mine[shared].tolist(), theirs[shared].tolist())
-    if any(disturbed(runs, name, route, concurrency) for name in (target, other)):
-        return ratio, bounds, "inconclusive"
-    return ratio, bounds, statistics.word(ratio, bounds, noise(runs, route, concurrency))
+def _baseline(rows: Mapping[Key, pd.DataFrame], key: Key, baseline: str | None) -> str:
+    ran = {other[0] for other in rows if other[1:3] == key[1:3]}
+    return next((name for name in (baseline, *BASELINES) if name in ran), "") or ""
 
 
-def disturbed(runs: pd.DataFrame, target: str, route: str, concurrency: float) -> bool:
-    """Whether other work took CPU during any window of this cell (E_ENV): its numbers decide nothing."""
-    cell = cell_rows(runs, target, route, concurrency)
-    return bool(cell.codes.str.contains("E_ENV").any())
-
-
-def by_block(runs: pd.DataFrame, target: str, route: str, concurrency: float) -> pd.Series[float]:
-    """Requests a second of one cell of the sweep, by block, refused rows left out."""
-    return cell_rows(runs, target, route, concurrency).set_index("block").rps
-
-
-def cell_rows(runs: pd.DataFrame, target: str, route: str, concurrency: float) -> pd.DataFrame:
-    """The rows of one cell of the sweep that were not refused."""
-    cell = (runs.target == target) & (runs.route == route) & (runs.concurrency == concurrency)
-    return runs[cell & (runs.scenario == "closed") & ~runs.refused]
+def compare(runs: pd.DataFrame, target: str, other: str, route: str, concurrency: float) -> Compared | None:
+    """Requests a second of two targets in one cell of the sweep; None with no shared block."""
+    rows = cells.group(runs[(runs.scenario == "closed") & (runs.route == route)])
+    key = _sweep_key(target, route, concurrency)
+    return cells.compare(rows, key, other, "rps") if key in rows else None
 
 
 def noise(runs: pd.DataFrame, route: str, concurrency: float) -> float:
-    """The A/A band of a cell: how far the twin strayed from its original in the worst block; 0 without a twin."""
-    twins: Sequence[str] = [name for name in runs.target.unique() if name.endswith(TWIN)]
-    if not twins:
-        return 0.0
-    twin, original = (by_block(runs, name, route, concurrency) for name in (twins[0], twins[0].removesuffix(TWIN)))
-    ratios = (twin / original).dropna()
-    return float((ratios - 1).abs().max()) if len(ratios) else 0.0
+    """The A/A band around 1 of requests a second in one cell of the sweep; 0 without a twin."""
+    rows = cells.group(runs[(runs.scenario == "closed") & (runs.route == route)])
+    at = _sweep_key("", route, concurrency)[1:]
+    blocks = max((own[~own.refused].block.nunique() for key, own in rows.items() if key[1:] == at), default=0)
+    return cells.band(rows, ("", *at), "rps", max(1, blocks)) or 0.0
+
+
+def _sweep_key(target: str, route: str, concurrency: float) -> Key:
+    return (target, "closed", route, concurrency, "", "", "")

@@ -8,9 +8,7 @@ import pandas as pd
 
 from bench.report.summary import Campaign
 from bench.report.verdict import headline_route
-from bench.validity import CODES
-
-LABELS = {"search": "search", "embeddings": "embed"}
+from bench.validity import CODES, DISTURBED
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,26 @@ def number(value: object, digits: int = 1, unit: str = "") -> str:
     return f"{float(str(value)):,.{digits}f}{unit}"
 
 
+def trimmed(content: Content) -> Content:
+    """The same without the columns that have no cell."""
+    kept = [i for i in range(len(content.columns)) if any(row[i] for row in content.rows)]
+    return Content(
+        content.title, [content.columns[i] for i in kept], [[row[i] for i in kept] for row in content.rows]
+    )
+
+
+def ordered(campaign: Campaign, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the targets asked for, in that order; the twin's left out."""
+    places = {name: place for place, name in enumerate(campaign.targets)}
+    known = rows[rows.target.isin(campaign.targets)]
+    return known.sort_values("target", key=lambda names: names.map(places), kind="stable")
+
+
 def results(campaign: Campaign) -> Content:
     """One line a target at the headline concurrency: both routes, cost, memory, cold start, footprint."""
     c, base = campaign.concurrency, campaign.baseline
     search, embed = (campaign.lines("closed", route, c) for route in ("search", "embeddings"))
-    cold, verified = campaign.lines("cold", "embeddings"), campaign.lines("verify")
+    cold, verified = warm_starts(campaign), campaign.lines("verify")
     main = embed if headline_route(campaign) == "embeddings" else search
     columns = ["target", "search RPS", "p50 / p99 ms", "embed RPS", "p50 / p99 ms"]
     columns += [f"embed ÷ {base}"] if base else []
@@ -41,114 +54,59 @@ def results(campaign: Campaign) -> Content:
     rows = [
         [
             target,
-            _at(search, target, "rps"),
+            at(search, target, "rps"),
             _percentiles(search, target),
-            _at(embed, target, "rps"),
+            at(embed, target, "rps"),
             _percentiles(embed, target),
             *([_times(embed, target, base)] if base else []),
-            _at(main, target, "cpu_ms_per_req", 2) or _at(embed, target, "cpu_ms_per_req", 2),
-            _at(main, target, "rss_steady_mib", 0) or _at(embed, target, "rss_steady_mib", 0),
-            _at(cold, target, "first_answer_s", 2),
-            _at(verified, target, "environment_mb", 0),
+            at(main, target, "cpu_ms_per_req", 2) or at(embed, target, "cpu_ms_per_req", 2),
+            at(main, target, "rss_steady_mib", 0) or at(embed, target, "rss_steady_mib", 0),
+            at(cold, target, "first_answer_s", 2),
+            at(verified, target, "environment_mb", 0),
         ]
         for target in campaign.targets
     ]
-    return Content(f"Closed loop, {c} in flight", columns, rows)
+    measured = [row for row in rows if any(row[1:])]
+    return Content(f"Closed loop, {c} in flight", columns, measured)
+
+
+def warm_starts(campaign: Campaign) -> pd.DataFrame:
+    """Each target's line of the starts with its files in the page cache."""
+    lines = campaign.lines("cold", "embeddings")
+    return lines[lines.page_cache != "cold"]
 
 
 def _percentiles(lines: pd.DataFrame, target: str) -> str:
-    parts = [_at(lines, target, name) for name in ("p50_ms", "p99_ms")]
+    parts = [at(lines, target, name) for name in ("p50_ms", "p99_ms")]
     return f"{parts[0]} / {parts[1] or '–'}" if parts[0] else ""
 
 
 def _times(lines: pd.DataFrame, target: str, base: str) -> str:
     if target == base:
-        return "1.00×" if _at(lines, target, "rps") else ""
-    return _at(lines, target, "ratio", 2, "×")
+        return "1.00×" if at(lines, target, "rps") else ""
+    return at(lines, target, "ratio", 2, "×")
 
 
-def _at(lines: pd.DataFrame, target: str, column: str, digits: int = 1, unit: str = "") -> str:
+def at(lines: pd.DataFrame, target: str, column: str, digits: int = 1, unit: str = "") -> str:
+    """A target's number in a column; "" where it has no line."""
     return number(lines[column][target], digits, unit) if target in lines.index else ""
 
 
-def sweep(campaign: Campaign) -> Content:
-    """Every cell of the sweep, refused ones too (their numbers left out)."""
-    columns = ["target", "route", "c", "RPS", "95 % interval", "p50 ms", "p95 ms", "p99 ms", "CPU ms/req", "RSS MiB"]
-    columns += ["peak MiB", "by role, MiB", f"÷ {campaign.baseline or 'baseline'}", "verdict", "codes"]
-    lines = campaign.summary[campaign.summary.scenario == "closed"]
-    rows = [
-        [
-            str(line.target),
-            LABELS[str(line.route)],
-            number(line.concurrency, 0),
-            number(line.rps),
-            _interval(line.rps_low, line.rps_high),
-            number(line.p50_ms),
-            number(line.p95_ms),
-            number(line.p99_ms),
-            number(line.cpu_ms_per_req, 2),
-            number(line.rss_steady_mib, 0),
-            number(line.rss_peak_mib, 0),
-            str(line.rss_roles_mib).replace("=", " "),
-            number(line.ratio, 2, "×"),
-            str(line.verdict),
-            str(line.codes),
-        ]
-        for line in lines.itertuples()
-    ]
-    return Content("The sweep, cell by cell", columns, rows)
-
-
-def _interval(low: object, high: object) -> str:
-    return f"{number(low)}–{number(high)}" if number(low) else ""
-
-
-def verification(campaign: Campaign) -> Content:
-    """What each target showed before it was measured."""
-    columns = ["target", "ingest texts/s", "cosine min", "cosine mean", "hit@1", "hit@5", "nDCG@10"]
-    columns += ["reference nDCG@10", "environment MB", "model MB", "codes"]
-    lines = campaign.lines("verify")
-    rows = [
-        [
-            target,
-            _at(lines, target, "ingest_texts_per_s", 1),
-            *(_at(lines, target, name, 6) for name in ("cosine_min", "cosine_mean")),
-            *(_at(lines, target, name, 4) for name in ("hit1", "hit5", "ndcg10", "reference_ndcg10")),
-            _at(lines, target, "environment_mb", 0),
-            _at(lines, target, "model_mb", 0),
-            str(lines.codes[target]),
-        ]
-        for target in map(str, lines.index)
-    ]
-    return Content("Verification and footprint", columns, rows)
-
-
-def cold(campaign: Campaign) -> Content:
-    """Median phases of the starts."""
-    columns = ["target", "listening s", "ready s", "first validated answer s", "idle RSS MiB", "starts"]
-    lines = campaign.lines("cold", "embeddings")
-    rows = [
-        [
-            target,
-            *(_at(lines, target, name, 2) for name in ("listening_s", "ready_s", "first_answer_s")),
-            _at(lines, target, "rss_idle_mib", 0),
-            _at(lines, target, "rows", 0),
-        ]
-        for target in map(str, lines.index)
-    ]
-    return Content("Cold start, from exec", columns, rows)
+def interval(low: object, high: object, digits: int = 1) -> str:
+    """Both ends, or "" where there is none."""
+    return f"{number(low, digits)}–{number(high, digits)}" if number(low) else ""
 
 
 def ledger(campaign: Campaign) -> Content:
     """Every row that earned a code, with what it would have claimed."""
-    columns = ["target", "scenario", "route", "c", "block", "would have said, RPS", "codes", "why"]
+    columns = ["target", "scenario", "route", "load", "block", "would have said, RPS", "codes", "why"]
     coded = campaign.runs[campaign.runs.codes != ""]
     rows = [
         [
             str(row.target),
             str(row.scenario),
             str(row.route),
-            number(row.concurrency, 0),
+            _load(row.concurrency, row.batch, row.percent),
             number(row.block, 0),
             number(row.rps) if row.refused else "",
             str(row.codes) + ("" if row.refused else " (kept)"),
@@ -159,21 +117,39 @@ def ledger(campaign: Campaign) -> Content:
     return Content("Ledger: refused and qualified rows", columns, rows)
 
 
+def _load(concurrency: object, batch: object, percent: object) -> str:
+    parts = (("c=", concurrency, ""), ("n=", batch, ""), ("", percent, " %"))
+    return ", ".join(f"{before}{number(at, 0)}{after}" for before, at, after in parts if number(at, 0))
+
+
 def notes(campaign: Campaign) -> list[str]:
-    """Short lines under the results: floors, refusals, blanks."""
-    said = []
+    """Short lines under the results: floors, refusals, disturbances, blanks."""
     floors = [name for name in campaign.targets if campaign.manifest["targets"][name]["precision"] == "pseudo"]
-    if floors:
-        said.append(f"{', '.join(floors)}: no model runs; a floor for the HTTP side, never ranked.")
-    refused = campaign.runs[campaign.runs.refused]
-    for (target, scenario), rows in refused.groupby(["target", "scenario"], sort=False):
-        earned = {code for row in rows.codes for code in row.split()}
-        codes = " ".join(code for code, what in CODES.items() if code in earned and what.refuses)
-        said.append(f"refused: {target}, {scenario}: {codes}")
-    timed = campaign.runs[campaign.runs.scenario == "closed"]
-    busy = int(timed.codes.str.contains(r"\bE_ENV\b").sum())
-    if busy:
-        said.append(f"Other work took CPU during {busy} of {len(timed)} windows (E_ENV): they decide nothing.")
+    said = [f"{', '.join(floors)}: no model runs; a floor for the HTTP side, never ranked."] if floors else []
+    said += _refusals(campaign.runs[campaign.runs.refused])
+    disturbed = [_refusing(codes) <= {*DISTURBED} for codes in campaign.runs.codes[campaign.runs.refused]]
+    if any(disturbed):
+        said.append(
+            f"The machine disturbed {sum(disturbed)} of {len(campaign.runs)} rows ({', '.join(DISTURBED)}): "
+            "they are in the ledger and in no number."
+        )
     if (campaign.runs.codes.str.contains(r"\bE_N\b")).any():
         said.append("A blank percentile has too few samples (E_N).")
     return said
+
+
+def _refusals(refused: pd.DataFrame) -> list[str]:
+    """A line for each scenario and set of codes, with the targets; without what the machine alone disturbed."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for target, scenario, codes in zip(refused.target, refused.scenario, refused.codes, strict=True):
+        earned = _refusing(codes)
+        if not earned <= {*DISTURBED}:
+            said = " ".join(code for code in CODES if code in earned)
+            found.setdefault((scenario, said), []).append(target)
+    return [
+        f"refused: {', '.join(dict.fromkeys(names))}, {scenario}: {said}" for (scenario, said), names in found.items()
+    ]
+
+
+def _refusing(codes: str) -> set[str]:
+    return {code for code in codes.split() if CODES[code].refuses}

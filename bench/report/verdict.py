@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.report.summary import Campaign, compare, disturbed
+from bench.report.summary import Campaign, compare
 
 
 def sentence(campaign: Campaign) -> str:
@@ -48,14 +48,10 @@ def _opening(campaign: Campaign, ranking: pd.DataFrame, route: str, load: str) -
     has = f"{ranking.rps[best]:,.0f} {load} in {_memory(ranking, best)}"
     if said == "faster":
         return f"{best} won with {has}"
-    if _disturbed(campaign, ranking, route):
-        return f"No winner, since other work took CPU while it was measured (E_ENV); {best} came first with {has}"
+    if compared is None or compared.bounds is None:
+        return f"{best} came first with {has}"
     verb = "are equivalent" if said == "equivalent" else "are too close to tell apart"
     return f"{best} and {second} {verb} at the top, {best} with {has}"
-
-
-def _disturbed(campaign: Campaign, ranking: pd.DataFrame, route: str) -> bool:
-    return any(disturbed(campaign.runs, str(name), route, campaign.concurrency) for name in ranking.index[:2])
 
 
 def _rivals(campaign: Campaign, ranking: pd.DataFrame) -> list[str]:

@@ -11,15 +11,17 @@ from bench.targets import Target
 
 HEADLINE = "Requests a second and service time by concurrency"
 VERIFIED = True
+ROUTES = ("search", "embeddings")
 
 
 def cells(target: Target, options: Options, block: int) -> list[Cell]:
-    """Every route the target has at every concurrency."""
+    """Each of both routes that the target has, at every concurrency."""
     if not target.ingest:
         return []
     return [
         Cell(block, target, "closed", route, concurrency)
-        for route in target.capabilities
+        for route in ROUTES
+        if route in target.capabilities
         for concurrency in options.concurrency
     ]
 

@@ -11,7 +11,7 @@ from bench import paths
 from bench.errors import TargetError
 
 PRECISIONS = ("fp32", "int8", "pseudo")
-CAPABILITIES = ("search", "embeddings")
+CAPABILITIES = ("search", "embeddings", "rerank", "hybrid")
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,10 @@ class Target:
     """
     What the harness hits: its processes, the dialect it speaks and what it promises.
 
-    `model` is the name to ask for where the dialect needs one; `other_model` another that it serves, which verifying
+    `durable` says that its data folder holds the index: what starts on a copy of it need not ingest again. `model` is
+    the name to ask for where the dialect needs one; `other_model` another that it serves, which verifying
     asks too, to see that the two are not mixed up. A foreign target has a `url` and `headers`, and no roles: it was
-    started by others.
+    started by others. `root` is the checkout that its code is run from, in the environments of this one.
     """
 
     name: str
@@ -52,10 +53,12 @@ class Target:
     folder: Path
     peer: bool = False
     ingest: bool = True
+    durable: bool = False
     model: str = ""
     other_model: str = ""
     url: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    root: Path = paths.ROOT
 
     @property
     def front(self) -> Role:

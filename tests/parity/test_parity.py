@@ -62,7 +62,7 @@ def cosines(a: F32, b: F32) -> F32:
 
 def ranked(known: Reference, questions: F32, passages: F32) -> quality.Quality:
     """Quality of exact search with these vectors, over the answerable questions."""
-    relevant = [question.passage_id or "" for question in known.squad.answerable]
+    relevant = [question.relevant for question in known.squad.answerable]
     return quality.measure(quality.rank_by_dot(questions, passages, known.passage_ids), relevant)
 
 

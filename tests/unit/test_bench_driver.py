@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +16,16 @@ import pytest
 from bench import cores
 from bench.ceiling import NULL
 from bench.dialects import load as load_dialect
+from bench.driver import drive
 from bench.driver.load import Call, Load
 from bench.driver.process import Driver
 from bench.errors import DriverError, StartError
-from bench.processes import Place, Running
+from bench.processes import Place, Running, free_port
 from bench.sampler import Sampler, memory
 from bench.targets import Role
+from tests.serving import CLOSES, VECTOR, http, serving
 
 DIALECT = load_dialect("gateway")
-VECTOR = b'{"data":[{"index":0,"embedding":[0.6,0.8]}]}'
 
 
 @pytest.fixture(scope="module")
@@ -61,43 +60,6 @@ def load_of(port: int, **changed: object) -> Load:
     return replace(base, **changed)  # type: ignore[arg-type]
 
 
-@contextmanager
-def serving(answer: Callable[[int], bytes]) -> Iterator[tuple[int, list[bytes]]]:
-    """A real HTTP server whose n-th answer is `answer(n)` (head and body); yields its port and the bodies it got."""
-    bodies: list[bytes] = []
-    port: Future[int] = Future()
-    stop = asyncio.Event()
-    loop = asyncio.new_event_loop()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-                bodies.append(await reader.readexactly(length))
-                writer.write(answer(len(bodies)))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    async def serve() -> None:
-        server = await asyncio.start_server(connected, "127.0.0.1", 0)
-        port.set_result(server.sockets[0].getsockname()[1])
-        await stop.wait()
-        server.close()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    yield port.result(timeout=10), bodies
-    loop.call_soon_threadsafe(stop.set)
-    thread.join()
-    loop.run_until_complete(loop.shutdown_asyncgens())
-    loop.close()
-
-
-def http(status: int, body: bytes) -> bytes:
-    """A whole HTTP answer."""
-    return f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
-
-
 @pytest.mark.parametrize("client", ["raw", "httpx"])
 def test_every_body_is_sent_once_and_every_answer_counted(driver: Driver, client: str) -> None:
     """Both clients: warm-up and window send distinct bodies in order, and count what came back."""
@@ -112,16 +74,34 @@ def test_every_body_is_sent_once_and_every_answer_counted(driver: Driver, client
     assert [number for number, _ in outcome.kept] == list(range(0, 200, 20))
 
 
-def test_what_is_not_a_validated_answer_is_an_error_and_has_no_latency(driver: Driver) -> None:
-    """A 503, a body of another shape and a broken connection count as errors; the loop goes on."""
-    faults = {10: http(503, b"{}"), 20: http(200, b'{"data":[]}'), 30: b"nonsense\r\n\r\n"}
+@pytest.mark.parametrize("client", ["raw", "httpx"])
+def test_what_is_not_a_validated_answer_is_an_error_and_has_no_latency(driver: Driver, client: str) -> None:
+    """A 503, a body of another shape, what is not HTTP and a closed connection count as errors; the loop goes on."""
+    faults = {10: http(503, b"{}"), 20: http(200, b'{"data":[]}'), 30: b"nonsense\r\n\r\n", 40: b""}
     with serving(lambda n: faults.get(n, http(200, VECTOR))) as (port, _):
-        outcome = driver.run(load_of(port, warmup=[], min_requests=100))
+        outcome = driver.run(load_of(port, client=client, warmup=[], min_requests=100))
 
     assert outcome.requests == 100
-    assert outcome.errors == 3
-    assert len(outcome.latency_ns) == 97
+    assert (outcome.errors, outcome.shed) == (4, 1)
+    assert len(outcome.latency_ns) == 96
     assert "503" in outcome.first_error
+
+
+@pytest.mark.parametrize("client", ["raw", "httpx"])
+def test_a_server_may_close_after_every_answer(driver: Driver, client: str) -> None:
+    """An answer that says so ends its connection; the next request opens another, and nothing is lost."""
+    with serving(lambda _: http(200, VECTOR, CLOSES)) as (port, _):
+        outcome = driver.run(load_of(port, client=client, warmup=[], min_requests=50))
+
+    assert (outcome.requests, outcome.errors) == (50, 0)
+
+
+def test_a_server_that_is_not_there_is_an_outcome_of_errors(driver: Driver) -> None:
+    """Refused connections are counted, request by request; the driver does not fall over them."""
+    outcome = driver.run(load_of(free_port(), warmup=[], min_requests=20))
+
+    assert outcome.requests == outcome.errors == 20
+    assert "ConnectionRefused" in outcome.first_error
 
 
 def test_an_empty_search_is_counted(driver: Driver) -> None:
@@ -156,6 +136,16 @@ def test_the_window_opens_after_the_warmup_with_nothing_in_flight(driver: Driver
         driver.run(load_of(port), lambda: seen.append(len(received)))
 
     assert seen == [8]
+
+
+def test_nothing_is_collected_while_the_window_is_open() -> None:
+    """Python's collector of cycles holds up the loop: it is off from before the window, and on again after it."""
+    seen: list[bool] = []
+    with serving(lambda _: http(200, VECTOR)) as (port, _):
+        asyncio.run(drive.run(load_of(port), lambda: seen.append(gc.isenabled())))
+
+    assert seen == [False]
+    assert gc.isenabled()
 
 
 def test_a_load_that_cannot_run_is_an_error_and_the_driver_lives(driver: Driver) -> None:

@@ -1,0 +1,123 @@
+"""How many of a shape serve a rate, what they take together, which is cheapest, and where that changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from bench.recommend.measured import Shape
+from bench.recommend.needs import Needs
+from bench.statistics import EQUIVALENT
+
+BEYOND = 1.25  # times the rates measured, with as many replicas as are recommended: further on nothing is said
+MIB_PER_GIB = 1024
+
+
+@dataclass(frozen=True)
+class Plan:
+    """So many processes of each role of a shape for a rate; `machines` and `cost_million` where they can be told."""
+
+    shape: Shape
+    rps: float
+    replicas: int
+    roles: Mapping[str, int]
+    pss_mib: float
+    cores: int
+    machines: int | None = None
+    cost_million: float | None = None
+
+    @property
+    def core_hours_million(self) -> float:
+        """Hours of one core a million requests take at this rate."""
+        return self.cores * 1e6 / (self.rps * 3600)
+
+    @property
+    def price(self) -> tuple[float, float, float]:
+        """What plans are compared by: machines where one is described, else cores; then memory, then room."""
+        return (self.machines if self.machines is not None else self.cores, self.pss_mib, -(self.shape.low or 0.0))
+
+
+def plan(shape: Shape, needs: Needs, rps: float) -> Plan | None:
+    """The fewest replicas whose lower bounds, with headroom, hold the rate; None where a machine is too small."""
+    replicas = count(rps, (shape.low or 0.0) * needs.headroom)
+    fronts = count(rps, shape.thin_rps * needs.headroom) if shape.thin_rps else replicas
+    *_, front = shape.pss_mib
+    roles = {role: min(fronts, replicas) if role == front else replicas for role in shape.pss_mib}
+    pss_mib = sum(number * shape.pss_mib[role] for role, number in roles.items())
+    cores = replicas * shape.cores
+    machines = _machines(shape, needs, replicas, pss_mib)
+    if machines == 0:
+        return None
+    cost = None
+    if needs.price_hour is not None and machines is not None:
+        cost = machines * needs.price_hour * 1e6 / (rps * 3600)
+    return Plan(shape, rps, replicas, roles, pss_mib, cores, machines, cost)
+
+
+def count(rps: float, each: float) -> int:
+    """How many hold a rate together; a rounding error does not make one more."""
+    return max(1, math.ceil(rps / each * (1 - 1e-9)))
+
+
+def _machines(shape: Shape, needs: Needs, replicas: int, pss_mib: float) -> int | None:
+    """Machines for so many replicas; None where none is described, 0 where not one replica fits."""
+    if needs.vcpu is None and needs.ram_gib is None:
+        return None
+    by_cores = by_memory = 1
+    if needs.vcpu is not None:
+        by_cores = math.ceil(replicas / max(1, int(needs.vcpu // shape.cores)))
+    if needs.ram_gib is not None:
+        ram_mib = needs.ram_gib * MIB_PER_GIB
+        if sum(shape.pss_mib.values()) > ram_mib:
+            return 0
+        by_memory = math.ceil(pss_mib / ram_mib)
+    return max(by_cores, by_memory)
+
+
+def cheapest(shapes: Sequence[Shape], needs: Needs, rps: float) -> Plan | None:
+    """The plan of least price among the shapes that may be recommended; None where none fits."""
+    plans = [plan(shape, needs, rps) for shape in shapes if shape.eligible]
+    return min((made for made in plans if made), key=lambda made: made.price, default=None)
+
+
+@dataclass(frozen=True)
+class Span:
+    """From above `low` to `high` requests a second a target is the cheapest, but for stretches too short to tell."""
+
+    low: float
+    high: float
+    target: str
+
+
+def spans(shapes: Sequence[Shape], needs: Needs, replicas: int) -> list[Span]:
+    """Who is cheapest from 1 request a second to 1.25 × the rates measured with so many replicas."""
+    eligible = [shape for shape in shapes if shape.eligible]
+    highest = BEYOND * replicas * max((shape.low or 0.0 for shape in eligible), default=0.0)
+    steps = {step for shape in eligible for step in _steps(shape, needs, highest)}
+    made: list[Span] = []
+    for low, high in pairwise([1.0, *sorted(step for step in steps if 1.0 < step < highest), highest]):
+        best = cheapest(eligible, needs, high)
+        if best is None:
+            continue
+        if made and made[-1].target == best.shape.target:
+            low = made.pop().low
+        made.append(Span(low, high, best.shape.target))
+    return _told_apart(made)
+
+
+def _told_apart(made: Sequence[Span]) -> list[Span]:
+    """Spans without those of 5 % and less, which two equivalent shapes would take from each other in turn."""
+    kept: list[Span] = []
+    for span in made:
+        if kept and (span.high <= span.low * (1 + EQUIVALENT) or kept[-1].target == span.target):
+            span = Span(kept[-1].low, span.high, kept.pop().target)
+        kept.append(span)
+    return kept
+
+
+def _steps(shape: Shape, needs: Needs, highest: float) -> list[float]:
+    """The rates at which one more process is needed."""
+    each = [rps * needs.headroom for rps in (shape.low, shape.thin_rps) if rps]
+    return [number * rps for rps in each for number in range(1, count(highest, rps))]

@@ -1,0 +1,98 @@
+"""Plots of offered load: latency by rate with the SLO, goodput under overload, and what repeats do to a cache."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from bench.report.panels import ROUTES, columns, drawable, legend, line, log_axes
+from bench.report.style import INK, looks
+from bench.report.summary import Campaign
+
+PERCENTILES = {"p50_ms": "p50", "p99_ms": "p99"}
+
+
+def latency_by_rate(campaign: Campaign) -> Figure | None:
+    """p50 and p99 from the intended send by offered rate, a row per route; the SLO is drawn where it is held to."""
+    rates = {route: drawable(campaign, "server", route, "offered_rps") for route in ROUTES}
+    rates = {route: lines for route, lines in rates.items() if not lines.empty}
+    if not rates:
+        return None
+    size = (10.8, 3.9 * len(rates) + 0.3)
+    figure, grid = plt.subplots(
+        len(rates), 2, figsize=size, sharex="row", sharey="row", squeeze=False, layout="constrained"
+    )
+    style = looks(campaign.targets)
+    for row, (route, lines) in zip(grid, rates.items(), strict=True):
+        for axes, (column, name) in zip(row, PERCENTILES.items(), strict=True):
+            for target, curve in lines.groupby(level=0, sort=False):
+                line(axes, curve.offered_rps, curve[column], style[str(target)], str(target))
+            log_axes(axes)
+            axes.set_title(f"{ROUTES[route]} · {name}")
+            axes.set_xlabel("offered requests per second (Poisson, log scale)")
+        row[0].set_ylabel("latency from the intended send, ms")
+        _slo(row[1], campaign, route)
+    legend(figure, list(grid.flat))
+    return figure
+
+
+def _slo(axes: Axes, campaign: Campaign, route: str) -> None:
+    for slo_ms in campaign.lines("server", route).slo_ms.dropna().unique():
+        axes.axhline(slo_ms, color=INK, lw=1.2, ls=(0, (6, 3)))
+        axes.annotate(
+            f"SLO: p99 ≤ {slo_ms:g} ms",
+            (0.02, slo_ms),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 4),
+            textcoords="offset points",
+            fontsize=8.5,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.5},
+        )
+
+
+def goodput(campaign: Campaign) -> Figure | None:
+    """Answers within the SLO by offered rate, both in % of the closed loop's maximum, into overload."""
+    parts = [drawable(campaign, name, route, "goodput_rps") for name in ("server", "overload") for route in ROUTES]
+    lines = pd.concat(parts)
+    lines = lines[lines.index.duplicated(keep=False)]
+    if lines.empty or lines.percent.max() <= 100:
+        return None
+    lines["kept"] = lines.goodput_rps / lines.offered_rps * lines.percent
+    figure, (axes,) = columns(1, 8.2, 4.2)
+    style = looks(campaign.targets)
+    for target, curve in lines.groupby(level=0, sort=False):
+        line(axes, curve.percent, curve.kept, style[str(target)], str(target))
+    axes.plot([0, 100, lines.percent.max()], [0, 100, 100], color=INK, lw=1.2, ls=(0, (6, 3)), label="all of it")
+    axes.set_ylim(-3, max(108, 1.05 * lines.kept.max()))
+    axes.set_xlim(0, 1.03 * lines.percent.max())
+    axes.set_xlabel("offered rate, % of the closed loop's maximum")
+    axes.set_ylabel("answered within the SLO, % of the same")
+    axes.set_title("Goodput by offered rate")
+    legend(figure, [axes])
+    return figure
+
+
+def cache(campaign: Campaign) -> Figure | None:
+    """Requests a second by the share of repeated texts, against each target's own without repeats."""
+    route = next((route for route in ROUTES if len(campaign.lines("cache", route))), "search")
+    lines = drawable(campaign, "cache", route, "rps")
+    lines = lines[lines.index.isin(lines.index[lines.percent == 0])]
+    if lines.empty:
+        return None
+    figure, (axes,) = columns(1, 8.2, 4.2)
+    style = looks(campaign.targets)
+    for target, curve in lines.groupby(level=0, sort=False):
+        line(axes, curve.percent / 100, curve.rps / curve.rps.iloc[0], style[str(target)], str(target))
+    axes.axhline(1, color=INK, lw=0.9)
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xticks(np.unique(lines.percent) / 100)
+    axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
+    axes.set_xlabel("share of requests that repeat an earlier text")
+    axes.set_ylabel("times the rate without repeats")
+    axes.set_title(f"{ROUTES[route]} · what repeats are worth")
+    legend(figure, [axes])
+    return figure

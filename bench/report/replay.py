@@ -1,0 +1,45 @@
+"""The published study's own run, explained in three sentences from the rows that were refused for it."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.report.summary import Campaign
+
+
+def sentences(campaign: Campaign) -> list[str]:
+    """What was asked, what came out, and why it is refused; nothing where the replay was not run."""
+    rows = campaign.runs[campaign.runs.scenario == "replay_empty_index"].dropna(subset=["rps"])
+    if rows.empty:
+        return []
+    return [
+        "The published study sent one query over and over to an index into which nothing had been ingested, and its "
+        "gateways answer an empty index before they embed anything.",
+        f"Run the same way here, {_span(rows)}, whatever model stands behind: the number is that of HTTP and of the "
+        f"client{_ceiling(rows)}.",
+        _verdict(rows),
+    ]
+
+
+def _verdict(rows: pd.DataFrame) -> str:
+    if not all(rows.codes.str.contains(rf"\b{code}\b").all() for code in ("E_EMPTY", "E_NOMODEL")):
+        return "Not every one of these runs was refused for it: their codes are in the ledger."
+    return (
+        "Every one of these runs is refused: E_EMPTY, since search found nothing, and E_NOMODEL, since no forward "
+        "pass happened; they say nothing of any model, and no plot, table or ranking uses them."
+    )
+
+
+def _span(rows: pd.DataFrame) -> str:
+    names = ", ".join(dict.fromkeys(rows.target))
+    low, high = rows.rps.min(), rows.rps.max()
+    rate = f"{low:,.0f}" if round(low) == round(high) else f"{low:,.0f} to {high:,.0f}"
+    return f"{names} answered {rate} requests a second"
+
+
+def _ceiling(rows: pd.DataFrame) -> str:
+    """How near the client's own ceiling that is, where the ceiling is known."""
+    shares = (rows.rps / rows.ceiling_rps).dropna()
+    if shares.empty:
+        return ""
+    return f", which alone reaches {rows.ceiling_rps.median():,.0f} (this is up to {shares.max():.0%} of it)"

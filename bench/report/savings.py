@@ -1,0 +1,80 @@
+"""What each shape saves of the Python monolith's CPU and memory, as a Markdown table and its place in a page."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from bench import paths
+from bench.errors import BenchError
+from bench.report import summary
+from bench.report.summary import Campaign
+from bench.report.tables import number
+from bench.report.verdict import headline_route
+
+BEGIN = "<!-- savings:begin -->"
+END = "<!-- savings:end -->"
+REFERENCE = "python"
+COLUMNS = ["shape", "CPU ms/request", "core hours a million", "saves", "RSS MiB", "saves", "starts in s"]
+CORE_HOURS = 1e6 / 1000 / 3600  # a million requests, in hours of one core, for each ms of CPU a request
+
+
+def write(folder: Path, into: Path | None) -> None:
+    """Print the table, or put it between the markers of a file; raises BenchError where there are none."""
+    text = render(summary.load(folder))
+    if into is None:
+        sys.stdout.write(text)
+        return
+    page = into.read_text()
+    if BEGIN not in page or END not in page:
+        raise BenchError(f"{into.name} has no {BEGIN} … {END}")
+    block = f"{BEGIN}\n{text}{END}"
+    into.write_text(re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: block, page, flags=re.DOTALL))
+
+
+def render(campaign: Campaign) -> str:
+    """The table and where it comes from; raises BenchError for a campaign without a sound run of the monolith."""
+    route = headline_route(campaign)
+    lines = campaign.lines("closed", route, campaign.concurrency)
+    lines = lines[lines.ranked.astype(bool) & ~lines.peer.astype(bool) & lines.cpu_ms_per_req.notna()]
+    if REFERENCE not in lines.index:
+        raise BenchError(f"{campaign.folder.name} has no sound {route} run of {REFERENCE} to save from")
+    cold = campaign.lines("cold", "embeddings").first_answer_s
+    order = sorted(map(str, lines.index), key=lambda name: -float(lines.cpu_ms_per_req[name]))
+    rows = [_line(name, lines, cold) for name in order]
+    table = [COLUMNS, ["---", *["---:"] * (len(COLUMNS) - 1)], *rows]
+    return "\n".join([*(f"| {' | '.join(cells)} |" for cells in table), "", _source(campaign, route)]) + "\n"
+
+
+def _line(name: str, lines: pd.DataFrame, cold: pd.Series[float]) -> list[str]:
+    cpu_ms, rss = float(lines.cpu_ms_per_req[name]), float(lines.rss_steady_mib[name])
+    return [
+        f"`{name}`",
+        number(cpu_ms, 2),
+        number(cpu_ms * CORE_HOURS, 2),
+        _saved(lines.cpu_ms_per_req, name),
+        number(rss, 0),
+        _saved(lines.rss_steady_mib, name),
+        number(cold[name], 2) if name in cold.index else "",
+    ]
+
+
+def _saved(values: pd.Series[float], name: str) -> str:
+    if name == REFERENCE:
+        return ""
+    return f"{100 * (1 - float(values[name]) / float(values[REFERENCE])):.0f} %"
+
+
+def _source(campaign: Campaign, route: str) -> str:
+    report = (campaign.folder / "report.html").resolve()
+    place = f"../{report.relative_to(paths.ROOT)}" if report.is_relative_to(paths.ROOT) else report.name
+    cores = len(campaign.manifest["pinning"]["server"])
+    return (
+        f"Projected from one server on {cores} core{'s' * (cores > 1)} of {campaign.manifest['machine']['cpu']}:\n"
+        f"{route} of unique questions, {campaign.concurrency} in flight, {campaign.blocks} "
+        f"block{'s' * (campaign.blocks > 1)}; saved against `{REFERENCE}`.\n"
+        f"[{campaign.folder.resolve().name}]({place})"
+    )

@@ -1,0 +1,40 @@
+"""
+Three times the closed maximum, for a few seconds: what a target still gives when it is asked for more than it can.
+
+It may shed: an answer 429 or 503 is not an error here. What it accepts it has to answer, and that is awaited.
+"""
+
+from __future__ import annotations
+
+from bench import arrivals, offer
+from bench.offer import Offer
+from bench.plan import Cell, Options
+from bench.records import Row
+from bench.session import Bench, Live
+from bench.targets import Target
+
+HEADLINE = "What is left of the closed maximum, and within the p99 promised, when three times as much is offered"
+VERIFIED = True
+PERCENT = 300
+EXCUSED = ("E_RATE", "E_STALL")  # both are what an overload may do
+
+
+def cells(target: Target, options: Options, block: int) -> list[Cell]:
+    """One cell."""
+    return offer.cells("overload", target, block, (PERCENT,))
+
+
+def run(bench: Bench, cell: Cell, live: Live | None) -> list[Row]:
+    """
+    One window; the percentiles are those of the accepted.
+
+    `goodput_kept` is validated answers a second over the closed maximum, until the last one accepted is answered.
+    """
+    live, known = offer.verified(cell, live), Offer.of(bench, cell)
+    if known is None:
+        return [offer.nothing_known(bench, cell)]
+    rate_rps = known.capacity_rps * PERCENT / 100
+    schedule_s = arrivals.poisson(rate_rps, offer.count(rate_rps, bench.options.profile), offer.seed(bench, cell))
+    row = offer.searches(bench, cell, live, known, schedule_s, allow_shed=True, excused=EXCUSED).row
+    row.goodput_kept = (row.rps or 0.0) / known.capacity_rps
+    return [row]

@@ -1,0 +1,162 @@
+"""`bench compare`: campaigns against each other, the noise they are held to, and the exit code of the gate."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from rich.console import Console
+
+from bench import compare
+from bench.__main__ import main
+from bench.errors import BenchError
+from bench.records import Row
+from bench.report.summary import Campaign
+from tests.campaigns import campaign, row
+
+# The standard deviation of a window's requests a second about its block, on logarithms. No committed campaign has a
+# twin yet: this is what split's windows at c = 16 and 64 spread by over the campaigns of 2026-11-21 from 13:19 to
+# 14:26. `committed_noise` is the one place to read it from a full campaign's twin instead.
+WINDOW_NOISE = 0.014
+BLOCK_NOISE = 0.03  # what a whole block is slower or faster by, all its targets alike
+LEVELS = (1, 4, 16, 64)
+ROUTES = ("search", "embeddings")
+
+
+def committed_noise() -> float:
+    """How much one window's requests a second vary beside another of the same gateway in the same block."""
+    return WINDOW_NOISE
+
+
+def rows_of(targets: dict[str, float], seed: int, blocks: int = 5) -> list[Row]:
+    """A closed sweep of targets that answer so many requests a second, at the committed noise."""
+    rng = np.random.default_rng(seed)
+    moods = np.exp(rng.normal(0, BLOCK_NOISE, blocks))
+    return [
+        row(
+            target,
+            rps * level**0.1 * float(mood * np.exp(rng.normal(0, committed_noise()))),
+            block,
+            route=route,
+            concurrency=level,
+        )
+        for block, mood in enumerate(moods, start=1)
+        for target, rps in targets.items()
+        for route in ROUTES
+        for level in LEVELS
+    ]
+
+
+def machine(read: Campaign, **values: object) -> Path:
+    """The folder of a campaign whose manifest says these things of its machine."""
+    file = read.folder / "manifest.json"
+    manifest = orjson.loads(file.read_bytes()) | {"calibration_s": 0.100}
+    for name, value in values.items():
+        (manifest if name == "calibration_s" else manifest["machine"])[name] = value
+    file.write_bytes(orjson.dumps(manifest))
+    return read.folder
+
+
+def asked(*folders: Path, **values: object) -> Namespace:
+    """The command line of a comparison of campaigns."""
+    nothing = dict.fromkeys(("revisions", "target", "route", "concurrency", "blocks", "metric"))
+    return Namespace(campaigns=list(folders), **(nothing | values))
+
+
+def words(read: Campaign, target: str) -> list[str]:
+    """The word of every cell of a target against the baseline."""
+    return read.summary[read.summary.target == target].verdict.tolist()
+
+
+def test_a_gateway_entered_as_another_is_called_neither_faster_nor_slower(tmp_path: Path) -> None:
+    """In 20 of 20 seeded A/A campaigns at the committed noise no difference is called in any of eight cells."""
+    for seed in range(20):
+        rows = rows_of({"python": 180, "onnx_py": 180, "onnx_py~twin": 180}, seed)
+
+        said = words(campaign(tmp_path / str(seed), rows), "onnx_py")
+
+        assert len(said) == 8
+        assert set(said) <= {"equivalent", "inconclusive"}
+
+
+def test_fifteen_percent_slower_is_called_slower(tmp_path: Path) -> None:
+    """In 20 of 20 campaigns a planted slowdown of 15 % is called slower in every cell."""
+    for seed in range(20):
+        rows = rows_of({"python": 180, "onnx_py": 180 * 0.85, "onnx_py~twin": 180 * 0.85}, seed)
+
+        assert set(words(campaign(tmp_path / str(seed), rows), "onnx_py")) == {"slower"}
+
+
+def test_two_campaigns_of_one_machine_are_paired_and_a_regression_is_the_exit_code(tmp_path: Path) -> None:
+    """B 15 % slower than A exits with 1, the same the other way round with 0, and so does A against itself."""
+    a = machine(campaign(tmp_path / "a", rows_of({"onnx_py": 180}, seed=1)))
+    b = machine(campaign(tmp_path / "b", rows_of({"onnx_py": 180 * 0.85}, seed=1)))
+
+    assert main(["compare", str(a), str(b)]) == 1
+    assert main(["compare", str(b), str(a)]) == 0
+    assert main(["compare", str(a), str(a)]) == 0
+
+
+def test_costs_regress_when_they_rise(tmp_path: Path) -> None:
+    """CPU a request is better when it is less: spending more of it is a regression."""
+    a = machine(campaign(tmp_path / "a", rows_of({"onnx_py": 180}, seed=1)))
+    b = machine(campaign(tmp_path / "b", rows_of({"onnx_py": 180 * 0.85}, seed=1)))
+
+    found = compare.compare_campaigns(asked(a, b, metric="cpu_ms_per_req", route="search", concurrency=16))
+
+    (line,) = found.lines
+    assert (line.cell, line.figure, line.compared.word) == ("closed search c=16", "cpu_ms_per_req", "slower")
+    assert line.compared.ratio == pytest.approx(1 / 0.85, rel=0.05)
+    assert found.regressions == [line]
+
+
+@pytest.mark.parametrize("value", [{"cpu": "Another"}, {"calibration_s": 0.115}, {"calibration_s": None}])
+def test_other_machines_are_not_paired_and_confirm_nothing(tmp_path: Path, value: dict[str, object]) -> None:
+    """Another processor, another speed or a speed not noted: it is said, and the exit code is 0."""
+    a = machine(campaign(tmp_path / "a", rows_of({"onnx_py": 180}, seed=1)))
+    b = machine(campaign(tmp_path / "b", rows_of({"onnx_py": 90}, seed=2)), **value)
+    output = StringIO()
+
+    code = compare.run(asked(a, b), Console(file=output, width=150))
+
+    assert code == 0
+    assert "not paired, and no regression is confirmed" in output.getvalue()
+    assert "slower" in output.getvalue()
+
+
+def test_a_voided_or_missing_side_is_no_line(tmp_path: Path) -> None:
+    """Only cells with sound rows on both sides are compared; with none at all that is an error."""
+    good = rows_of({"onnx_py": 180}, seed=1)
+    bad = rows_of({"onnx_py": 90}, seed=1)
+    for each in bad:
+        each.codes = "E_CLIENT" if each.route == "search" else ""
+    a, b = (machine(campaign(tmp_path / name, rows)) for name, rows in (("a", good), ("b", bad)))
+
+    assert {line.cell for line in compare.compare_campaigns(asked(a, b)).lines} == {
+        f"closed embeddings c={level}" for level in LEVELS
+    }
+    with pytest.raises(BenchError, match="no sound cell in common"):
+        compare.compare_campaigns(asked(a, b, route="search"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "two campaign folders, or --revisions A B"),
+        (["nowhere", "elsewhere"], "no manifest.json"),
+        (["one", "two", "--revisions", "HEAD", "HEAD"], "not both"),
+        (["--revisions", "HEAD", "no-such-revision"], "no such revision"),
+        (["--revisions", "HEAD", "HEAD", "--target", "nobody"], "has no target 'nobody'"),
+        (["--revisions", "HEAD", "HEAD", "--route", "ingest"], "one of search, embeddings"),
+        (["--revisions", "HEAD", "HEAD", "--metric", "hit1"], "one of cpu_ms_per_req, instructions, rps, p99_ms"),
+        (["--revisions", "HEAD", "HEAD", "--blocks", "2"], "--blocks at 3"),
+    ],
+)
+def test_misuse_is_two_and_never_one(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be compared says why and what would be right, with a code that is not a regression's."""
+    assert main(["compare", *words]) == 2
+    assert said in capsys.readouterr().err

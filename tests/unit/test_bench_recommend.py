@@ -1,0 +1,235 @@
+"""Recommending: capacity from the open loop, counted in replicas, memory and money, and silent beyond the data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+
+from bench import paths
+from bench.__main__ import main
+from bench.recommend.answer import Answer, answer
+from bench.recommend.compose import override
+from bench.recommend.needs import Needs
+from bench.recommend.plans import plan
+from bench.recommend.say import sentences
+from bench.records import Row, Runs
+from bench.report import savings
+from bench.report.summary import load
+
+BLOCKS = (1, 2, 3)
+PERCENTS = (25, 50, 75, 100)
+LIMITS = {"p95_ms": 150.0}
+
+
+class Made:
+    """A target that holds `rps` within 150 ms in its open loop; its p95 is 40 ms until there and 400 ms after."""
+
+    def __init__(
+        self, name: str, rps: float, roles_mib: Mapping[str, float], cpu_ms: float = 4.0, **told: Any
+    ) -> None:
+        self.name, self.rps, self.roles_mib, self.cpu_ms = name, rps, roles_mib, cpu_ms
+        self.told = {"title": name, "precision": "fp32", "peer": False, "ingest": True, **told}
+
+    def rows(self) -> Iterable[Row]:
+        """One row a block and rate, and one above what it holds."""
+        for block in BLOCKS:
+            for percent in (*PERCENTS, 125):
+                peer, precision = bool(self.told["peer"]), str(self.told["precision"])
+                row = Row(block, 1, 1, self.name, peer, True, precision, "server", "search")
+                row.percent, row.offered_rps = percent, self.rps * percent / 100
+                row.rps, row.cpu_ms_per_req = min(self.rps, row.offered_rps), self.cpu_ms
+                row.p95_ms, row.p99_ms = (40.0, 60.0) if percent <= 100 else (400.0, 600.0)
+                row.pss_mib, row.rss_peak_mib = sum(self.roles_mib.values()), 1.1 * sum(self.roles_mib.values())
+                row.rss_roles_mib = " ".join(f"{role}={mib}" for role, mib in self.roles_mib.items())
+                yield row
+
+
+MONOLITH = Made("onnx_py", 200, {"gateway": 250})
+SPLIT = Made("split", 200, {"embed": 200, "gateway": 90}, cpu_ms=4.5)
+FLOOR = Made("pseudo", 3000, {"gateway": 80}, cpu_ms=0.5, precision="pseudo")
+PEER = Made("infinity", 5000, {"server": 10}, peer=True)
+
+
+def asked(tmp_path: Path, made: Iterable[Made], needs: Needs) -> Answer:
+    """The answer of a campaign with these targets."""
+    return answer(load(campaign(tmp_path / "campaign", made)), needs)
+
+
+def campaign(folder: Path, made: Iterable[Made]) -> Path:
+    """A campaign of these targets on one server core."""
+    folder.mkdir()
+    targets = {one.name: one.told for one in made}
+    manifest = {
+        "targets": targets,
+        "pinning": {"server": [1]},
+        "started_utc": "2026-01-01",
+        "slo_ms": {"search": 150},
+    }
+    (folder / "manifest.json").write_bytes(orjson.dumps(manifest))
+    Runs(folder / "runs.csv").add([row for one in made for row in one.rows()])
+    return folder
+
+
+@pytest.mark.parametrize("rps", [1, 139, 140, 141, 500, 12_345])
+def test_replicas_hold_the_rate_with_headroom_and_one_less_would_not(tmp_path: Path, rps: float) -> None:
+    """200 a second at 70 % is 140 a replica; memory is so many times what one takes."""
+    best = asked(tmp_path, [MONOLITH], Needs(rps, LIMITS)).best
+
+    assert best is not None
+    assert best.replicas * 140 >= rps > (best.replicas - 1) * 140
+    assert best.pss_mib == 250 * best.replicas
+    assert best.core_hours_million == pytest.approx(best.replicas * 1e6 / rps / 3600)
+
+
+def test_peers_and_the_floor_are_shown_and_never_recommended(tmp_path: Path) -> None:
+    """Both hold more in less; neither is the answer, and each says why."""
+    found = asked(tmp_path, [PEER, FLOOR, MONOLITH], Needs(500, LIMITS))
+
+    assert found.best is not None
+    assert found.best.shape.target == "onnx_py"
+    said = {shape.target: shape.why for shape in found.shapes}
+    assert "peer" in said["infinity"]
+    assert "no model" in said["pseudo"]
+
+
+def test_a_split_counts_embed_services_and_thin_gateways_apart(tmp_path: Path) -> None:
+    """The front costs 0.5 + (4.5 - 4.0) = 1 ms, so holds half of the floor's 3,000: 2,000 a second take two."""
+    found = asked(tmp_path, [MONOLITH, SPLIT, FLOOR], Needs(2000, LIMITS))
+    split = next(shape for shape in found.shapes if shape.target == "split")
+    made = plan(split, found.needs, 2000)
+
+    assert split.thin_rps == pytest.approx(1500)
+    assert made is not None
+    assert made.roles == {"embed": 15, "gateway": 2}
+    assert made.pss_mib == pytest.approx(15 * 200 + 2 * 90)
+
+
+def test_without_the_floor_every_embed_service_keeps_the_gateway_it_was_measured_with(tmp_path: Path) -> None:
+    """What one thin gateway holds is then not known, and not guessed."""
+    found = asked(tmp_path, [MONOLITH, SPLIT], Needs(500, LIMITS))
+    made = plan(found.shapes[1], found.needs, 500)
+
+    assert made is not None
+    assert made.roles == {"embed": 4, "gateway": 4}
+
+
+def test_split_wins_above_the_rate_where_its_shared_gateway_is_paid_for(tmp_path: Path) -> None:
+    """One replica is 250 against 290 MiB, two are 500 against 490: above 140. Past 1.25 × nothing is said."""
+    found = asked(tmp_path, [MONOLITH, SPLIT, FLOOR], Needs(500, LIMITS))
+
+    assert [span.target for span in found.spans] == ["onnx_py", "split"]
+    assert [span.low for span in found.spans] == pytest.approx([1, 140])
+    assert found.spans[-1].high == pytest.approx(1.25 * 4 * 200)
+    assert any("split wins above 140; beyond 1,000 requests a second is not measured" in s for s in sentences(found))
+
+
+def test_shapes_that_hold_alike_do_not_take_turns(tmp_path: Path) -> None:
+    """A second shape that holds 1 % more wins each time for 1 % of the rates: that is noise, and not a flip."""
+    twin = Made("python", 202, {"gateway": 251})
+
+    assert [span.target for span in asked(tmp_path, [MONOLITH, twin], Needs(500, LIMITS)).spans] == ["onnx_py"]
+
+
+def test_machines_and_money(tmp_path: Path) -> None:
+    """Ten replicas on machines of four cores are three machines."""
+    needs = Needs(1400, LIMITS, vcpu=4, ram_gib=16, price_hour=0.2)
+    best = asked(tmp_path, [MONOLITH], needs).best
+
+    assert best is not None
+    assert (best.replicas, best.machines) == (10, 3)
+    assert best.cost_million == pytest.approx(3 * 0.2 * 1e6 / (1400 * 3600))
+
+
+def test_a_machine_too_small_for_one_replica_fits_nothing(tmp_path: Path) -> None:
+    """250 MiB do not fit into 102."""
+    assert asked(tmp_path, [MONOLITH], Needs(10, LIMITS, ram_gib=0.1)).best is None
+
+
+def test_fewer_cores_than_were_measured_is_not_extrapolated(tmp_path: Path) -> None:
+    """A machine of half a core was not measured, and that is the answer."""
+    found = asked(tmp_path, [MONOLITH], Needs(10, LIMITS, vcpu=0.5))
+
+    assert found.best is None
+    assert "not measured on fewer than 1 core" in found.shapes[0].why
+
+
+@pytest.mark.parametrize("made", [MONOLITH, SPLIT, Made("onnx_py-int8", 200, {"gateway": 170}, precision="int8")])
+def test_the_override_names_services_that_there_are(tmp_path: Path, made: Made) -> None:
+    """Every service is one of docker-compose.yml; replicas are the plan's, and limits leave room above the peak."""
+    best = asked(tmp_path, [made], Needs(500, LIMITS)).best
+    assert best is not None
+    written = yaml.safe_load(override(best).replace("!override", ""))["services"]
+    known = yaml.safe_load((paths.ROOT / "docker-compose.yml").read_text())["services"]
+
+    assert written.keys() <= known.keys()
+    assert all(service["deploy"]["replicas"] == 4 for service in written.values())
+    for service, peak in zip(written.values(), best.shape.peak_mib.values(), strict=True):
+        assert int(service["deploy"]["resources"]["limits"]["memory"].removesuffix("m")) >= 1.25 * peak
+    front = written[next(iter(reversed(written)))]
+    assert front["ports"] == ["127.0.0.1:8000-8003:8000"]
+    models = [service for service in written.values() if "environment" in service]
+    assert [service["environment"]["PRECISION"] for service in models] == [best.shape.precision]
+
+
+def test_nothing_that_fits_is_an_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A limit below everything measured ends with 3, and says how far away the nearest is."""
+    folder = campaign(tmp_path / "campaign", [MONOLITH])
+
+    assert main(["recommend", "--rps", "10", "--p95-ms", "5", str(folder)]) == 3
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Nothing measured fits 10 searches a second with p95 ≤ 5 ms" in printed
+    assert "p95 is 40 ms" in printed
+
+
+def test_the_answer_as_json(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """What a program needs: the plan, every shape, where it flips and the override."""
+    folder = campaign(tmp_path / "campaign", [MONOLITH, SPLIT, FLOOR])
+
+    assert main(["recommend", "--rps", "500", "--p95-ms", "150", "--json", str(folder)]) == 0
+    told = orjson.loads(capfdbinary.readouterr().out)
+    assert told["recommended"]["target"] == "split"
+    assert told["recommended"]["roles"] == {"embed": 4, "gateway": 1}
+    assert {shape["target"] for shape in told["shapes"]} == {"onnx_py", "split", "pseudo"}
+    assert told["compose_override"].startswith("# docker compose")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--rps", "0"], "--rps 0"),
+        (["--rps", "5", "--headroom", "2"], "--headroom 2"),
+        (["--rps", "5", "--price-hour", "1"], "--vcpu"),
+        (["--rps", "5", "--route", "rerank"], "--route is one of search"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    """Each wrong number or word is named, and the command ends with 1."""
+    folder = campaign(tmp_path / "campaign", [MONOLITH])
+
+    assert main(["recommend", *options, str(folder)]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_campaign_without_an_open_loop_says_what_to_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """A committed quick campaign has no rates within a latency: the answer is the command that makes them."""
+    quick = next(paths.RESULTS.glob("*/*-quick"))
+
+    assert main(["recommend", "--rps", "500", str(quick)]) == 1
+    assert "make bench PROFILE=full" in capsys.readouterr().err
+
+
+def test_the_page_on_shapes_quotes_its_campaign() -> None:
+    """The table of savings is what the campaign it links to gives now: nothing in it is written by hand."""
+    page = (paths.ROOT / "docs" / "choosing-a-shape.md").read_text()
+    shown = page.partition(savings.BEGIN)[2].partition(savings.END)[0].strip()
+    [report] = re.findall(r"\]\(\.\./(results/.*?)/report\.html\)", shown)
+
+    assert shown == savings.render(load(paths.ROOT / report)).strip()
