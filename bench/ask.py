@@ -153,7 +153,7 @@ def read_options(arguments: argparse.Namespace) -> Options:
     encrypted = (arguments.target or "").startswith("https:")
     options = Options(
         profile=profile,
-        concurrency=_concurrency(arguments.concurrency),
+        concurrency=_concurrency(arguments.concurrency) if arguments.concurrency else profile.concurrency,
         scenarios=wanted,
         client="httpx" if encrypted else arguments.client,
         device=arguments.device,

@@ -21,7 +21,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--other-model": {"help": "another that it serves: the two must not be mixed up"},
     "--precision": {"default": "fp32", "help": "of --target: fp32 (default), int8 or pseudo"},
     "--api-key": {"help": "sent to --target as a bearer token; never written down"},
-    "--concurrency": {"default": "1,4,16,64", "help": "by comma"},
+    "--concurrency": {"help": "by comma; default: the profile's"},
     "--device": {"choices": ("auto", "cpu", "cuda"), "default": "auto"},
     "--corpus": {"default": "squad", "help": "squad (default), a BEIR folder, or a file of JSON lines"},
     "--scenarios": {"help": "by comma; default: all of the profile"},

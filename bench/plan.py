@@ -31,6 +31,7 @@ class Profile:
     starts: int
     ceiling_seconds: float
     soak_seconds: float
+    concurrency: tuple[int, ...]
     percents: tuple[int, ...]
     twin: bool
     tries: int = 3  # of a window that the machine disturbed
@@ -51,6 +52,7 @@ PROFILES = {
         starts=3,
         ceiling_seconds=0.6,
         soak_seconds=20.0,
+        concurrency=(1, 4, 16, 64),
         percents=(50, 80),
         twin=False,
         tries=1,
@@ -82,6 +84,7 @@ PROFILES = {
         starts=5,
         ceiling_seconds=1.0,
         soak_seconds=30.0,
+        concurrency=(4, 16, 64, 256),  # one in flight is the scenario `single`
         percents=(50, 70, 80, 90),
         twin=True,
     ),

@@ -174,10 +174,15 @@ def _is_vector(value: object) -> bool:
 
 def parse(raw: bytes) -> dict[str, Any]:
     """A JSON object; raises AnswerError for anything else."""
-    try:
-        answer = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise AnswerError(f"not JSON: {raw[:80]!r}") from error
+    answer = parse_json(raw)
     if not isinstance(answer, dict):
         raise AnswerError(f"not an object: {raw[:80]!r}")
     return answer
+
+
+def parse_json(raw: bytes) -> Any:
+    """Any JSON; raises AnswerError for what is none."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise AnswerError(f"not JSON: {raw[:80]!r}") from error

@@ -10,7 +10,7 @@ import orjson
 from numpy.typing import NDArray
 
 from bench.dialects import openai
-from bench.dialects.openai import Ranked, check_vectors
+from bench.dialects.openai import Ranked, check_vectors, parse_json
 from bench.errors import AnswerError
 
 
@@ -55,10 +55,7 @@ def vectors_of(rows: Sequence[Any]) -> NDArray[np.float32]:
 
 
 def _listed(raw: bytes) -> list[Any]:
-    try:
-        answer = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise AnswerError(f"not JSON: {raw[:80]!r}") from error
+    answer = parse_json(raw)
     if not isinstance(answer, list):
         raise AnswerError(f"not a list: {raw[:80]!r}")
     return answer

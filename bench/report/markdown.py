@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from pathlib import Path
 
 from bench import paths
-from bench.errors import BenchError
-from bench.report import summary, tables, verdict
+from bench.report import pages, summary, tables, verdict
 from bench.report.summary import Campaign
-
-BEGIN = "<!-- results:begin -->"
-END = "<!-- results:end -->"
 
 
 def write(folder: Path, into: Path | None) -> None:
-    """Print the table, or put it between the markers of a file; raises BenchError where there are none."""
-    text = render(summary.load(folder))
-    if into is None:
-        sys.stdout.write(text)
-        return
-    page = into.read_text()
-    if BEGIN not in page or END not in page:
-        raise BenchError(f"{into.name} has no {BEGIN} … {END}")
-    block = f"{BEGIN}\n{text}{END}"
-    into.write_text(re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: block, page, flags=re.DOTALL))
+    """Print the table, or put it between the results markers of a file; raises BenchError where there are none."""
+    pages.put(render(summary.load(folder)), "results", into)
 
 
 def render(campaign: Campaign) -> str:

@@ -15,8 +15,7 @@ def sentences(campaign: Campaign) -> list[str]:
     return [
         "The published study sent one query over and over to an index into which nothing had been ingested, and its "
         "gateways answer an empty index before they embed anything.",
-        f"Run the same way here, {_span(rows)}, whatever model stands behind: the number is that of HTTP and of the "
-        f"client{_ceiling(rows)}.",
+        f"Run the same way here, {_span(rows)}{_ceiling(rows)}.",
         _verdict(rows),
     ]
 
@@ -34,7 +33,8 @@ def _span(rows: pd.DataFrame) -> str:
     names = ", ".join(dict.fromkeys(rows.target))
     low, high = rows.rps.min(), rows.rps.max()
     rate = f"{low:,.0f}" if round(low) == round(high) else f"{low:,.0f} to {high:,.0f}"
-    return f"{names} answered {rate} requests a second"
+    alike = ", whatever model stands behind" if rows.target.nunique() > 1 else ""
+    return f"{names} answered {rate} requests a second{alike}"
 
 
 def _ceiling(rows: pd.DataFrame) -> str:
@@ -42,4 +42,6 @@ def _ceiling(rows: pd.DataFrame) -> str:
     shares = (rows.rps / rows.ceiling_rps).dropna()
     if shares.empty:
         return ""
-    return f", which alone reaches {rows.ceiling_rps.median():,.0f} (this is up to {shares.max():.0%} of it)"
+    return (
+        f", where the client alone reaches {rows.ceiling_rps.median():,.0f} (this is up to {shares.max():.0%} of it)"
+    )

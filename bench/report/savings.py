@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from pathlib import Path
 
 import pandas as pd
 
 from bench import paths
 from bench.errors import BenchError
-from bench.report import summary
+from bench.report import pages, summary
 from bench.report.summary import Campaign
 from bench.report.tables import number
 from bench.report.verdict import headline_route
 
-BEGIN = "<!-- savings:begin -->"
-END = "<!-- savings:end -->"
 REFERENCE = "python"
 COLUMNS = ["shape", "CPU ms/request", "core hours a million", "saves", "RSS MiB", "saves", "starts in s"]
 CORE_HOURS = 1e6 / 1000 / 3600  # a million requests, in hours of one core, for each ms of CPU a request
 
 
 def write(folder: Path, into: Path | None) -> None:
-    """Print the table, or put it between the markers of a file; raises BenchError where there are none."""
-    text = render(summary.load(folder))
-    if into is None:
-        sys.stdout.write(text)
-        return
-    page = into.read_text()
-    if BEGIN not in page or END not in page:
-        raise BenchError(f"{into.name} has no {BEGIN} … {END}")
-    block = f"{BEGIN}\n{text}{END}"
-    into.write_text(re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: block, page, flags=re.DOTALL))
+    """Print the table, or put it between the savings markers of a file; raises BenchError where there are none."""
+    pages.put(render(summary.load(folder)), "savings", into)
 
 
 def render(campaign: Campaign) -> str:

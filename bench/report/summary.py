@@ -2,8 +2,9 @@
 summary.csv: a line for every cell of every target, with medians, intervals, and the ratio to the baseline.
 
 A percentile of a line is the median over blocks of each block's own order statistic; percentiles are never averaged,
-and samples of different blocks are never put together. The interval beside a figure is that of the geometric mean
-over blocks, see `bench.statistics.interval`.
+and samples of different blocks are never put together. Memory is the most of any block: the first block's servers
+have just ingested, those of later blocks started on what it left. The interval beside a figure is that of the
+geometric mean over blocks, see `bench.statistics.interval`.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ __all__ = [
 BASELINES = ("study", "python", "onnx_py")
 NUMBERS = ("int | None", "float | None")
 MEASURES = [column.name for column in fields(Row) if column.type in NUMBERS and column.name not in KEY]
+MEMORY = [name for name in MEASURES if name.startswith(("rss_", "pss_", "uss_"))]
 BOUNDED = list(dict.fromkeys(column for columns in FIGURES.values() for column in columns))
 HEADLINE_CONCURRENCY = 16
 
@@ -159,7 +161,8 @@ def _line(key: Key, rows: pd.DataFrame) -> dict[str, Any]:
         "refused_rows": int(rows.refused.sum()),
         "codes": " ".join(code for code in CODES if code in codes),
         **dict(zip(MEASURES, good[MEASURES].median().tolist(), strict=True)),
-        "rss_roles_mib": good.rss_roles_mib.iloc[-1] if len(good) else "",
+        **dict(zip(MEMORY, good[MEMORY].max().tolist(), strict=True)),
+        "rss_roles_mib": good.sort_values("rss_steady_mib").rss_roles_mib.iloc[-1] if len(good) else "",
         **bounds,
     }
 
