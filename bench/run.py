@@ -36,7 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     todo = asked.todo()
     runs = Runs(asked.runs)
     cores.pin(asked.place.pinning.driver)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: no server is left behind
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, _interrupt)
     interrupted = False
     try:
         _make(asked, vectors, runs, todo)
@@ -46,9 +47,18 @@ def run(arguments: argparse.Namespace) -> int:
         console.print(f"  {asked.command} --campaign {asked.folder.name}", highlight=False, soft_wrap=True)
     finally:
         shutil.rmtree(asked.place.work, ignore_errors=True)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if runs.keys:
         _report(asked.folder)
     return 130 if interrupted else 0
+
+
+def _interrupt(*_: object) -> None:
+    """Stop once: a second signal would end the stopping, and leave a server behind."""
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def reference(name: str = "squad") -> Reference:

@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 
 # Longer requests are tokenised in a thread: the hand-over costs less than the loop would be held up.
 INLINE_CHARACTERS = 4_000
-# Documents whose token vectors are held at once: 25 MB of MiniLM's at full length.
-INTERACTING = 64
+# Documents whose token vectors are held at once: 6 MB of MiniLM's at full length, and several full batches.
+INTERACTING = 16
 
 
 class LocalBackend:
