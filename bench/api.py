@@ -17,6 +17,8 @@ from bench.reference import F32
 
 INGEST_TIMEOUT_S = 1800.0
 BATCH = 32
+# A connection idle for longer is not used again: a server may be closing it, and a window lies between two calls.
+IDLE_S = 1.0
 
 
 class Api:
@@ -26,7 +28,11 @@ class Api:
         self.dialect = dialects.load(running.target.dialect, running.target.model)
         self._running = running
         self._client = httpx.Client(
-            base_url=running.url, headers=running.target.headers, trust_env=False, timeout=120
+            base_url=running.url,
+            headers=running.target.headers,
+            limits=httpx.Limits(keepalive_expiry=IDLE_S),
+            trust_env=False,
+            timeout=120,
         )
 
     def __enter__(self) -> Api:

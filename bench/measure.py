@@ -229,6 +229,8 @@ def _judge(row: Row, seen: Seen, bench: Bench, cell: Cell, live: Live, load: Loa
         lag=row.driver_lag or 0.0,
         late_p99_ms=row.late_p99_ms or 0.0,
         stall_ms=row.stall_ms or 0.0,
+        wall_s=outcome.wall_s,
+        latency_p50_ms=_ms(percentile(np.sort(outcome.latency_ns), 50)) or 0.0,
         service_p50_ms=_ms(percentile(np.sort(outcome.service_ns), 50)) or 0.0,
         offered_rps=row.offered_rps,
         percent=cell.percent,

@@ -85,7 +85,7 @@ PROFILES = {
         ceiling_seconds=1.0,
         soak_seconds=30.0,
         concurrency=(4, 16, 64, 256),  # one in flight is the scenario `single`
-        percents=(50, 70, 80, 90),
+        percents=(40, 55, 70, 85),
         twin=True,
     ),
 }

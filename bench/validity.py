@@ -99,6 +99,8 @@ class WindowEvidence:
     lag: float = 0.0
     late_p99_ms: float = 0.0
     stall_ms: float = 0.0
+    wall_s: float = 0.0
+    latency_p50_ms: float = 0.0
     service_p50_ms: float = 0.0
     offered_rps: float | None = None
     percent: int | None = None
@@ -133,7 +135,18 @@ def rate_missed(seen: WindowEvidence) -> bool:
     """Whether an open loop below saturation was answered at less than the rate it offered."""
     if seen.offered_rps is None or seen.percent is None or seen.percent > SATURATED_PERCENT:
         return False
-    return seen.rps < MIN_RATE_SHARE * seen.offered_rps
+    return not kept_up(seen.rps, seen.offered_rps, seen.wall_s, seen.latency_p50_ms)
+
+
+def kept_up(rps: float, offered_rps: float, wall_s: float, latency_p50_ms: float) -> bool:
+    """
+    Whether answers came as fast as requests were offered.
+
+    A window ends with its last answer, which comes about a median latency after the last request was due: that time
+    is not the target's failing.
+    """
+    sending = 1 - latency_p50_ms / 1e3 / wall_s if wall_s else 1.0
+    return rps >= MIN_RATE_SHARE * offered_rps * sending
 
 
 def no_model(seen: WindowEvidence) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench import statistics
-from bench.validity import MIN_RATE_SHARE, refused
+from bench.validity import kept_up, refused
 
 if TYPE_CHECKING:
     from bench.report.summary import Campaign
@@ -50,7 +50,9 @@ def capacity_within(
     known = rows.loc[np.array([_known(row, percentile_column) for row in rows.to_dict("records")], dtype=bool)]
     best = None
     for percent, level in known.groupby("percent"):
-        answered = ~level.refused & (level.rps >= MIN_RATE_SHARE * level.offered_rps)
+        answered = ~level.refused & [
+            kept_up(*row) for row in level[["rps", "offered_rps", "duration_s", "p50_ms"]].fillna(0.0).to_numpy()
+        ]
         held = level[answered & (level[percentile_column] <= limit_ms)]
         if 2 * held.block.nunique() <= level.block.nunique():
             break

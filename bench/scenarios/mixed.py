@@ -25,7 +25,7 @@ from bench.plan import MIN_REQUESTS, Cell, Options
 from bench.records import Row
 from bench.session import Bench, Live
 from bench.targets import Target
-from bench.validity import MIN_RATE_SHARE
+from bench.validity import kept_up
 
 HEADLINE = "How much reranking and ingesting move the p99 of searches"
 VERIFIED = True
@@ -108,7 +108,7 @@ def _of_searches(among: Measured, searches: NDArray[np.bool_], known: Offer) -> 
 
 def _judge(row: Row, held: int | None, ingested: int, live: Live) -> None:
     """Refuse a mix that was an overload, and one whose documents did not arrive; waits for these to do so."""
-    if row.rps is not None and row.offered_rps is not None and row.rps < MIN_RATE_SHARE * row.offered_rps:
+    if not kept_up(row.rps or 0.0, row.offered_rps or 0.0, row.duration_s or 0.0, row.p50_ms or 0.0):
         offer.refuse(row, "E_RATE", "the mix is more than the target can do: its p99 is that of a queue")
     if held is None:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from functools import cache
 from io import StringIO
 from pathlib import Path
 
@@ -11,25 +12,40 @@ import orjson
 import pytest
 from rich.console import Console
 
-from bench import compare
+from bench import compare, paths
 from bench.__main__ import main
+from bench.campaign import TWIN
 from bench.errors import BenchError
 from bench.records import Row
+from bench.report import cells, summary
 from bench.report.summary import Campaign
 from tests.campaigns import campaign, row
 
-# The standard deviation of a window's requests a second about its block, on logarithms. No committed campaign has a
-# twin yet: this is what split's windows at c = 16 and 64 spread by over the campaigns of 2026-11-21 from 13:19 to
-# 14:26. `committed_noise` is the one place to read it from a full campaign's twin instead.
-WINDOW_NOISE = 0.014
 BLOCK_NOISE = 0.03  # what a whole block is slower or faster by, all its targets alike
 LEVELS = (1, 4, 16, 64)
 ROUTES = ("search", "embeddings")
 
 
+@cache
 def committed_noise() -> float:
-    """How much one window's requests a second vary beside another of the same gateway in the same block."""
-    return WINDOW_NOISE
+    """
+    How much one window's requests a second vary beside another of the same gateway in the same block, on logarithms.
+
+    From the twin of the newest committed campaign that has one: two windows differ by sqrt(2) of what each varies.
+    """
+    campaigns = sorted(paths.RESULTS.glob("*/*/runs.csv"), key=lambda file: file.parent.name, reverse=True)
+    swept = (cells.group(runs[runs.scenario == "closed"]) for runs in map(summary.read_runs, campaigns))
+    pairs = (
+        [(own, both[(key[0].removesuffix(TWIN), *key[1:])]) for key, own in both.items() if key[0].endswith(TWIN)]
+        for both in swept
+    )
+    twins = next(found for found in pairs if found)
+    strays = [
+        np.log(twin[block][0] / original[block][0])
+        for twin, original in ((cells.by_block(a, "rps"), cells.by_block(b, "rps")) for a, b in twins)
+        for block in twin.keys() & original.keys()
+    ]
+    return float(np.sqrt(np.mean(np.square(strays)) / 2))
 
 
 def rows_of(targets: dict[str, float], seed: int, blocks: int = 5) -> list[Row]:

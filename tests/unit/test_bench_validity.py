@@ -82,6 +82,8 @@ def test_a_target_without_a_model_owes_no_forward_pass() -> None:
 @pytest.mark.parametrize(
     "fine",
     [
+        # Of 200 a second the last was answered half a second after it was due: they came as fast as they were sent.
+        replace(SOUND, offered_rps=200.0, percent=75, wall_s=4.5, latency_p50_ms=500.0),
         replace(SOUND, offered_rps=200.0, percent=100),  # at saturation a rate need not be reached
         replace(SOUND, stall_ms=2000.0, service_p50_ms=500.0),  # answers that take so long are no stall
         replace(SOUND, ceiling_rps=None),  # a route with no null answer: CPU, lag and lateness judge the driver
