@@ -10,7 +10,7 @@ from bench import paths
 from bench.errors import BenchError
 from bench.report import pages, summary
 from bench.report.summary import Campaign
-from bench.report.tables import number
+from bench.report.tables import number, warm_starts
 from bench.report.verdict import headline_route
 
 REFERENCE = "python"
@@ -30,7 +30,7 @@ def render(campaign: Campaign) -> str:
     lines = lines[lines.ranked.astype(bool) & ~lines.peer.astype(bool) & lines.cpu_ms_per_req.notna()]
     if REFERENCE not in lines.index:
         raise BenchError(f"{campaign.folder.name} has no sound {route} run of {REFERENCE} to save from")
-    cold = campaign.lines("cold", "embeddings").first_answer_s
+    cold = warm_starts(campaign).first_answer_s
     order = sorted(map(str, lines.index), key=lambda name: -float(lines.cpu_ms_per_req[name]))
     rows = [_line(name, lines, cold) for name in order]
     table = [COLUMNS, ["---", *["---:"] * (len(COLUMNS) - 1)], *rows]

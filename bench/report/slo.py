@@ -50,9 +50,8 @@ def capacity_within(
     known = rows.loc[np.array([_known(row, percentile_column) for row in rows.to_dict("records")], dtype=bool)]
     best = None
     for percent, level in known.groupby("percent"):
-        answered = ~level.refused & [
-            kept_up(*row) for row in level[["rps", "offered_rps", "duration_s", "p50_ms"]].fillna(0.0).to_numpy()
-        ]
+        told = level[["rps", "offered_rps", "duration_s", "p50_ms"]].fillna(0.0)
+        answered = ~level.refused & np.array([kept_up(*row) for row in told.to_numpy()], dtype=bool)
         held = level[answered & (level[percentile_column] <= limit_ms)]
         if 2 * held.block.nunique() <= level.block.nunique():
             break
