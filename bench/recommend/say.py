@@ -22,7 +22,7 @@ def sentences(answer: Answer) -> list[str]:
         return [f"Nothing measured fits {answer.needs}."]
     said = [f"For {answer.needs}: {_plan(answer.best)}.", _why(answer)]
     if answer.best_fp32 and answer.best_fp32.shape.target != answer.best.shape.target:
-        said.append(f"In fp32: {_plan(answer.best_fp32)}.")
+        said.append(f"For {answer.needs.rps:,.0f} a second in fp32: {_plan(answer.best_fp32)}.")
     said.append(f"In any precision: {_flips(answer.spans)}")
     if answer.spans_fp32 and answer.best.shape.precision != "fp32":
         said.append(f"In fp32: {_flips(answer.spans_fp32)}")

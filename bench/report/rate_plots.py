@@ -45,7 +45,8 @@ def _slo(axes: Axes, campaign: Campaign, route: str) -> None:
         axes.axhline(slo_ms, color=INK, lw=1.2, ls=(0, (6, 3)))
         axes.annotate(
             f"SLO: p99 ≤ {slo_ms:g} ms",
-            (0.02, slo_ms),
+            (0.98, slo_ms),
+            ha="right",
             xycoords=("axes fraction", "data"),
             xytext=(0, 4),
             textcoords="offset points",
