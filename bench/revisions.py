@@ -101,7 +101,8 @@ def _target(asked: Asked, root: Path, side: str) -> Target:
     if asked.route not in closed.ROUTES or asked.route not in target.capabilities:
         raise BenchError(f"{asked.target} has no route {asked.route!r}; --route is one of {', '.join(closed.ROUTES)}")
     target.check_installed()
-    return replace(target, name=f"{asked.target}@{side}-{root.name[:7]}", root=root)
+    # Both ingest in every block, even where only one of the two says that its index is durable.
+    return replace(target, name=f"{asked.target}@{side}-{root.name[:7]}", root=root, durable=False)
 
 
 def _measure(asked: Asked, pair: Sequence[Target]) -> tuple[Path, dict[tuple[int, str], float]]:
