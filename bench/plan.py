@@ -29,6 +29,7 @@ class Profile:
     embedded: int
     searched: int
     starts: int
+    cold_starts: int
     ceiling_seconds: float
     soak_seconds: float
     concurrency: tuple[int, ...]
@@ -44,16 +45,17 @@ PROFILES = {
         name="quick",
         blocks=1,
         scenarios={"cold": 1, "closed": 1, "server": 1, "replay_empty_index": 1},
-        min_seconds=3.0,
+        min_seconds=2.0,
         max_seconds=20.0,
         warmup_seconds=1.0,
         embedded=64,
         searched=200,
         starts=3,
+        cold_starts=0,
         ceiling_seconds=0.6,
         soak_seconds=20.0,
-        concurrency=(1, 4, 16, 64),
-        percents=(50, 80),
+        concurrency=(1, 16, 64),
+        percents=(60,),
         twin=False,
         tries=1,
     ),
@@ -82,6 +84,7 @@ PROFILES = {
         embedded=100,
         searched=300,
         starts=5,
+        cold_starts=2,
         ceiling_seconds=1.0,
         soak_seconds=30.0,
         concurrency=(4, 16, 64, 256),  # one in flight is the scenario `single`

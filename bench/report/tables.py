@@ -126,7 +126,7 @@ def notes(campaign: Campaign) -> list[str]:
     """Short lines under the results: floors, refusals, disturbances, blanks."""
     floors = [name for name in campaign.targets if campaign.manifest["targets"][name]["precision"] == "pseudo"]
     said = [f"{', '.join(floors)}: no model runs; a floor for the HTTP side, never ranked."] if floors else []
-    said += _refusals(campaign.runs[campaign.runs.refused])
+    said += _refusals(campaign.runs)
     disturbed = [_refusing(codes) <= {*DISTURBED} for codes in campaign.runs.codes[campaign.runs.refused]]
     if any(disturbed):
         said.append(
@@ -138,17 +138,20 @@ def notes(campaign: Campaign) -> list[str]:
     return said
 
 
-def _refusals(refused: pd.DataFrame) -> list[str]:
-    """A line for each scenario and set of codes, with the targets; without what the machine alone disturbed."""
+def _refusals(runs: pd.DataFrame) -> list[str]:
+    """A line for each scenario and set of codes: whose rows, how many; without what the machine alone disturbed."""
     found: dict[tuple[str, str], list[str]] = {}
+    refused = runs[runs.refused]
     for target, scenario, codes in zip(refused.target, refused.scenario, refused.codes, strict=True):
         earned = _refusing(codes)
         if not earned <= {*DISTURBED}:
             said = " ".join(code for code in CODES if code in earned)
             found.setdefault((scenario, said), []).append(target)
-    return [
-        f"refused: {', '.join(dict.fromkeys(names))}, {scenario}: {said}" for (scenario, said), names in found.items()
-    ]
+    lines = []
+    for (scenario, said), names in found.items():
+        every = int(((runs.scenario == scenario) & runs.target.isin(names)).sum())
+        lines.append(f"refused: {', '.join(dict.fromkeys(names))}, {scenario}, {len(names)} of {every} rows: {said}")
+    return lines
 
 
 def _refusing(codes: str) -> set[str]:

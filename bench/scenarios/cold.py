@@ -24,7 +24,6 @@ from bench.targets import Target
 
 HEADLINE = "Seconds from exec to the first validated answer, files in the page cache or not"
 VERIFIED = False
-COLD_STARTS = 2
 # Steady: so many answers in a row whose times are all this near to their median; sought for so long.
 STEADY_ANSWERS, STEADY_SHARE, STEADY_TIMEOUT_S = 20, 0.25, 10.0
 # All alike in length, or their times would differ for that alone; more than are asked in that time.
@@ -41,11 +40,11 @@ def cells(target: Target, options: Options, block: int) -> list[Cell]:
 
 def run(bench: Bench, cell: Cell, live: Live | None) -> list[Row]:
     """
-    Start, time and stop the target: as often as the profile says with warm files, then twice with cold ones.
+    Start, time and stop the target: as often as the profile says with warm files, then with cold ones.
 
     The first start of all warms the files and counts for nothing.
     """
-    kinds = ["warm"] * bench.options.profile.starts + ["cold"] * COLD_STARTS
+    kinds = ["warm"] * bench.options.profile.starts + ["cold"] * bench.options.profile.cold_starts
     texts = TextStream(bench.reference.squad.texts, bench.seed(cell.block)).take(1 + len(kinds))
     alike = Words(bench.reference.squad.texts, bench.seed(cell.block)).runs(ALIKE, ALIKE_TEXTS)
     _start(bench, cell, 0, "warm", texts[0])

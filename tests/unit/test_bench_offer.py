@@ -111,7 +111,7 @@ def test_the_route_is_search_where_there_is_one(able: Target, route: str | None)
 
     assert offer.route_of(able) == route
     assert {cell.route for cell in cells} == ({route} if route else set())
-    assert len({cell.key for cell in cells}) == len(cells) == (5 if route else 0)
+    assert len({cell.key for cell in cells}) == len(cells) == (len(QUICK.percents) + 3 if route else 0)
 
 
 def test_the_mix_is_for_targets_that_search_and_rerank() -> None:
