@@ -186,16 +186,20 @@ class LocalBackend:
         self, dense: str, query: str, documents: Sequence[str], truncate: Truncate, lane: Lane
     ) -> Scores:
         """Compare the token vectors of one dense model, some documents at once: all of a long list would be GBs."""
-        values, counts = [], []
+        values: list[F32] = []
+        counts: list[int] = []
+        asked: list[F32] = []
         spent = {"tokenize_ms": 0.0, "queue_ms": 0.0, "infer_ms": 0.0}
         for start in range(0, len(documents), INTERACTING):
-            texts = [query, *documents[start : start + INTERACTING]]
+            texts = [*([] if asked else [query]), *documents[start : start + INTERACTING]]
             try:
                 rows, tokens, timings, info = await self._encode("encode_tokens", dense, texts, truncate, lane)
             except InvalidRequest as error:
-                raise of_documents(error, start) from error
+                raise of_documents(error, start if asked else -1) from error
+            if not asked:  # the query goes with the first documents, once
+                asked, rows = rows[:1], rows[1:]
             started_s = time.perf_counter()
-            values.append(await asyncio.to_thread(_interaction, rows, info.frame))
+            values.append(await asyncio.to_thread(_interaction, [*asked, *rows], info.frame))
             counts += tokens
             timings["infer_ms"] += (time.perf_counter() - started_s) * 1e3
             spent = {name: spent[name] + value for name, value in timings.items()}

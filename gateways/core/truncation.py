@@ -40,13 +40,14 @@ def check_fits(overflows: bool, room: int, position: int) -> None:
         )
 
 
-def of_documents(error: InvalidRequest, first: int = 0) -> InvalidRequest:
-    """Return an error about `input.<i>` in words about what they were: a query, and documents from `first` on."""
+def of_documents(error: InvalidRequest, first: int = -1) -> InvalidRequest:
+    """Return an error about `input.<i>` in words about what it was: document `first` + i, where -1 is the query."""
     said = error.param or ""
     position = said.removeprefix("input.")
     if position == said or not position.isdigit():
         return error
-    place = f"documents.{first + int(position) - 1}" if int(position) else "query"
+    document = first + int(position)
+    place = "query" if document < 0 else f"documents.{document}"
     return InvalidRequest(error.message.replace(said, place), param=place, code=error.code)
 
 

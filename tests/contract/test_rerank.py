@@ -42,6 +42,13 @@ def test_every_document_comes_back_once_best_first(http: httpx.Client) -> None:
     assert answer["usage"]["total_tokens"] == answer["usage"]["prompt_tokens"] > 0
 
 
+def test_a_query_is_counted_once_however_many_documents(http: httpx.Client) -> None:
+    """Forty documents, more than are compared at once, cost forty times what one does, and the query once."""
+    tokens = [rerank(http, DOCUMENTS[:1] * count)["usage"]["prompt_tokens"] for count in (1, 2, 40)]
+
+    assert tokens[2] - tokens[0] == 39 * (tokens[1] - tokens[0])
+
+
 @pytest.mark.requires("semantics")
 def test_the_document_that_answers_is_first(http: httpx.Client) -> None:
     """The passage about vacation days answers best, the one about parking worst."""
