@@ -57,7 +57,6 @@ PROFILES = {
         concurrency=(1, 16, 64),
         percents=(60,),
         twin=False,
-        tries=1,
     ),
     "full": Profile(
         name="full",
