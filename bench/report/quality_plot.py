@@ -13,6 +13,8 @@ from bench.report.tables import ordered
 
 KINDS = {"search-hybrid": "hybrid", "search-reranked": "reranked"}
 LOOKS = {"dense": ("o", "#0072B2"), "hybrid": ("D", "#E69F00"), "reranked": ("^", "#009E73")}
+# An axis of less would make half a point look like a gulf.
+LEAST_SPAN = 0.1
 
 
 def quality(campaign: Campaign) -> Figure | None:
@@ -29,6 +31,9 @@ def quality(campaign: Campaign) -> Figure | None:
         axes.plot(group.ndcg10, places, marker, color=colour, ms=8, mec="white", mew=0.6)
     reference = float(scores.reference_ndcg10.median())
     axes.axvline(reference, color=INK, lw=1.2, ls=(0, (6, 3)), zorder=1)
+    low, high = axes.get_xlim()
+    room = max(0.0, LEAST_SPAN - (high - low)) / 2
+    axes.set_xlim(low - room, high + room)
     target_axis(axes, names)
     axes.set_xlabel(f"nDCG@10 on SQuAD v2 ({_questions(scores)}; higher is better)")
     axes.set_title("Retrieval quality")
