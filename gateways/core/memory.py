@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import gc
+from pathlib import Path
 
 _libc = ctypes.CDLL(None)
 # mallopt(3): which setting, and to what. The tensors of a pass come from the heap, not from the system one by one;
 # what a long batch needed and a short one does not goes back when it is over 8 MiB.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 MOST_FREE_BYTES, MMAP_BYTES = 8 << 20, 32 << 20
+# madvise(2), Linux 5.4: unlike MADV_DONTNEED it loses nothing, whatever the pages are.
+MADV_PAGEOUT = 21
+_MAPS = Path("/proc/self/maps")
 
 
 def tune_malloc(arenas: int) -> None:
@@ -31,3 +35,18 @@ def give_back() -> None:
     trim = getattr(_libc, "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def page_out(folder: Path) -> None:
+    """
+    Unmap the pages of the files in a folder that this process has mapped; those still needed come back one by one.
+
+    An index that is loaded has been read whole, and then works from a copy of its own.
+    """
+    madvise = getattr(_libc, "madvise", None)
+    if madvise is None or not _MAPS.is_file():
+        return
+    for line in _MAPS.read_text().splitlines():
+        if f" {folder.absolute()}/" in line:  # 7f00-7f01 r--s 00000000 fe:00 1234    /data/vectors/...
+            first, end = (int(address, 16) for address in line.split(" ", 1)[0].split("-"))
+            madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), MADV_PAGEOUT)

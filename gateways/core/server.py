@@ -7,6 +7,9 @@ import os
 import signal
 import sys
 
+from gateways.core import lean  # noqa: F401  FastAPI comes after it
+
+# isort: split
 import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+from gateways.core import memory
 from gateways.core.backend import ModelInfo
 from gateways.core.errors import Conflict, NotFound
 from gateways.core.profiles import Profile, StoreMismatch, check_served
@@ -34,9 +35,10 @@ class EdgeStore:
             if path.name.startswith(_DELETED):
                 shutil.rmtree(path)
             elif (path / edge_collection.PROFILE).is_file():
-                self._collections[path.name] = edge_collection.load(path, _profile(path, models))
+                self._collections[path.name] = edge_collection.load(path, _profile(path, models), threads)
         if DEFAULT not in self._collections:
             self._collections[DEFAULT] = self._create(DEFAULT, default)
+        memory.page_out(folder)
 
     def collections(self) -> Sequence[EdgeCollection]:
         """Return all collections, ordered by name."""

@@ -24,6 +24,8 @@ PROFILE, SHARD = "collection.json", "shard"
 # A search over this many passages takes about a millisecond: beyond, it leaves the event loop.
 _INLINE_PASSAGES = 20_000
 _PER_CALL = 256
+# Files are laid out in steps of 32 MiB: a start would otherwise read all of each in, the part without vectors too.
+_ON_DEMAND = qdrant.Memory.Cold
 
 
 class EdgeCollection:
@@ -181,17 +183,9 @@ class EdgeCollection:
 
 def create(path: Path, profile: Profile, threads: int) -> EdgeCollection:
     """Make a collection in a folder that is not there yet."""
-    modifier = qdrant.Modifier.Idf if profile.idf else None
-    config = qdrant.EdgeConfig(
-        vectors={points.DENSE: qdrant.EdgeVectorParams(size=profile.dimensions, distance=qdrant.Distance.Cosine)},
-        sparse_vectors={points.SPARSE: qdrant.EdgeSparseVectorParams(modifier=modifier)},
-        max_search_threads=threads,
-        # No log of its own: what was not flushed yet is written again from the job journal, and deletes flush.
-        wal_enabled=False,
-    )
-    shard = qdrant.EdgeShard.create(str(path / SHARD), config)
+    shard = qdrant.EdgeShard.create(str(path / SHARD), _config(profile, threads))
     for field in points.INDEXED:
-        shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword))
+        shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.KeywordIndexParams(memory=_ON_DEMAND)))
     shard.flush()
     write(path / PROFILE, orjson.dumps(profile))
     return EdgeCollection(path, shard, profile)
@@ -207,6 +201,18 @@ def read_profile(path: Path) -> Profile:
         raise ValueError(f"{path.name} was written by an earlier version") from None
 
 
-def load(path: Path, profile: Profile) -> EdgeCollection:
+def load(path: Path, profile: Profile, threads: int) -> EdgeCollection:
     """Open the collection of a folder."""
-    return EdgeCollection(path, qdrant.EdgeShard.load(str(path / SHARD)), profile)
+    return EdgeCollection(path, qdrant.EdgeShard.load(str(path / SHARD), _config(profile, threads)), profile)
+
+
+def _config(profile: Profile, threads: int) -> qdrant.EdgeConfig:
+    modifier = qdrant.Modifier.Idf if profile.idf else None
+    dense = qdrant.EdgeVectorParams(profile.dimensions, qdrant.Distance.Cosine, memory=_ON_DEMAND)
+    return qdrant.EdgeConfig(
+        vectors={points.DENSE: dense},
+        sparse_vectors={points.SPARSE: qdrant.EdgeSparseVectorParams(modifier=modifier)},
+        max_search_threads=threads,
+        # No log of its own: what was not flushed yet is written again from the job journal, and deletes flush.
+        wal_enabled=False,
+    )
