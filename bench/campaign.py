@@ -16,7 +16,7 @@ from bench.plan import Cell, Options
 from bench.records import Key, Row, Runs
 from bench.session import Bench, Live
 from bench.targets import Target
-from bench.validity import DISTURBED, refused
+from bench.validity import refused, worth_another_try
 
 TWIN = "~twin"
 # What the twin enters: the scenarios whose ratios get a verdict, which its spread is the noise of.
@@ -85,7 +85,7 @@ def _measure(bench: Bench, runs: Runs, cell: Cell, live: Live | None) -> None:
             row.replicate += attempt - 1
         kept += rows
         runs.add(rows)
-        if not any(code in row.codes.split() for row in rows for code in DISTURBED):
+        if not any(worth_another_try(row.codes.split()) for row in rows):
             break
     bench.show.finished(cell, kept)
 

@@ -164,6 +164,12 @@ def no_model(seen: WindowEvidence) -> bool:
     return seen.agreed == 0
 
 
+def worth_another_try(codes: Sequence[str]) -> bool:
+    """Whether the machine voids the row, which measured again may stand: not where the target is to blame as well."""
+    blamed = [code for code in codes if CODES[code].refuses and code not in (*DISTURBED, "E_CLIENT")]
+    return any(code in DISTURBED for code in codes) and not blamed
+
+
 def refused(codes: Sequence[str]) -> bool:
     """Whether any of the codes voids the row."""
     return any(CODES[code].refuses for code in codes)

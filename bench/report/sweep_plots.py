@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.report.panels import ROUTES, band, closed, columns, legend, line, load_axis, log_axes, served
-from bench.report.style import Look, looks
+from bench.report.style import INK, Look, looks
 from bench.report.summary import Campaign
 
 CONCURRENCY = "concurrency (requests in flight)"
+# Above a target's own line, which it would vanish under where it fits.
+USL_LINE: dict[str, Any] = {"ls": (0, (4, 2)), "color": INK, "lw": 1.0, "zorder": 5}
 
 
 def throughput(campaign: Campaign) -> Figure | None:
@@ -35,14 +38,14 @@ def throughput(campaign: Campaign) -> Figure | None:
         for target, sweep in lines.groupby(level=0, sort=False):
             if sweep.rps.max() <= 1.6 * top or math.isnan(top):
                 _sweep_line(axes, str(target), sweep, style[str(target)])
-                fitted |= _usl(axes, campaign, str(target), route, style[str(target)])
+                fitted |= _usl(axes, campaign, str(target), route)
             else:
                 _off_scale(axes, str(target), sweep)
         load_axis(axes, sorted(lines.concurrency.unique()), CONCURRENCY)
         axes.set_ylim(0, axes.get_ylim()[1] * 1.06)
         axes.set_ylabel("requests per second (validated 2xx)")
     if fitted:
-        panels[0].add_line(Line2D([], [], ls=(0, (4, 2)), color="#555555", lw=1.3, label="USL fit"))
+        panels[0].add_line(Line2D([], [], **USL_LINE, label="USL fit"))
     legend(figure, panels)
     return figure
 
@@ -53,14 +56,14 @@ def _sweep_line(axes: Axes, target: str, sweep: pd.DataFrame, look: Look) -> Non
     band(axes, ordered.concurrency, ordered.rps_low, ordered.rps_high, look)
 
 
-def _usl(axes: Axes, campaign: Campaign, target: str, route: str, look: Look) -> bool:
+def _usl(axes: Axes, campaign: Campaign, target: str, route: str) -> bool:
     """Draw the fitted curve between the least and the most concurrency measured; False where there is no fit."""
     fit = campaign.usl(target, route) if hasattr(campaign, "usl") else None
     if fit is None:
         return False
     measured = closed(campaign, route).loc[[target]].concurrency
     levels = np.geomspace(measured.min(), measured.max(), 100)
-    axes.plot(levels, fit.rps(levels), ls=(0, (4, 2)), color=look.colour, lw=1.3, alpha=0.9)
+    axes.plot(levels, fit.rps(levels), **USL_LINE)
     return True
 
 

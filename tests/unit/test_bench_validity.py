@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.validity import CODES, DISTURBED, WindowEvidence, judge_window, refused
+from bench.validity import CODES, DISTURBED, WindowEvidence, judge_window, refused, worth_another_try
 
 SOUND = WindowEvidence(
     requests=1000,
@@ -104,3 +104,19 @@ def test_too_few_samples_and_spread_qualify_without_refusing() -> None:
 def test_what_the_machine_did_is_refused_and_told_apart() -> None:
     """Codes of the machine's doing are known, so that the window can be measured again."""
     assert all(CODES[code].refuses for code in DISTURBED)
+
+
+@pytest.mark.parametrize(
+    ("codes", "again"),
+    [
+        (["E_ENV"], True),
+        (["E_CLIENT", "E_ENV", "E_N"], True),
+        (["E_EMPTY", "E_NOMODEL", "E_CLIENT", "E_ENV"], False),
+        (["E_WRONG", "E_DRIFT"], False),
+        (["E_CLIENT"], False),
+        ([], False),
+    ],
+)
+def test_only_what_the_machine_alone_voids_is_measured_again(codes: list[str], again: bool) -> None:
+    """A target that is to blame as well is refused however quiet the machine is."""
+    assert worth_another_try(codes) is again
