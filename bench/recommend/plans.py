@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from bench.recommend.measured import Shape
 from bench.recommend.needs import Needs
@@ -84,11 +84,20 @@ def cheapest(shapes: Sequence[Shape], needs: Needs, rps: float) -> Plan | None:
 
 @dataclass(frozen=True)
 class Span:
-    """From above `low` to `high` requests a second a target is the cheapest, but for stretches too short to tell."""
+    """
+    From above `low` to `high` requests a second a target is the cheapest, but for a stretch too short to tell.
+
+    Where such stretches follow each other, all that are cheapest in one of them are `targets`, the first one first.
+    """
 
     low: float
     high: float
-    target: str
+    targets: tuple[str, ...]
+
+    @property
+    def short(self) -> bool:
+        """Whether it is too short to tell one from another that is equivalent."""
+        return self.high <= self.low * (1 + EQUIVALENT)
 
 
 def spans(shapes: Sequence[Shape], needs: Needs, replicas: int) -> list[Span]:
@@ -101,19 +110,25 @@ def spans(shapes: Sequence[Shape], needs: Needs, replicas: int) -> list[Span]:
         best = cheapest(eligible, needs, high)
         if best is None:
             continue
-        if made and made[-1].target == best.shape.target:
+        if made and made[-1].targets == (best.shape.target,):
             low = made.pop().low
-        made.append(Span(low, high, best.shape.target))
+        made.append(Span(low, high, (best.shape.target,)))
     return _told_apart(made)
 
 
 def _told_apart(made: Sequence[Span]) -> list[Span]:
-    """Spans without those of 5 % and less, which two equivalent shapes would take from each other in turn."""
+    """Spans without those that make 5 % or less together; more of them in a row are one, whose shapes take turns."""
     kept: list[Span] = []
-    for span in made:
-        if kept and (span.high <= span.low * (1 + EQUIVALENT) or kept[-1].target == span.target):
-            span = Span(kept[-1].low, span.high, kept.pop().target)
-        kept.append(span)
+    for short, run in groupby(made, key=lambda span: span.short):
+        spans = list(run)
+        if short:
+            targets = dict.fromkeys(target for span in spans for target in span.targets)
+            turns = Span(spans[0].low, spans[-1].high, tuple(targets))
+            spans = [Span(turns.low, turns.high, kept[-1].targets)] if kept and turns.short else [turns]
+        for span in spans:
+            if kept and kept[-1].targets == span.targets:
+                span = Span(kept.pop().low, span.high, span.targets)
+            kept.append(span)
     return kept
 
 

@@ -53,13 +53,17 @@ def _why(answer: Answer) -> str:
 def _flips(spans: list[Span]) -> str:
     end = f"beyond {spans[-1].high:,.0f} requests a second is not measured"
     if len(spans) == 1:
-        return f"{spans[0].target} is the cheapest at every rate; {end}."
-    shown = [f"{span.target} up to {span.high:,.0f}" for span in spans[:MOST_FLIPS]]
+        return f"{_who(spans[0])} is the cheapest at every rate; {end}."
+    shown = [f"{_who(span)} up to {span.high:,.0f}" for span in spans[:MOST_FLIPS]]
     if len(spans) > MOST_FLIPS:
-        end = f"and {len(spans) - MOST_FLIPS} more changes, {spans[-1].target} at the end; {end}"
+        end = f"and {len(spans) - MOST_FLIPS} more changes, {_who(spans[-1])} at the end; {end}"
         return f"cheapest, in requests a second: {', '.join(shown)}, {end}."
-    last = f"{spans[-1].target} wins above {spans[-1].low:,.0f}"
+    last = f"{_who(spans[-1])} wins above {spans[-1].low:,.0f}"
     return f"cheapest, in requests a second: {', '.join(shown[:-1])}; {last}; {end}."
+
+
+def _who(span: Span) -> str:
+    return span.targets[0] if len(span.targets) == 1 else f"now {', now '.join(span.targets)}"
 
 
 def _caveats(answer: Answer) -> list[str]:

@@ -123,7 +123,7 @@ def test_split_wins_above_the_rate_where_its_shared_gateway_is_paid_for(tmp_path
     """One replica is 250 against 290 MiB, two are 500 against 490: above 140. Past 1.25 × nothing is said."""
     found = asked(tmp_path, [MONOLITH, SPLIT, FLOOR], Needs(500, LIMITS))
 
-    assert [span.target for span in found.spans] == ["onnx_py", "split"]
+    assert [span.targets for span in found.spans] == [("onnx_py",), ("split",)]
     assert [span.low for span in found.spans] == pytest.approx([1, 140])
     assert found.spans[-1].high == pytest.approx(1.25 * 4 * 200)
     assert any("split wins above 140; beyond 1,000 requests a second is not measured" in s for s in sentences(found))
@@ -133,7 +133,17 @@ def test_shapes_that_hold_alike_do_not_take_turns(tmp_path: Path) -> None:
     """A second shape that holds 1 % more wins each time for 1 % of the rates: that is noise, and not a flip."""
     twin = Made("python", 202, {"gateway": 251})
 
-    assert [span.target for span in asked(tmp_path, [MONOLITH, twin], Needs(500, LIMITS)).spans] == ["onnx_py"]
+    assert [span.targets for span in asked(tmp_path, [MONOLITH, twin], Needs(500, LIMITS)).spans] == [("onnx_py",)]
+
+
+def test_shapes_that_take_turns_to_the_end_are_both_named(tmp_path: Path) -> None:
+    """Of 200 and 196 a second: where a step is short of both shapes, neither is said to win."""
+    rival = Made("python", 196, {"gateway": 240})
+    found = asked(tmp_path, [MONOLITH, rival], Needs(2000, LIMITS))
+
+    assert set(found.spans[-1].targets) == {"onnx_py", "python"}
+    assert found.spans[-1].high > 2000
+    assert any(re.search(r"now (onnx_py|python), now (onnx_py|python) wins above", s) for s in sentences(found))
 
 
 def test_machines_and_money(tmp_path: Path) -> None:
