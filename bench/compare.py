@@ -24,9 +24,7 @@ from bench.report.cells import OWN_LOAD, Compared, Key
 from bench.report.summary import Campaign
 from bench.revisions import Asked
 from bench.statistics import median
-from bench.validity import DISTURBED, MAX_DRIFT, refused
-
-MACHINE = (*DISTURBED, "E_CLIENT", "E_PIN")  # what voids a window and is not the target's doing
+from bench.validity import MACHINE, MAX_DRIFT, refused
 
 
 @dataclass(frozen=True)

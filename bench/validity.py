@@ -36,6 +36,8 @@ CODES = {
 }
 # The machine's doing and not the target's: such a window is kept, refused, and measured again.
 DISTURBED = ("E_ENV", "E_DRIFT", "E_SWAP")
+# What voids a window and is not the target's doing.
+MACHINE = (*DISTURBED, "E_CLIENT", "E_PIN")
 
 MAX_ERROR_SHARE = 0.001
 MAX_CEILING_SHARE = 0.70
@@ -166,7 +168,7 @@ def no_model(seen: WindowEvidence) -> bool:
 
 def worth_another_try(codes: Sequence[str]) -> bool:
     """Whether the machine voids the row, which measured again may stand: not where the target is to blame as well."""
-    blamed = [code for code in codes if CODES[code].refuses and code not in (*DISTURBED, "E_CLIENT")]
+    blamed = refused([code for code in codes if code not in MACHINE])
     return any(code in DISTURBED for code in codes) and not blamed
 
 

@@ -185,7 +185,7 @@ def create(path: Path, profile: Profile, threads: int) -> EdgeCollection:
     """Make a collection in a folder that is not there yet."""
     shard = qdrant.EdgeShard.create(str(path / SHARD), _config(profile, threads))
     for field in points.INDEXED:
-        shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.KeywordIndexParams(memory=_ON_DEMAND)))
+        shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword))
     shard.flush()
     write(path / PROFILE, orjson.dumps(profile))
     return EdgeCollection(path, shard, profile)
