@@ -1,4 +1,4 @@
-"""`python -m bench run | compare | recommend | reference | report | table`."""
+"""`python -m bench run | compare | quality | recommend | reference | report | table`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     _run_parser(commands.add_parser("run", help="make a campaign"))
     _compare_parser(commands.add_parser("compare", help="two campaigns, or two revisions: 1 when B is slower"))
+    _quality_parser(commands.add_parser("quality", help="how well each way of searching finds what answers"))
     _recommend_parser(commands.add_parser("recommend", help="which shape, how many, what cost: from a campaign"))
     _reference_parser(commands.add_parser("reference", help="compute the reference vectors"))
     _report_parser(commands.add_parser("report", help="draw the plots and the HTML of a campaign again"))
@@ -49,6 +50,16 @@ def _compare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--blocks", type=int, help="of --revisions: 5")
     parser.add_argument("--metric", help="of --revisions: cpu_ms_per_req, instructions, rps or p99_ms; else a column")
     parser.set_defaults(command=_compare)
+
+
+def _quality_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--corpus", default="squad", help="squad (default), a BEIR folder, or a file of JSON lines")
+    parser.add_argument("--beir", help="a BEIR folder: the same as --corpus")
+    parser.add_argument("--gateways", "--gateway", default="onnx_py", help="by comma; default: onnx_py")
+    parser.add_argument("--questions", type=int, default=2_000, help="at most; default: 2000")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", help="a CSV file, with its plot beside it; default: under results/")
+    parser.set_defaults(command=_quality)
 
 
 def _recommend_parser(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +109,13 @@ def _compare(arguments: argparse.Namespace) -> int:
     except BenchError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+
+
+def _quality(arguments: argparse.Namespace) -> int:
+    from bench import retrieval
+    from bench.run import console
+
+    return retrieval.run(arguments, console)
 
 
 def _recommend(arguments: argparse.Namespace) -> int:

@@ -49,7 +49,7 @@ class Api:
         body = self.dialect.ingest_body(documents)
         job_id = self.dialect.read_job_id(self.post(self.dialect.path("ingest"), body))
         while True:
-            job = self.dialect.read_job(self._get(self.dialect.job_path(job_id)))
+            job = self.dialect.read_job(self.get(self.dialect.job_path(job_id)))
             seconds = time.perf_counter() - start
             if job.status == "completed":
                 return seconds
@@ -60,7 +60,7 @@ class Api:
 
     def document_count(self) -> int | None:
         """Documents in the index, where the target says."""
-        return self.dialect.read_document_count(self._get(self.dialect.health_path))
+        return self.dialect.read_document_count(self.get(self.dialect.health_path))
 
     def embed(self, texts: Sequence[str]) -> tuple[F32, int | None]:
         """Vectors (n, d) in batches, and the tokens declared for them where the dialect declares any."""
@@ -82,7 +82,7 @@ class Api:
         if not self._running.target.counts_forwards:
             return None
         return sum(
-            read_counter(self._get(process.url + (process.role.metrics or "/metrics")), process.role.forward_counter)
+            read_counter(self.get(process.url + (process.role.metrics or "/metrics")), process.role.forward_counter)
             for process in self._running.processes
             if process.role.forward_counter
         )
@@ -91,7 +91,8 @@ class Api:
         """The raw answer to a body, 2xx only."""
         return self._send("POST", path, body)
 
-    def _get(self, path: str) -> bytes:
+    def get(self, path: str) -> bytes:
+        """The raw answer to a path, 2xx only."""
         return self._send("GET", path, None)
 
     def _send(self, method: str, path: str, body: bytes | None) -> bytes:

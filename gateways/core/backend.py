@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, Self, TypeAlias
+from typing import Literal, NamedTuple, Protocol, Self, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ Kind: TypeAlias = Literal["dense", "sparse", "rerank"]
 Truncate: TypeAlias = Literal["END", "START", "NONE"]
 Lane: TypeAlias = Literal["interactive", "bulk"]
 Span: TypeAlias = tuple[int, int]
+# Of a late interaction: a question keeps every token, a document what is worth storing.
+Side: TypeAlias = Literal["query", "document"]
 
 # sentence-transformers gives every model these two, empty unless the model says otherwise.
 NO_PROMPTS = (("query", ""), ("document", ""))
@@ -29,8 +31,9 @@ class ModelInfo:
 
     `dimensions` is the length of a dense vector, the vocabulary of a sparse model, and 0 for a reranker. `frame`
     counts the special tokens before and after a text. `stands_in_for` names models of the catalogue that are not
-    here and for which this one answers. `scores` says what a reranker's raw scores are. `inference_time_ms` is one
-    warm 16-token text; None until first loaded.
+    here and for which this one answers. `scores` says what a reranker's raw scores are, and `of` which dense model's
+    tokens it compares, None where it reads pairs. `inference_time_ms` is one warm 16-token text; None until first
+    loaded.
     """
 
     id: str
@@ -46,6 +49,7 @@ class ModelInfo:
     inference_time_ms: float | None = None
     frame: tuple[int, int] = (1, 1)
     scores: Literal["logits", "cosines"] = "logits"
+    of: str | None = None
     stands_in_for: tuple[str, ...] = ()
 
 
@@ -66,6 +70,30 @@ class Token(NamedTuple):
     stop: int | None
 
 
+class TokenVectors(NamedTuple):
+    """What late interaction compares: unit vectors, float32 (rows, dimensions), text by text, `counts` of each."""
+
+    vectors: F32
+    counts: Sequence[int]
+
+    def by_text(self) -> list[F32]:
+        """Return the vectors of each text, views."""
+        return np.split(self.vectors, np.cumsum(self.counts)[:-1])
+
+    def part(self, first: int, n: int) -> TokenVectors:
+        """Return those of n texts from the `first` on, a view."""
+        start, counts = sum(self.counts[:first]), self.counts[first : first + n]
+        return TokenVectors(self.vectors[start : start + sum(counts)], counts)
+
+
+class Times(TypedDict):
+    """Timings by their names."""
+
+    tokenize_ms: float
+    queue_ms: float
+    infer_ms: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
     """Where the time of a whole request went."""
@@ -80,11 +108,13 @@ class Embeddings(Timings):
     """
     Float32 (n, dimensions), pooled and *not* normalised; of `embed_tokens` one row for every token, text by text.
 
-    `token_counts` are the n counts of tokens the model read, special ones included, after truncation.
+    `token_counts` are the n counts of tokens the model read, special ones included, after truncation. `tokens` is
+    there when a side of a late interaction was asked for.
     """
 
     vectors: F32
     token_counts: Sequence[int]
+    tokens: TokenVectors | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +158,15 @@ class Backend(Protocol):
         ...
 
     async def embed(
-        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+        self,
+        model: str,
+        inputs: Inputs,
+        *,
+        truncate: Truncate = "END",
+        lane: Lane = "interactive",
+        side: Side | None = None,
     ) -> Embeddings:
-        """Embed n texts, or n lists of token ids, in the order given."""
+        """Embed n texts, or n lists of token ids, in the order given; with `side`, their tokens by the same pass."""
         ...
 
     async def embed_tokens(

@@ -14,6 +14,7 @@ from gateways.core.backend import (
     Lane,
     ModelInfo,
     Scores,
+    Side,
     Span,
     SparseEmbeddings,
     Truncate,
@@ -70,11 +71,21 @@ class Encoders:
             raise _unknown(f"model {name!r}", ", ".join(model.id for model in models))
         return self._by_name[name]
 
+    def interaction(self, dense: str) -> ModelInfo | None:
+        """Return the reranker that compares the tokens of a dense model, by its id; None where there is none."""
+        return next((model for model in self.models() if model.of == dense), None)
+
     async def embed(
-        self, model: ModelInfo, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+        self,
+        model: ModelInfo,
+        inputs: Inputs,
+        *,
+        truncate: Truncate = "END",
+        lane: Lane = "interactive",
+        side: Side | None = None,
     ) -> Embeddings:
         """Embed n inputs with a dense model."""
-        return await self.backend.embed(model.id, inputs, truncate=truncate, lane=lane)
+        return await self.backend.embed(model.id, inputs, truncate=truncate, lane=lane, side=side)
 
     async def embed_sparse(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateways.core.stores.base import Hit
 
-RANKINGS = ("dense", "sparse", "fused", "rerank")
+RANKINGS = ("dense", "sparse", "fused", "late", "rerank")
 
 
 def explain(hits: Sequence[Hit], rankings: Mapping[str, Sequence[Hit]]) -> list[dict[str, Any]]:

@@ -126,7 +126,8 @@ class Gateway(Encoders):
 
     def _default_profile(self) -> Profile:
         dense, sparse = self.model(None), self.model(None, "sparse")
-        return Profile(dense.id, dense.dimensions, sparse.id)
+        late = self.settings.late_interaction and self.interaction(dense.id) is not None
+        return Profile(dense.id, dense.dimensions, sparse.id, late_interaction=late)
 
 
 def _lock(data_dir: Path) -> TextIO:

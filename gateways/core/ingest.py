@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import TypeVar
 
 from gateways.core import memory, metrics
+from gateways.core.backend import Side
 from gateways.core.encoders import Encoders
 from gateways.core.errors import BackendUnavailable, GatewayError, Overloaded, UpstreamFailed
 from gateways.core.jobs.base import Document, DocumentError, Job, JobQueue
@@ -69,6 +70,7 @@ class IngestWorker:
                 worked = True
             if worked:  # what an ingest needed for a while, a small process should not keep
                 await asyncio.to_thread(memory.give_back)
+                await self._store.rest()
             await self._submitted.wait()
 
     async def _work(self, job: Job) -> None:
@@ -153,9 +155,11 @@ class IngestWorker:
         dense = self._encoders.model(profile.embedding_model)
         sparse = self._encoders.model(profile.sparse_model, "sparse")
         prompted = [dict(dense.prompts)["document"] + text for text in texts]
-        embedded = await _patiently(lambda: self._encoders.embed(dense, prompted, lane="bulk"))
+        side: Side | None = "document" if profile.late_interaction else None
+        embedded = await _patiently(lambda: self._encoders.embed(dense, prompted, lane="bulk", side=side))
         weighed = await _patiently(lambda: self._encoders.embed_sparse(sparse, texts, lane="bulk"))
-        return [Vectors(*both) for both in zip(normalize(embedded.vectors), weighed.rows, strict=True)]
+        tokens = embedded.tokens.by_text() if embedded.tokens else [None] * len(texts)
+        return [Vectors(*its) for its in zip(normalize(embedded.vectors), weighed.rows, tokens, strict=True)]
 
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:

@@ -59,7 +59,13 @@ class Lineup:
             elif model_id in self.late:
                 tokens_of = infos[self.late[model_id]]
                 infos[model_id] = dataclasses.replace(
-                    tokens_of, id=model_id, kind="rerank", dimensions=0, aliases=entry.aliases, scores="cosines"
+                    tokens_of,
+                    id=model_id,
+                    kind="rerank",
+                    dimensions=0,
+                    aliases=entry.aliases,
+                    scores="cosines",
+                    of=tokens_of.id,
                 )
         self._add_stand_ins(infos)
         first = {**self._catalogue.defaults, "dense": self.default}

@@ -18,13 +18,17 @@ from gateways.core.backend import (
     Lane,
     ModelInfo,
     Scores,
+    Side,
     Span,
     SparseEmbeddings,
+    Times,
     Token,
+    TokenVectors,
     Truncate,
 )
 from gateways.core.batcher import Batcher, Run, Ticket
 from gateways.core.errors import BackendUnavailable, InvalidRequest
+from gateways.core.late import inner
 from gateways.core.lineup import Lineup
 from gateways.core.maxsim import maxsim
 from gateways.core.residents import Resident, Residents
@@ -94,11 +98,21 @@ class LocalBackend:
         return self._batcher.failure() if self._batcher else None
 
     async def embed(
-        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+        self,
+        model: str,
+        inputs: Inputs,
+        *,
+        truncate: Truncate = "END",
+        lane: Lane = "interactive",
+        side: Side | None = None,
     ) -> Embeddings:
         """Embed as Backend says; a request longer than one batch always takes the bulk lane."""
-        rows, counts, timings, _ = await self._encode("encode", model, inputs, truncate, lane)
-        return Embeddings(np.stack(rows) if len(rows) > 1 else rows[0][None], counts, **timings)
+        verb = f"encode_{side}" if side else "encode"
+        rows, counts, timings, _ = await self._encode(verb, model, inputs, truncate, lane)
+        if side is None:
+            return Embeddings(np.stack(rows) if len(rows) > 1 else rows[0][None], counts, **timings)
+        tokens = TokenVectors(np.concatenate([kept for _, kept in rows]), [len(kept) for _, kept in rows])
+        return Embeddings(np.stack([pooled for pooled, _ in rows]), counts, tokens, **timings)
 
     async def embed_tokens(
         self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
@@ -161,7 +175,7 @@ class LocalBackend:
 
     async def _encode(
         self, verb: str, model: str, inputs: Inputs, truncate: Truncate, lane: Lane
-    ) -> tuple[list[Any], list[int], dict[str, float], ModelInfo]:
+    ) -> tuple[list[Any], list[int], Times, ModelInfo]:
         """Return what the model's verb makes of each input, token counts, timings, and the model as loaded."""
         resident = await self._acquire(model)
         try:
@@ -189,7 +203,7 @@ class LocalBackend:
         values: list[F32] = []
         counts: list[int] = []
         asked: list[F32] = []
-        spent = {"tokenize_ms": 0.0, "queue_ms": 0.0, "infer_ms": 0.0}
+        spent = Times(tokenize_ms=0.0, queue_ms=0.0, infer_ms=0.0)
         for start in range(0, len(documents), INTERACTING):
             texts = [*([] if asked else [query]), *documents[start : start + INTERACTING]]
             try:
@@ -202,7 +216,11 @@ class LocalBackend:
             values.append(await asyncio.to_thread(_interaction, [*asked, *rows], info.frame))
             counts += tokens
             timings["infer_ms"] += (time.perf_counter() - started_s) * 1e3
-            spent = {name: spent[name] + value for name, value in timings.items()}
+            spent = Times(
+                tokenize_ms=spent["tokenize_ms"] + timings["tokenize_ms"],
+                queue_ms=spent["queue_ms"] + timings["queue_ms"],
+                infer_ms=spent["infer_ms"] + timings["infer_ms"],
+            )
         return Scores(np.concatenate(values), counts, **spent)
 
     def _load(self, model_id: str) -> Model:
@@ -219,17 +237,12 @@ class LocalBackend:
 
 
 def _interaction(rows: Sequence[F32], frame: tuple[int, int]) -> F32:
-    """
-    Score the texts after the first against it, special tokens left out.
-
-    A text may be no token at all, such as a control character: then its special tokens speak for it.
-    """
-    before, after = frame
-    query, *documents = (row[before : len(row) - after] if len(row) > before + after else row for row in rows)
+    """Score the texts after the first against it, special tokens left out."""
+    query, *documents = (inner(row, frame) for row in rows)
     return maxsim(query, documents)
 
 
-def _timings(ticket: Ticket, started_s: float) -> dict[str, float]:
+def _timings(ticket: Ticket, started_s: float) -> Times:
     return {
         "tokenize_ms": (ticket.queued_s - started_s) * 1e3,
         "queue_ms": (ticket.started_s - ticket.queued_s) * 1e3,

@@ -11,8 +11,8 @@ _libc = ctypes.CDLL(None)
 # what a long batch needed and a short one does not goes back when it is over 8 MiB.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 MOST_FREE_BYTES, MMAP_BYTES = 8 << 20, 32 << 20
-# madvise(2), Linux 5.4: unlike MADV_DONTNEED it loses nothing, whatever the pages are.
-MADV_PAGEOUT = 21
+# madvise(2).
+MADV_DONTNEED = 4
 _MAPS = Path("/proc/self/maps")
 
 
@@ -37,16 +37,20 @@ def give_back() -> None:
         trim(0)
 
 
-def page_out(folder: Path) -> None:
+def unmap_pages(folder: Path, part: str = "") -> None:
     """
-    Unmap the pages of the files in a folder that this process has mapped; those still needed come back one by one.
+    Keep no page of a folder's mapped files, of those with `part` in their path; what is needed comes back when read.
 
-    An index that is loaded has been read whole, and then works from a copy of its own.
+    Nothing is lost: the pages stay in the page cache, changed ones too. Nobody may map or unmap the files meanwhile.
     """
     madvise = getattr(_libc, "madvise", None)
     if madvise is None or not _MAPS.is_file():
         return
+    within = f"{folder.absolute()}/"
     for line in _MAPS.read_text().splitlines():
-        if f" {folder.absolute()}/" in line:  # 7f00-7f01 r--s 00000000 fe:00 1234    /data/vectors/...
-            first, end = (int(address, 16) for address in line.split(" ", 1)[0].split("-"))
-            madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), MADV_PAGEOUT)
+        # 7f00-7f01 rw-s 00000000 fe:00 1234    /data/vectors/...; only a mapping that is shared loses nothing.
+        match line.split(maxsplit=5):
+            case [addresses, mode, _, _, _, path] if mode.endswith("s") and path.startswith(within):
+                if part in path:
+                    first, end = (int(address, 16) for address in addresses.split("-"))
+                    madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), MADV_DONTNEED)

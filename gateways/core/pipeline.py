@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
-from gateways.core.backend import F32, ModelInfo, SparseVector, Timings
+from gateways.core import fusion
+from gateways.core.backend import F32, ModelInfo
 from gateways.core.encoders import Encoders
 from gateways.core.errors import GatewayError, InvalidRequest
 from gateways.core.explain import explain
 from gateways.core.profiles import Profile
+from gateways.core.query import EncodedQuery, Mode, encode
 from gateways.core.scores import relevance
 from gateways.core.stores import filters
 from gateways.core.stores.base import FUSED, Collection, Hit, VectorStore
-from gateways.core.vectors import normalize
 
-Mode: TypeAlias = Literal["dense", "sparse", "hybrid"]
+# By the name of a ranking, its hits, best first.
+Rankings: TypeAlias = Mapping[str, Sequence[Hit]]
 
 # So many passages are reranked, at least: enough for the right one to be among them, few enough for a CPU.
 RERANKED = 30
@@ -53,13 +54,18 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Encoded:
-    """The query as the mode needs it: a (dimensions,) unit vector, a sparse one, or both."""
+class _Plan:
+    """
+    How a question is answered: so many results out of so many candidates, none retrieved below `min_score`.
 
-    dense: F32 | None
-    sparse: SparseVector | None
-    model: str
-    timings: Timings
+    With `stored`, the reranker compares the tokens that the collection holds; else it reads the candidates.
+    """
+
+    top_k: int
+    candidates: int
+    min_score: float | None
+    reranker: ModelInfo | None
+    stored: bool
 
 
 async def search(encoders: Encoders, store: VectorStore, asked: Question) -> Found:
@@ -67,30 +73,42 @@ async def search(encoders: Encoders, store: VectorStore, asked: Question) -> Fou
     started_s = time.perf_counter()
     condition = filters.parse(asked.where) if asked.where else None
     collection = store.collection(asked.collection)
-    profile = collection.profile
+    plan = _plan(encoders, asked, collection.profile)
+    query = await encode(encoders, asked.query, asked.mode, collection.profile, tokens=plan.stored)
+    retrieving_s = time.perf_counter()
+    hits = await collection.search(*query.searched_by(asked.mode), plan.candidates, condition, plan.min_score)
+    retrieved_s = time.perf_counter()
+    judgements = await _judge(encoders, collection, plan, asked, query, hits)
+    best = judgements.get("rerank", hits)[: plan.top_k]
+    finished_s = time.perf_counter()
+    explained: Sequence[dict[str, Any]] = ()
+    if asked.explain:
+        retrieved = await _rankings(asked.mode, query, collection, condition, plan.candidates, hits)
+        explained = explain(best, {**retrieved, **judgements})
+    return Found(
+        hits=best,
+        model=query.model,
+        reranker=plan.reranker.id if plan.reranker else None,
+        took_ms=round((time.perf_counter() - started_s) * 1e3, 3),
+        timings_ms={
+            "tokenize": round(query.timings.tokenize_ms, 3),
+            "queue": round(query.timings.queue_ms, 3),
+            "infer": round(query.timings.infer_ms, 3),
+            "retrieve": round((retrieved_s - retrieving_s) * 1e3, 3),
+            "rerank": round((finished_s - retrieved_s) * 1e3, 3) if plan.reranker else 0.0,
+        },
+        explained=explained,
+    )
+
+
+def _plan(encoders: Encoders, asked: Question, profile: Profile) -> _Plan:
     reranker = _reranker(encoders, asked, profile)
     _check_min_score(asked, reranker)
     top_k = asked.top_k or profile.top_k
-    wanted, min_score = (max(top_k, RERANKED), None) if reranker else (top_k, asked.min_score)
-    encoded = await _encode(encoders, asked, profile)
-    retrieving_s = time.perf_counter()
-    hits = await collection.search(encoded.dense, encoded.sparse, wanted, condition, min_score)
-    retrieved_s = time.perf_counter()
-    judged = await _reranked(encoders, reranker, asked, hits) if reranker else hits
-    finished_s = time.perf_counter()
-    timings_ms = {
-        "tokenize": round(encoded.timings.tokenize_ms, 3),
-        "queue": round(encoded.timings.queue_ms, 3),
-        "infer": round(encoded.timings.infer_ms, 3),
-        "retrieve": round((retrieved_s - retrieving_s) * 1e3, 3),
-        "rerank": round((finished_s - retrieved_s) * 1e3, 3) if reranker else 0.0,
-    }
-    explained: Sequence[dict[str, Any]] = ()
-    if asked.explain:
-        rankings = await _rankings(asked, encoded, collection, condition, wanted, hits)
-        explained = explain(judged[:top_k], rankings | ({"rerank": judged} if reranker else {}))
-    took_ms = round((time.perf_counter() - started_s) * 1e3, 3)
-    return Found(judged[:top_k], encoded.model, reranker.id if reranker else None, took_ms, timings_ms, explained)
+    if reranker is None:
+        return _Plan(top_k, top_k, asked.min_score, None, stored=False)
+    stored = profile.late_interaction and reranker.of == profile.embedding_model
+    return _Plan(top_k, max(top_k, RERANKED), None, reranker, stored)
 
 
 def _reranker(encoders: Encoders, asked: Question, profile: Profile) -> ModelInfo | None:
@@ -115,56 +133,48 @@ def _check_min_score(asked: Question, reranker: ModelInfo | None) -> None:
         )
 
 
-async def _encode(encoders: Encoders, asked: Question, profile: Profile) -> _Encoded:
-    if asked.mode == "dense":
-        return await _encode_dense(encoders, asked.query, profile)
-    if asked.mode == "sparse":
-        return await _encode_sparse(encoders, asked.query, profile)
-    dense, sparse = await asyncio.gather(
-        _encode_dense(encoders, asked.query, profile), _encode_sparse(encoders, asked.query, profile)
-    )
-    # Both ran at once: the longer one is what was waited for.
-    longer = max(dense.timings, sparse.timings, key=lambda its: its.tokenize_ms + its.queue_ms + its.infer_ms)
-    return _Encoded(dense.dense, sparse.sparse, dense.model, longer)
-
-
-async def _encode_dense(encoders: Encoders, query: str, profile: Profile) -> _Encoded:
-    model = encoders.model(profile.embedding_model)
-    embedded = await encoders.embed(model, [dict(model.prompts)["query"] + query])
-    return _Encoded(normalize(embedded.vectors)[0], None, model.id, embedded)
-
-
-async def _encode_sparse(encoders: Encoders, query: str, profile: Profile) -> _Encoded:
-    model = encoders.model(profile.sparse_model, "sparse")
-    weighed = await encoders.embed_sparse(model, [query], query=True)
-    return _Encoded(None, weighed.rows[0], model.id, weighed)
-
-
-async def _reranked(encoders: Encoders, reranker: ModelInfo, asked: Question, hits: Sequence[Hit]) -> list[Hit]:
-    """Return the hits by relevance, best first; equal ones stay in the order in which they were retrieved."""
+async def _judge(
+    encoders: Encoders,
+    collection: Collection,
+    plan: _Plan,
+    asked: Question,
+    query: EncodedQuery,
+    hits: Sequence[Hit],
+) -> Rankings:
+    """Return the hits as the reranker orders them: nothing without one, `late` too where it compared tokens."""
+    if plan.reranker is None:
+        return {}
     if not hits:
-        return []
-    scores = await encoders.rerank(reranker, asked.query, [hit.passage.text for hit in hits])
-    values = relevance(reranker, scores.values).tolist()
-    judged = [Hit(hit.passage, value) for hit, value in zip(hits, values, strict=True)]
+        return {"rerank": []}
+    if plan.stored:
+        scores = await collection.scores([hit.passage for hit in hits], query.dense, query.sparse, query.tokens)
+        judged = _ordered(hits, fusion.relevance(scores), asked.min_score)
+        return {"late": _ordered(hits, scores["late"], None), "rerank": judged}
+    read = await encoders.rerank(plan.reranker, asked.query, [hit.passage.text for hit in hits])
+    return {"rerank": _ordered(hits, relevance(plan.reranker, read.values), asked.min_score)}
+
+
+def _ordered(hits: Sequence[Hit], scores: F32, min_score: float | None) -> list[Hit]:
+    """Return the hits by these scores, best first; equal ones stay in the order in which they were retrieved."""
+    judged = [Hit(hit.passage, score) for hit, score in zip(hits, scores.tolist(), strict=True)]
     judged.sort(key=lambda hit: hit.score, reverse=True)
-    return [hit for hit in judged if asked.min_score is None or hit.score >= asked.min_score]
+    return [hit for hit in judged if min_score is None or hit.score >= min_score]
 
 
 async def _rankings(
-    asked: Question,
-    encoded: _Encoded,
+    mode: Mode,
+    query: EncodedQuery,
     collection: Collection,
     condition: filters.Condition | None,
-    wanted: int,
+    candidates: int,
     hits: Sequence[Hit],
-) -> dict[str, Sequence[Hit]]:
+) -> Rankings:
     """Return the rankings that made `hits`; those that were fused are made again, as deep as they were."""
-    if asked.mode != "hybrid":
-        return {asked.mode: hits}
-    deep = max(wanted, FUSED)
+    if mode != "hybrid":
+        return {mode: hits}
+    deep = max(candidates, FUSED)
     return {
-        "dense": await collection.search(encoded.dense, None, deep, condition),
-        "sparse": await collection.search(None, encoded.sparse, deep, condition),
+        "dense": await collection.search(query.dense, None, deep, condition),
+        "sparse": await collection.search(None, query.sparse, deep, condition),
         "fused": hits,
     }

@@ -24,7 +24,11 @@ class Chunking:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a collection is searched by; models are named by their ids."""
+    """
+    What a collection is searched by; models are named by their ids.
+
+    With `late_interaction` the vectors of its passages' tokens are stored too, for a reranker that compares those.
+    """
 
     embedding_model: str
     dimensions: int
@@ -32,6 +36,7 @@ class Profile:
     reranker_model: str | None = None
     top_k: int = TOP_K
     chunk: Chunking | None = None
+    late_interaction: bool = False
 
     @property
     def idf(self) -> bool:
@@ -40,10 +45,11 @@ class Profile:
 
     def shares_vectors(self, other: Profile) -> bool:
         """Say whether passages written under one profile are found under the other."""
-        return (self.embedding_model, self.dimensions, self.sparse_model) == (
+        return (self.embedding_model, self.dimensions, self.sparse_model, self.late_interaction) == (
             other.embedding_model,
             other.dimensions,
             other.sparse_model,
+            other.late_interaction,
         )
 
 
@@ -52,13 +58,15 @@ class StoreMismatch(Exception):
 
 
 def check_served(name: str, profile: Profile, models: Sequence[ModelInfo]) -> None:
-    """Raise StoreMismatch unless both models that a collection's vectors come from are among those served."""
+    """Raise StoreMismatch unless all models that a collection's vectors come from are among those served."""
     served = {(model.kind, model.id): model for model in models}
     dense = served.get(("dense", profile.embedding_model))
     if dense is None or dense.dimensions != profile.dimensions:
         raise _mismatch(name, f"{profile.embedding_model} ({profile.dimensions} dimensions)", "dense", models)
     if ("sparse", profile.sparse_model) not in served:
         raise _mismatch(name, profile.sparse_model, "sparse", models)
+    if profile.late_interaction and not any(model.of == profile.embedding_model for model in models):
+        raise _mismatch(name, f"the tokens of {profile.embedding_model}", "rerank", models)
 
 
 def check_chunking(chunk: Chunking, model: ModelInfo, at: str = "chunk") -> None:

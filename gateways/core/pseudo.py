@@ -21,14 +21,17 @@ from gateways.core.backend import (
     Lane,
     ModelInfo,
     Scores,
+    Side,
     Span,
     SparseEmbeddings,
     Token,
     TokenIds,
+    TokenVectors,
     Truncate,
 )
 from gateways.core.chunks import chunk
 from gateways.core.errors import InvalidRequest, NotFound
+from gateways.core.late import pool
 from gateways.core.maxsim import maxsim
 from gateways.core.truncation import check_ids, cut, of_documents
 
@@ -49,7 +52,7 @@ class PseudoBackend:
 
     def __init__(self) -> None:
         default, *others = (_info(model, "dense", dimensions) for model, dimensions in DIMENSIONS.items())
-        late = dataclasses.replace(_info("late-interaction", "rerank", 0), scores="cosines")
+        late = dataclasses.replace(_info("late-interaction", "rerank", 0), scores="cosines", of=DEFAULT)
         self._infos = (dataclasses.replace(default, aliases=("pseudo",)), *others, late)
 
     async def __aenter__(self) -> Self:
@@ -71,12 +74,19 @@ class PseudoBackend:
         return None
 
     async def embed(
-        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+        self,
+        model: str,
+        inputs: Inputs,
+        *,
+        truncate: Truncate = "END",
+        lane: Lane = "interactive",
+        side: Side | None = None,
     ) -> Embeddings:
         """Hash n texts, or n lists of ids, to float32 (n, dimensions)."""
         tokens = _read(inputs, truncate)
-        vectors = np.stack([_sum(_bits(words, DIMENSIONS[model])) for words in tokens])
-        return Embeddings(vectors, [len(words) for words in tokens])
+        bits = [_bits(words, DIMENSIONS[model]) for words in tokens]
+        kept = _kept(bits, side) if side else None
+        return Embeddings(np.stack([_sum(its) for its in bits]), [len(words) for words in tokens], kept)
 
     async def embed_tokens(
         self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
@@ -161,6 +171,12 @@ def _signs(bits: U8) -> F32:
     """Return n unit vectors whose entries are positive where a bit is set, negative elsewhere."""
     signs: F32 = (bits * np.float32(2) - np.float32(1)) / np.float32(bits.shape[1] ** 0.5)
     return signs
+
+
+def _kept(texts: Sequence[U8], side: Side) -> TokenVectors:
+    """Return what a side of a late interaction has of each text's words."""
+    rows = [_signs(bits) if side == "query" else pool(_signs(bits)) for bits in texts]
+    return TokenVectors(np.concatenate(rows), [len(its) for its in rows])
 
 
 def _sum(bits: U8) -> F32:

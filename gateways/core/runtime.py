@@ -39,6 +39,14 @@ class DenseModel(Model, Protocol):
         """Return the last hidden states of n token lists, each float32 (tokens, dimensions)."""
         ...
 
+    def encode_query(self, batch: Sequence[TokenIds]) -> Sequence[tuple[F32, F32]]:
+        """Return the pooled vectors of n token lists, and what a question brings to a late interaction."""
+        ...
+
+    def encode_document(self, batch: Sequence[TokenIds]) -> Sequence[tuple[F32, F32]]:
+        """Return the pooled vectors of n token lists, and what of a document is kept for a late interaction."""
+        ...
+
 
 class SparseModel(Model, Protocol):
     """Texts to weighted vocabularies."""

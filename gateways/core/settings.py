@@ -27,6 +27,7 @@ class Settings(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
     threads: int = Field(0, ge=0, description="Model threads, one core each; 0: the cores this process may use.")
     store: str = Field("edge", pattern="^[a-z_]+$", description="Vector store: a file of `gateways/core/stores`.")
+    late_interaction: bool = Field(True, description="Whether new collections store the vectors of tokens too.")
     jobs: str = Field("sqlite", pattern="^[a-z_]+$", description="Job queue: a file of `gateways/core/jobs`.")
     max_batch_tokens: int = Field(512, ge=1, description="Padded tokens of one forward pass, at most.")
     max_queue_tokens: int = Field(2_000_000, ge=1, description="Tokens that may wait before a request gets 429.")

@@ -1,10 +1,12 @@
 """
 The binary answers between an embed service and the thin gateway.
 
-All little-endian. Both begin with 4 bytes of magic, uint32 n texts, uint32 rows, uint32 columns, float32 tokenize,
+All little-endian. Each begins with 4 bytes of magic, uint32 n texts, uint32 rows, uint32 columns, float32 tokenize,
 queue and infer ms, and int32 token counts (n). Then follows
 
 * `EMB2`, vectors: float32 (rows, columns), row by row; a row per text, or one per token, text by text
+* `SID1`, a side of a late interaction: int32 rows of each text (n), float32 (n, columns), a pooled vector per text,
+  and float16 (rows, columns), the unit vectors of their tokens, text by text
 * `SPA2`, sparse vectors: `rows` is the number of all their entries, `columns` is 0; uint32 entries of each text (n),
   then uint32 indices (rows) and float32 values (rows), text by text
 """
@@ -17,10 +19,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gateways.core.backend import Embeddings, SparseEmbeddings, SparseVector
+from gateways.core.backend import Embeddings, SparseEmbeddings, SparseVector, Times, TokenVectors
 
 MEDIA_TYPE = "application/vnd.embeddings.f32"
-DENSE, SPARSE = b"EMB2", b"SPA2"
+DENSE, SIDES, SPARSE = b"EMB2", b"SID1", b"SPA2"
 _HEADER = struct.Struct("<4sIIIfff")
 
 
@@ -45,6 +47,31 @@ def decode(raw: bytes) -> Embeddings:
         raise WireError(f"has {rows} vectors, neither one for each of {len(counts)} texts nor one for each token")
     vectors = np.frombuffer(raw, dtype="<f4", offset=at).reshape(rows, columns)
     return Embeddings(vectors, counts.tolist(), **times)
+
+
+def encode_sides(answer: Embeddings, tokens: TokenVectors) -> bytes:
+    """Return the vectors of texts and of their tokens as bytes."""
+    counts = np.asarray(tokens.counts, dtype="<i4").tobytes()
+    pooled = np.ascontiguousarray(answer.vectors, dtype="<f4").tobytes()
+    return b"".join(
+        (*_head(SIDES, answer, *tokens.vectors.shape), counts, pooled, tokens.vectors.astype("<f2").tobytes())
+    )
+
+
+def decode_sides(raw: bytes) -> Embeddings:
+    """Return what `encode_sides` wrote; the pooled vectors are a view of `raw`. Raises WireError."""
+    rows, columns, counts, times = _read_head(SIDES, raw)
+    n, at = len(counts), _HEADER.size + counts.nbytes
+    _check_length(
+        raw, at + 4 * n + (4 * n + 2 * rows) * columns, f"{n} texts and {rows} tokens in {columns} dimensions"
+    )
+    of_texts = np.frombuffer(raw, dtype="<i4", count=n, offset=at)
+    if (n and of_texts.min() < 0) or of_texts.sum() != rows:
+        raise WireError(f"has {rows} token vectors, which is not what its {n} texts have together")
+    at += 4 * n
+    pooled = np.frombuffer(raw, dtype="<f4", count=n * columns, offset=at).reshape(n, columns)
+    tokens = np.frombuffer(raw, dtype="<f2", offset=at + pooled.nbytes).reshape(rows, columns)
+    return Embeddings(pooled, counts.tolist(), TokenVectors(tokens.astype(np.float32), of_texts.tolist()), **times)
 
 
 def encode_sparse(answer: SparseEmbeddings) -> bytes:
@@ -79,7 +106,7 @@ def _head(magic: bytes, answer: Embeddings | SparseEmbeddings, rows: int, column
     return _HEADER.pack(magic, len(counts), rows, columns, *times), counts.tobytes()
 
 
-def _read_head(magic: bytes, raw: bytes) -> tuple[int, int, npt.NDArray[np.int32], dict[str, float]]:
+def _read_head(magic: bytes, raw: bytes) -> tuple[int, int, npt.NDArray[np.int32], Times]:
     """Return rows, columns, token counts and times."""
     if len(raw) < _HEADER.size:
         raise WireError(f"has {len(raw)} bytes, too few for a header of {_HEADER.size}")
@@ -91,7 +118,8 @@ def _read_head(magic: bytes, raw: bytes) -> tuple[int, int, npt.NDArray[np.int32
     counts = np.frombuffer(raw, dtype="<i4", count=n, offset=_HEADER.size)
     if n and counts.min() < 0:
         raise WireError(f"counts {counts.min()} tokens in a text")
-    return rows, columns, counts, dict(zip(("tokenize_ms", "queue_ms", "infer_ms"), times, strict=True))
+    tokenize_ms, queue_ms, infer_ms = times
+    return rows, columns, counts, Times(tokenize_ms=tokenize_ms, queue_ms=queue_ms, infer_ms=infer_ms)
 
 
 def _check_length(raw: bytes, expected: int, what: str) -> None:

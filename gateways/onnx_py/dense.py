@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import onnxruntime as ort
 
 from gateways.core.backend import F32, ModelInfo, TokenIds
+from gateways.core.late import Interacting
 from gateways.core.tokens import TextTokenizer
 from gateways.onnx_py.session import padded
 
 
-class OnnxDense:
+class OnnxDense(Interacting):
     """A graph that pools: input_ids, attention_mask -> sentence_embedding, token_embeddings."""
 
     def __init__(self, session: ort.InferenceSession, texts: TextTokenizer, info: ModelInfo) -> None:
@@ -21,15 +22,20 @@ class OnnxDense:
 
     def encode(self, batch: Sequence[TokenIds]) -> F32:
         """Return the pooled vectors of n token lists, float32 (n, dimensions)."""
-        vectors: F32 = self._run("sentence_embedding", batch)
+        vectors: F32 = self._run(batch, "sentence_embedding")[0]
         return vectors
 
     def encode_tokens(self, batch: Sequence[TokenIds]) -> list[F32]:
         """Return the last hidden states of n token lists, each float32 (tokens, dimensions)."""
-        states = self._run("token_embeddings", batch)
+        states = self._run(batch, "token_embeddings")[0]
         return [row[: len(ids)] for row, ids in zip(states, batch, strict=True)]
 
-    def _run(self, output: str, batch: Sequence[TokenIds]) -> F32:
+    def encode_with_tokens(self, batch: Sequence[TokenIds]) -> list[tuple[F32, F32]]:
+        """Return the pooled vectors of n token lists, and their last hidden states."""
+        vectors, states = self._run(batch, "sentence_embedding", "token_embeddings")
+        return [(vector, row[: len(ids)]) for vector, row, ids in zip(vectors, states, batch, strict=True)]
+
+    def _run(self, batch: Sequence[TokenIds], *outputs: str) -> list[F32]:
         ids, mask = padded(batch)
-        answer: F32 = self._session.run([output], {"input_ids": ids, "attention_mask": mask})[0]
-        return answer
+        answers: list[F32] = self._session.run(outputs, {"input_ids": ids, "attention_mask": mask})
+        return answers

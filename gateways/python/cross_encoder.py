@@ -36,5 +36,5 @@ class TorchCrossEncoder:
             starts = torch.tensor([[pair.second] for pair in batch])
             longest = features["input_ids"].shape[1]
             features["token_type_ids"] = features["attention_mask"] * (torch.arange(longest) >= starts)
-        logits: F32 = run(self._modules, features, "scores", self._device)
+        logits: F32 = run(self._modules, features, self._device, "scores")[0]
         return logits.reshape(-1)

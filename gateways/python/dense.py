@@ -10,11 +10,12 @@ from sentence_transformers.models import Normalize, Pooling, Transformer
 
 from gateways.core.backend import F32, TokenIds
 from gateways.core.catalog import Located
+from gateways.core.late import Interacting
 from gateways.core.tokens import TextTokenizer
 from gateways.python.features import LOADING, padded, run
 
 
-class TorchDense:
+class TorchDense(Interacting):
     """The modules of a SentenceTransformer, run on token batches that are made once, before the queue."""
 
     def __init__(self, located: Located, texts: TextTokenizer) -> None:
@@ -27,12 +28,17 @@ class TorchDense:
 
     def encode(self, batch: Sequence[TokenIds]) -> F32:
         """Return the pooled vectors of n token lists, float32 (n, dimensions)."""
-        return run(self._modules, padded(batch), "sentence_embedding", self._device)
+        return run(self._modules, padded(batch), self._device, "sentence_embedding")[0]
 
     def encode_tokens(self, batch: Sequence[TokenIds]) -> list[F32]:
         """Return the last hidden states of n token lists, each float32 (tokens, dimensions)."""
-        states = run(self._modules, padded(batch), "token_embeddings", self._device)
+        states = run(self._modules, padded(batch), self._device, "token_embeddings")[0]
         return [row[: len(ids)] for row, ids in zip(states, batch, strict=True)]
+
+    def encode_with_tokens(self, batch: Sequence[TokenIds]) -> list[tuple[F32, F32]]:
+        """Return the pooled vectors of n token lists, and their last hidden states."""
+        vectors, states = run(self._modules, padded(batch), self._device, "sentence_embedding", "token_embeddings")
+        return [(vector, row[: len(ids)]) for vector, row, ids in zip(vectors, states, batch, strict=True)]
 
 
 def _encoder(located: Located) -> SentenceTransformer:

@@ -26,10 +26,9 @@ def padded(batch: Sequence[TokenIds]) -> Features:
 
 
 @torch.inference_mode()
-def run(modules: Iterable[torch.nn.Module], features: Features, output: str, device: torch.device) -> F32:
-    """Return one output of the modules, run one after another, as float32."""
+def run(modules: Iterable[torch.nn.Module], features: Features, device: torch.device, *outputs: str) -> list[F32]:
+    """Return outputs of the modules, run one after another, each as float32."""
     features = {name: value.to(device) for name, value in features.items()}
     for module in modules:
         features = module(features)
-    answer: F32 = features[output].float().cpu().numpy()
-    return np.ascontiguousarray(answer)
+    return [np.ascontiguousarray(features[output].float().cpu().numpy()) for output in outputs]

@@ -27,4 +27,4 @@ class TorchSparse:
 
     def encode(self, batch: Sequence[TokenIds]) -> list[SparseVector]:
         """Return the words that weigh more than 0, of each of n token lists."""
-        return [nonzero(row) for row in run(self._modules, padded(batch), "sentence_embedding", self._device)]
+        return [nonzero(row) for row in run(self._modules, padded(batch), self._device, "sentence_embedding")[0]]

@@ -35,6 +35,7 @@ def test_a_new_collection_has_the_defaults(http: httpx.Client, collection: str, 
         "reranker_model": None,
         "top_k": 5,
         "chunk": None,
+        "late_interaction": made["late_interaction"],
         "document_count": 0,
     }
     assert read(http, collection) == made
@@ -50,6 +51,21 @@ def test_putting_it_again_changes_it(http: httpx.Client, collection: str) -> Non
     changed = put(http, collection, chunk={"max_tokens": 32})
     assert (changed["top_k"], changed["chunk"]) == (5, {"max_tokens": 32, "overlap": 0})
     assert read(http, collection) == changed
+
+
+@pytest.mark.requires("rerank_search")
+def test_whether_tokens_are_stored_is_chosen_once(http: httpx.Client, collection: str) -> None:
+    """On and off while it is empty; with documents in it a change is refused, and whoever does not say keeps it."""
+    for stored in (True, False, True):
+        response = http.put(f"/v1/collections/{collection}", json={"late_interaction": stored})
+        assert response.status_code in (200, 201), response.text
+        assert response.json()["late_interaction"] is stored
+    ingest(http, [{"text": unique()}], collection=collection)
+
+    refused = http.put(f"/v1/collections/{collection}", json={"late_interaction": False})
+
+    assert assert_error(refused, 409, "collection_not_empty")["param"] == "late_interaction"
+    assert put(http, collection, top_k=7)["late_interaction"] is True
 
 
 @pytest.mark.requires("models")

@@ -50,6 +50,45 @@ def words_of(store: EdgeStore, name: str, document_id: str) -> list[str]:
     return [passage.text for passage in asyncio.run(store.collection(name).document(document_id))]
 
 
+def test_tokens_are_compared_in_the_store(tmp_path: Path) -> None:
+    """Scores of chosen passages by each vector that is given, in the order asked for; also after a restart."""
+    late = dataclasses.replace(DEFAULT, late_interaction=True)
+    models = (*MODELS, ModelInfo("judge", "rerank", 0, 8, scores="cosines", of="tiny"))
+    store = opened(tmp_path, models)
+    asyncio.run(store.put("books", late))
+    words = ["pump", "boiler", "filter"]
+    axes = np.eye(4, dtype=np.float32)
+    tokens = [axes[[0, 1]], axes[[1]], axes[[2, 3]]]
+
+    async def written() -> None:
+        collection = store.collection("books")
+        rows = bm25.embed(words, query=False).rows
+        vectors = [Vectors(axis, row, its) for axis, row, its in zip(axes[:3], rows, tokens, strict=True)]
+        await collection.replace(passages("a", words), vectors)
+        await collection.flush()
+
+    asyncio.run(written())
+    asked, query = axes[[0, 3]], bm25.embed(["boiler"], query=True).rows[0]
+    for opened_again in (False, True):
+        if opened_again:
+            store.close()
+            store = opened(tmp_path, models)
+        collection = store.collection("books")
+        there = asyncio.run(collection.document("a"))[::-1]
+
+        scores = asyncio.run(collection.scores(there, axes[1], query, asked))
+
+        assert scores["dense"] == pytest.approx([0, 1, 0], abs=1e-3)
+        assert scores["late"] == pytest.approx([0.5, 0, 0.5], abs=0.02)
+        assert scores["sparse"][1] > 0
+        assert scores["sparse"][[0, 2]].tolist() == [0, 0]
+        assert set(asyncio.run(collection.scores(there, axes[1], None, None))) == {"dense"}
+        known = asyncio.run(collection.known(["pump"]))["pump"].late
+        assert known is not None
+        assert known == pytest.approx(tokens[0], abs=0.02)
+    store.close()
+
+
 def test_a_profile_survives_a_restart(tmp_path: Path) -> None:
     """Made, then changed: the last one is read back, and the documents with it."""
     store = opened(tmp_path)

@@ -60,6 +60,28 @@ def test_each_request_gets_its_own_part(rows_are_tokens: bool) -> None:
     calls.run(scenario)
 
 
+def test_each_request_gets_its_own_tokens() -> None:
+    """Of the texts that travelled together, each request has its own tokens' vectors."""
+    backend = PseudoBackend()
+
+    async def post(inputs: Inputs, truncate: Truncate, lane: Lane) -> Embeddings:
+        await asyncio.sleep(0)
+        return await backend.embed(DEFAULT, inputs, truncate=truncate, lane=lane, side="document")
+
+    async def scenario() -> None:
+        sharing = Sharing(post, rows_are_tokens=False)
+        requests = [[f"text {n} of {m}" + " more" * n for n in range(m)] for m in (1, 5, 2)]
+        together = await asyncio.gather(*(sharing.embed(texts, "END", "bulk") for texts in requests))
+        for texts, answer in zip(requests, together, strict=True):
+            alone = await backend.embed(DEFAULT, texts, side="document")
+            assert answer.tokens
+            assert alone.tokens
+            assert answer.tokens.counts == alone.tokens.counts
+            assert np.array_equal(answer.tokens.vectors, alone.tokens.vectors)
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
 @pytest.mark.parametrize("most", [8, TEXTS_PER_CALL])
 def test_what_waits_travels_together(most: int) -> None:
     """A hundred single texts are a few calls, and none holds more than the service takes at once."""

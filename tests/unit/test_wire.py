@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gateways.core import wire
-from gateways.core.backend import F32, Embeddings, SparseEmbeddings, SparseVector
+from gateways.core.backend import F32, Embeddings, SparseEmbeddings, SparseVector, TokenVectors
 
 FINITE = st.floats(-1e6, 1e6, width=32)
 VECTORS = arrays.arrays(np.float32, st.tuples(st.integers(0, 9), st.integers(1, 9)), elements=FINITE)
@@ -49,6 +49,40 @@ def test_vectors_survive_the_wire(vectors: F32) -> None:
     assert np.array_equal(read.vectors, vectors)
     assert read.token_counts == answer.token_counts
     assert (read.tokenize_ms, read.queue_ms, read.infer_ms) == (0.5, 1.5, 2.5)
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=6), st.integers(1, 9))
+def test_sides_survive_the_wire(counts: list[int], dimensions: int) -> None:
+    """The vectors of texts to the bit, those of tokens to half precision, and whose they are."""
+    pooled = np.linspace(0, 7, len(counts) * dimensions, dtype=np.float32).reshape(-1, dimensions)
+    tokens = TokenVectors(
+        np.linspace(-1, 1, sum(counts) * dimensions, dtype=np.float32).reshape(-1, dimensions), counts
+    )
+
+    read = wire.decode_sides(wire.encode_sides(Embeddings(pooled, [9] * len(counts), infer_ms=2.5), tokens))
+
+    assert np.array_equal(read.vectors, pooled)
+    assert (read.token_counts, read.infer_ms) == ([9] * len(counts), 2.5)
+    assert read.tokens
+    assert read.tokens.counts == counts
+    assert np.allclose(read.tokens.vectors, tokens.vectors, atol=1e-3)
+    assert [len(rows) for rows in read.tokens.by_text()] == counts
+
+
+@pytest.mark.parametrize("wrong", [0, 8, -1, -2])
+def test_no_side_is_believed_that_is_cut_short_or_miscounted(wrong: int) -> None:
+    """A byte less, another magic, counts that do not add up."""
+    tokens = TokenVectors(np.ones((3, 2), np.float32), [1, 2])
+    raw = bytearray(wire.encode_sides(Embeddings(np.ones((2, 2), np.float32), [3, 4]), tokens))
+    if wrong == -1:
+        raw.pop()
+    elif wrong == -2:  # the rows of the first text, after the header and two token counts
+        raw[28 + 8] += 1
+    else:
+        raw[wrong] += 1
+
+    with pytest.raises(wire.WireError):
+        wire.decode_sides(bytes(raw))
 
 
 @given(st.lists(st.integers(0, 4), max_size=6), st.integers(1, 9))

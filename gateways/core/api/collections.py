@@ -32,6 +32,11 @@ class ProfileRequest(Strict):
     reranker_model: str | None = Field(None, description="Reranks every search that does not say otherwise.")
     top_k: int = Field(TOP_K, ge=1, le=1_000, description="Results of a search that does not say how many.")
     chunk: Chunk | None = Field(None, description="Cuts every ingest that does not say otherwise; null: not at all.")
+    late_interaction: bool | None = Field(
+        None,
+        description="Store the vectors of tokens too, so that `rerank: true` costs milliseconds; "
+        "when not given, a new one does where its model can.",
+    )
 
 
 class CollectionAnswer(Strict):
@@ -45,6 +50,7 @@ class CollectionAnswer(Strict):
     reranker_model: str | None
     top_k: int
     chunk: Chunk | None
+    late_interaction: bool
     document_count: int
 
 
@@ -102,7 +108,21 @@ def _profile(gateway: Gateway, name: str, body: ProfileRequest) -> Profile:
         reranker_model=reranker.id if reranker else None,
         top_k=body.top_k,
         chunk=body.chunk.chunking() if body.chunk else None,
+        late_interaction=_late_interaction(gateway, now, dense, body.late_interaction),
     )
+
+
+def _late_interaction(gateway: Gateway, now: Profile, dense: ModelInfo, wanted: bool | None) -> bool:
+    """Return whether tokens are stored: as asked, or as they are, or, for another model, where they can be."""
+    if wanted is None and dense.id == now.embedding_model:
+        return now.late_interaction
+    possible = gateway.interaction(dense.id) is not None
+    if wanted and not possible:
+        raise InvalidRequest(
+            f"late_interaction: no reranker here compares the tokens of {dense.id}; send false, or another model.",
+            param="late_interaction",
+        )
+    return possible and (gateway.settings.late_interaction if wanted is None else wanted)
 
 
 def _model(gateway: Gateway, name: str, kind: Kind, field: str) -> ModelInfo:
@@ -132,5 +152,6 @@ def _described(collection: Collection) -> dict[str, Any]:
         "reranker_model": profile.reranker_model,
         "top_k": profile.top_k,
         "chunk": profile.chunk,
+        "late_interaction": profile.late_interaction,
         "document_count": collection.documents,
     }

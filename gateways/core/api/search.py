@@ -69,6 +69,7 @@ class Explanation(Strict):
     dense: float | None
     sparse: float | None
     fused: float | None
+    late: float | None
     rerank: float | None
     ranks: dict[str, int | None]
 

@@ -44,10 +44,15 @@ class Passage:
 
 
 class Vectors(NamedTuple):
-    """The two vectors of a passage: float32 (dimensions,) of unit length, and the sparse one."""
+    """
+    The vectors of a passage: float32 (dimensions,) of unit length, and the sparse one.
+
+    `late` are those of its tokens, float32 (n, dimensions) of unit length, where the collection stores them.
+    """
 
     dense: F32
     sparse: SparseVector
+    late: F32 | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,17 @@ class Collection(Protocol):
         """
         ...
 
+    async def scores(
+        self, passages: Sequence[Passage], dense: F32 | None, sparse: SparseVector | None, late: F32 | None
+    ) -> dict[str, F32]:
+        """
+        Return how well each of n passages answers, float32 (n,), by the name of each vector that is given.
+
+        `dense` and `sparse` as in `search`, nothing in common being 0; `late` is the mean over its q rows of the
+        greatest cosine to a token of the passage, which only a collection that stores those can tell.
+        """
+        ...
+
     async def document(self, document_id: str) -> list[Passage]:
         """Return the passages of a document in order; empty when there is none."""
         ...
@@ -146,6 +162,10 @@ class VectorStore(Protocol):
 
     def count(self) -> int:
         """Return the number of documents in all collections."""
+        ...
+
+    async def rest(self) -> None:
+        """Keep no more in memory than searches need; called when there is nothing left to ingest."""
         ...
 
     def close(self) -> None:

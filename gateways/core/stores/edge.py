@@ -38,7 +38,7 @@ class EdgeStore:
                 self._collections[path.name] = edge_collection.load(path, _profile(path, models), threads)
         if DEFAULT not in self._collections:
             self._collections[DEFAULT] = self._create(DEFAULT, default)
-        memory.page_out(folder)
+        memory.unmap_pages(folder)
 
     def collections(self) -> Sequence[EdgeCollection]:
         """Return all collections, ordered by name."""
@@ -92,6 +92,11 @@ class EdgeStore:
         """Return the number of documents in all collections."""
         return sum(collection.documents for collection in self._collections.values())
 
+    async def rest(self) -> None:
+        """Keep no vectors of tokens in memory: an ingest has touched them all, a search touches few."""
+        for collection in self.collections():
+            await collection.rest()
+
     def close(self) -> None:
         """Write everything and let go of the files."""
         for collection in self._collections.values():
@@ -132,9 +137,16 @@ def _profile(path: Path, models: Sequence[ModelInfo]) -> Profile:
 def _other_vectors(collection: EdgeCollection, profile: Profile) -> Conflict:
     now = collection.profile
     return Conflict(
-        f"collection {collection.name!r} holds documents embedded with {now.embedding_model} and {now.sparse_model}, "
-        f"which {profile.embedding_model} and {profile.sparse_model} cannot search: DELETE it first, or ingest into "
-        "another collection.",
-        param="embedding_model" if profile.embedding_model != now.embedding_model else "sparse_model",
+        f"collection {collection.name!r} holds documents embedded with {_vectors(now)}, and {_vectors(profile)} "
+        "cannot search those: DELETE it first, or ingest into another collection.",
+        param=next(
+            (name for name in ("embedding_model", "sparse_model") if getattr(profile, name) != getattr(now, name)),
+            "late_interaction",
+        ),
         code="collection_not_empty",
     )
+
+
+def _vectors(profile: Profile) -> str:
+    tokens = "with" if profile.late_interaction else "without"
+    return f"{profile.embedding_model} and {profile.sparse_model} {tokens} late interaction"

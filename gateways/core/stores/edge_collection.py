@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import orjson
 import qdrant_edge as qdrant
 
+from gateways.core import memory
 from gateways.core.backend import F32, SparseVector
 from gateways.core.profiles import Chunking, Profile
 from gateways.core.stores import edge_points as points
@@ -85,6 +88,27 @@ class EdgeCollection:
             found = await self._off_loop_if_long(self._shard.search, queries.by(dense, sparse, k, where, min_score))
         return [Hit(points.passage(one.payload), one.score) for one in found]
 
+    async def scores(
+        self, passages: Sequence[Passage], dense: F32 | None, sparse: SparseVector | None, late: F32 | None
+    ) -> dict[str, F32]:
+        """Score passages as Collection says."""
+        asked: dict[str, Any] = {}
+        if dense is not None:
+            asked[points.DENSE] = queries.of_dense(dense)
+        if sparse is not None:
+            asked[points.SPARSE] = queries.of_sparse(sparse)
+        if late is not None:
+            asked[points.LATE] = queries.of_tokens(late)
+        ids = [points.point_id(one) for one in passages]
+        return await self._call(self._scores, ids, asked)
+
+    def _scores(self, ids: Sequence[uuid.UUID], asked: Mapping[str, Any]) -> dict[str, F32]:
+        scores = {}
+        for name, query in asked.items():
+            found = {point.id: point.score for point in self._shard.query(queries.among(ids, query))}
+            scores[name] = np.array([found.get(one, 0.0) for one in ids], dtype=np.float32)
+        return scores
+
     async def document(self, document_id: str) -> list[Passage]:
         """Return the passages of a document in order, never half an old and half a new one."""
         async with self._writing:
@@ -137,6 +161,12 @@ class EdgeCollection:
             self._open = False
             await asyncio.to_thread(self._shard.close)
             return True
+
+    async def rest(self) -> None:
+        """Let go of the pages of the vectors of tokens."""
+        async with self._writing:
+            if self._open:
+                await asyncio.to_thread(memory.unmap_pages, self._path, f"-{points.LATE}/")
 
     def close(self) -> None:
         """Write everything and let go of the files."""
@@ -209,8 +239,18 @@ def load(path: Path, profile: Profile, threads: int) -> EdgeCollection:
 def _config(profile: Profile, threads: int) -> qdrant.EdgeConfig:
     modifier = qdrant.Modifier.Idf if profile.idf else None
     dense = qdrant.EdgeVectorParams(profile.dimensions, qdrant.Distance.Cosine, memory=_ON_DEMAND)
+    vectors = {points.DENSE: dense}
+    if profile.late_interaction:
+        # 8 bits a dimension; never searched but among a few passages, so it has no index.
+        vectors[points.LATE] = qdrant.EdgeVectorParams(
+            profile.dimensions,
+            qdrant.Distance.Dot,
+            multivector_config=qdrant.MultiVectorConfig(qdrant.MultiVectorComparator.MaxSim),
+            datatype=qdrant.VectorStorageDatatype.Turbo8,
+            memory=_ON_DEMAND,
+        )
     return qdrant.EdgeConfig(
-        vectors={points.DENSE: dense},
+        vectors=vectors,
         sparse_vectors={points.SPARSE: qdrant.EdgeSparseVectorParams(modifier=modifier)},
         max_search_threads=threads,
         # No log of its own: what was not flushed yet is written again from the job journal, and deletes flush.

@@ -13,7 +13,7 @@ import qdrant_edge as qdrant
 from gateways.core.backend import SparseVector
 from gateways.core.stores.base import Metadata, Passage, Vectors
 
-DENSE, SPARSE = "dense", "sparse"
+DENSE, SPARSE, LATE = "dense", "sparse", "late"
 # Fields of the payload that have an index. One of numbers as well would make each flush half as long again.
 INDEXED = ("document_id", "marks")
 _LATER = "later"
@@ -25,6 +25,8 @@ LATER = [qdrant.FieldCondition("marks", match=qdrant.MatchValue(_LATER))]
 def point(passage: Passage, vectors: Vectors) -> qdrant.Point:
     """Return the point of a passage: the same document and number give the same id."""
     named: Any = {DENSE: vectors.dense, SPARSE: sparse(vectors.sparse)}
+    if vectors.late is not None:
+        named[LATE] = vectors.late
     return qdrant.Point(point_id(passage), named, _payload(passage))
 
 
@@ -59,7 +61,8 @@ def vectors(stored: Any) -> Vectors:
     """Return the vectors that a record holds."""
     terms = stored[SPARSE]
     indices, values = np.asarray(terms.indices, np.uint32), np.asarray(terms.values, np.float32)
-    return Vectors(np.asarray(stored[DENSE], np.float32), SparseVector(indices, values))
+    late = np.asarray(stored[LATE], np.float32) if LATE in stored else None
+    return Vectors(np.asarray(stored[DENSE], np.float32), SparseVector(indices, values), late)
 
 
 def of_document(document_id: str) -> qdrant.Filter:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
 import qdrant_edge as qdrant
 
 from gateways.core.backend import F32, SparseVector
@@ -44,8 +47,29 @@ def fused(
     )
 
 
+def among(point_ids: Sequence[uuid.UUID], query: Any) -> qdrant.QueryRequest:
+    """Return the request for the scores of these points, their payloads left out."""
+    named = qdrant.Filter(must=[qdrant.HasIdCondition(set(point_ids))])
+    return qdrant.QueryRequest(limit=len(point_ids), query=query, filter=named)
+
+
+def of_dense(vector: F32) -> Any:
+    """Return the query by cosine."""
+    return qdrant.Query.Nearest(cast(Any, vector), using=points.DENSE)
+
+
+def of_sparse(vector: SparseVector) -> Any:
+    """Return the query by the product with a sparse vector."""
+    return qdrant.Query.Nearest(points.sparse(vector), using=points.SPARSE)
+
+
+def of_tokens(vectors: F32) -> Any:
+    """Return the query by late interaction; its score is the mean over the rows of their greatest products."""
+    return qdrant.Query.Nearest(cast(Any, vectors / np.float32(len(vectors))), using=points.LATE)
+
+
 def _nearest(dense: F32 | None, sparse: SparseVector | None) -> Any:
     if dense is not None:
-        return qdrant.Query.Nearest(cast(Any, dense), using=points.DENSE)
+        return of_dense(dense)
     assert sparse is not None  # noqa: S101 a search is by one of them
-    return qdrant.Query.Nearest(points.sparse(sparse), using=points.SPARSE)
+    return of_sparse(sparse)

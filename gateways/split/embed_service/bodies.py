@@ -24,6 +24,9 @@ class EmbedRequest(_Request):
 
     texts: Input
     normalize: bool = Field(True, description="JSON answers only; the binary one holds vectors as pooled.")
+    side: Literal["query", "document"] | None = Field(
+        None, description="Send the vectors of their tokens too, as this side of a late interaction needs them."
+    )
 
 
 class SparseRequest(_Request):

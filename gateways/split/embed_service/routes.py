@@ -37,11 +37,16 @@ def router(backend: Backend, settings: Settings) -> APIRouter:
         """Embed texts."""
         inputs = read_inputs(body.texts, settings.max_inputs)
         model = encoders.model(body.model, "dense")
-        answer = await backend.embed(model.id, inputs, truncate=body.truncate, lane=body.lane)
+        answer = await backend.embed(model.id, inputs, truncate=body.truncate, lane=body.lane, side=body.side)
+        tokens = answer.tokens
         if _binary(request):
-            return Response(wire.encode(answer), media_type=wire.MEDIA_TYPE)
+            raw = wire.encode_sides(answer, tokens) if tokens else wire.encode(answer)
+            return Response(raw, media_type=wire.MEDIA_TYPE)
         vectors = normalize(answer.vectors) if body.normalize else answer.vectors
-        return json_response(_told(model, answer) | {"embeddings": list(vectors), "model_dim": vectors.shape[1]})
+        shown = {"embeddings": list(vectors), "model_dim": vectors.shape[1]}
+        if tokens:
+            shown["token_vectors"] = [list(rows) for rows in tokens.by_text()]
+        return json_response(_told(model, answer) | shown)
 
     @routes.post("/embed_tokens")
     async def embed_tokens(request: Request, body: EmbedRequest) -> Response:

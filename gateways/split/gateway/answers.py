@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import orjson
 
-from gateways.core.backend import Embeddings, Scores, Span, SparseEmbeddings, Timings, Token
+from gateways.core.backend import Embeddings, Scores, Span, SparseEmbeddings, Timings, Token, TokenVectors
 from gateways.core.errors import (
     BackendUnavailable,
     DeadlineExceeded,
@@ -56,7 +56,13 @@ def check_vectors(answer: Embeddings, n: int, dimensions: int | None, *, rows_ar
     right = (sum(answer.token_counts) if rows_are_tokens else n, columns if dimensions is None else dimensions)
     if (rows, columns) != right:
         raise UpstreamFailed(f"the embed service sent vectors of shape {(rows, columns)}, not {right}")
-    if not np.isfinite(answer.vectors).all():
+    tokens = answer.tokens
+    if tokens and (len(tokens.counts) != n or tokens.vectors.shape != (sum(tokens.counts), columns)):
+        raise UpstreamFailed(
+            f"the embed service sent token vectors of shape {tokens.vectors.shape} for {len(tokens.counts)} texts, "
+            f"not {(sum(tokens.counts), columns)} for {n}"
+        )
+    if not (np.isfinite(answer.vectors).all() and (tokens is None or np.isfinite(tokens.vectors).all())):
         raise UpstreamFailed("the embed service sent a vector with NaN or infinity in it")
 
 
@@ -101,9 +107,15 @@ def timed(answer: T, started_s: float) -> T:
 
 def joined(parts: Sequence[Embeddings]) -> Embeddings:
     """Return the parts of one request as its answer; they were computed side by side."""
+    tokens = [part.tokens for part in parts if part.tokens]
     return Embeddings(
         np.concatenate([part.vectors for part in parts]),
         [count for part in parts for count in part.token_counts],
+        TokenVectors(
+            np.concatenate([its.vectors for its in tokens]), [count for its in tokens for count in its.counts]
+        )
+        if tokens
+        else None,
         tokenize_ms=max(part.tokenize_ms for part in parts),
         queue_ms=max(part.queue_ms for part in parts),
         infer_ms=max(part.infer_ms for part in parts),

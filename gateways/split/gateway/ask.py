@@ -14,6 +14,7 @@ from gateways.core.backend import (
     Lane,
     ModelInfo,
     Scores,
+    Side,
     Span,
     SparseEmbeddings,
     Token,
@@ -59,8 +60,10 @@ class Dialect(Protocol):
         """Return the models the upstream serves, nothing while it is not ready."""
         ...
 
-    def embed(self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane) -> Ask[Embeddings]:
-        """Ask for a vector of each input."""
+    def embed(
+        self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane, side: Side | None = None
+    ) -> Ask[Embeddings]:
+        """Ask for a vector of each input, and with `side` for those of its tokens."""
         ...
 
     def embed_tokens(self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane) -> Ask[Embeddings]:

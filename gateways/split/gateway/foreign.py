@@ -17,6 +17,7 @@ from gateways.core.backend import (
     Lane,
     ModelInfo,
     Scores,
+    Side,
     Span,
     SparseEmbeddings,
     Token,
@@ -51,8 +52,12 @@ class Foreign:
         dimensions = probe.vectors.shape[1]
         return (ModelInfo(name, "dense", dimensions, ASSUMED_TOKENS, precision="upstream", frame=(0, 0)),)
 
-    def embed(self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane) -> Ask[Embeddings]:
+    def embed(
+        self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane, side: Side | None = None
+    ) -> Ask[Embeddings]:
         """Ask as its clients do; it decides itself how it truncates, so another wish than END is refused."""
+        if side:
+            refuse("vectors of single tokens")
         if truncate != "END":
             raise InvalidRequest(
                 f"truncate: {truncate} is not to be had from this gateway's embed service; it truncates at the end.",
@@ -63,23 +68,23 @@ class Foreign:
 
     def embed_tokens(self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane) -> Ask[Embeddings]:
         """Refuse: there is no customary way to ask."""
-        _refuse("vectors of single tokens")
+        refuse("vectors of single tokens")
 
     async def embed_sparse(
         self, send: Send, model: str, inputs: Inputs, truncate: Truncate, lane: Lane
     ) -> SparseEmbeddings:
         """Refuse: there is no such model."""
-        _refuse("sparse vectors")
+        refuse("sparse vectors")
 
     async def rerank(
         self, send: Send, model: str, query: str, documents: Sequence[str], truncate: Truncate, lane: Lane
     ) -> Scores:
         """Refuse: there is no such model."""
-        _refuse("scores")
+        refuse("scores")
 
     async def tokenize(self, send: Send, model: str, texts: Sequence[str]) -> list[list[Token]]:
         """Refuse: its tokenizer is not to be had."""
-        _refuse("tokens")
+        refuse("tokens")
 
     async def chunk(
         self, send: Send, model: str, texts: Sequence[str], max_tokens: int, overlap: int
@@ -95,5 +100,6 @@ class Foreign:
         return Embeddings(vectors, [0] * len(vectors))
 
 
-def _refuse(what: str) -> NoReturn:
+def refuse(what: str) -> NoReturn:
+    """Raise InvalidRequest: what is asked for is not to be had."""
     raise InvalidRequest(f"this gateway's embed service gives no {what}", code="not_supported")

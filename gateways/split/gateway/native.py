@@ -15,6 +15,7 @@ from gateways.core.backend import (
     Lane,
     ModelInfo,
     Scores,
+    Side,
     Span,
     SparseEmbeddings,
     Token,
@@ -36,9 +37,14 @@ class Native:
         """Read them from the service's health."""
         return await send(Ask("healthz", None, _models))
 
-    def embed(self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane) -> Ask[Embeddings]:
+    def embed(
+        self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane, side: Side | None = None
+    ) -> Ask[Embeddings]:
         """Ask in JSON for the binary answer."""
-        return post("embed", _body(model, inputs, truncate, lane), wire.decode, wire.MEDIA_TYPE)
+        body = _body(model, inputs, truncate, lane)
+        if side:
+            return post("embed", body | {"side": side}, wire.decode_sides, wire.MEDIA_TYPE)
+        return post("embed", body, wire.decode, wire.MEDIA_TYPE)
 
     def embed_tokens(self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane) -> Ask[Embeddings]:
         """Ask in JSON for the binary answer."""

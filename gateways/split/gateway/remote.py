@@ -17,6 +17,7 @@ from gateways.core.backend import (
     Lane,
     ModelInfo,
     Scores,
+    Side,
     Span,
     SparseEmbeddings,
     Token,
@@ -47,7 +48,7 @@ class RemoteBackend:
         self._dialect = self._upstream.dialect
         self._backlog = Backlog(settings.max_queue_tokens)
         # By model, so that nobody waits while another model is loaded upstream.
-        self._shared: dict[tuple[str, bool], Sharing] = {}
+        self._shared: dict[tuple[str, bool, Side | None], Sharing] = {}
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(CALLS_IN_FLIGHT))
 
     async def __aenter__(self) -> Self:
@@ -70,10 +71,16 @@ class RemoteBackend:
         return None
 
     async def embed(
-        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+        self,
+        model: str,
+        inputs: Inputs,
+        *,
+        truncate: Truncate = "END",
+        lane: Lane = "interactive",
+        side: Side | None = None,
     ) -> Embeddings:
         """Embed upstream, together with what else waits for this model."""
-        return await self._embed(model, inputs, truncate, lane, rows_are_tokens=False)
+        return await self._embed(model, inputs, truncate, lane, rows_are_tokens=False, side=side)
 
     async def embed_tokens(
         self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
@@ -133,18 +140,25 @@ class RemoteBackend:
                 yield
 
     async def _embed(
-        self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane, *, rows_are_tokens: bool
+        self,
+        model: str,
+        inputs: Inputs,
+        truncate: Truncate,
+        lane: Lane,
+        *,
+        rows_are_tokens: bool,
+        side: Side | None = None,
     ) -> Embeddings:
         if not self._upstream.models:
             raise BackendUnavailable("the embed service was not reached yet", retry_after_s=1)
-        shared = self._shared.get((model, rows_are_tokens))
+        shared = self._shared.get((model, rows_are_tokens, side))
         if shared is None:
             shared = Sharing(
-                partial(self._post, model, rows_are_tokens),
+                partial(self._post, model, rows_are_tokens, side),
                 rows_are_tokens=rows_are_tokens,
                 most_inputs=self._dialect.most_inputs,
             )
-            self._shared[model, rows_are_tokens] = shared
+            self._shared[model, rows_are_tokens, side] = shared
         with self._backlog.holding(_length(inputs)):
             if len(inputs) <= self._dialect.most_inputs:
                 answer = await shared.embed(inputs, truncate, lane)
@@ -155,12 +169,15 @@ class RemoteBackend:
         return answer
 
     async def _post(
-        self, model: str, rows_are_tokens: bool, inputs: Inputs, truncate: Truncate, lane: Lane
+        self, model: str, rows_are_tokens: bool, side: Side | None, inputs: Inputs, truncate: Truncate, lane: Lane
     ) -> Embeddings:
         """Make one call for vectors and check its answer. Raises GatewayError of some kind, always."""
         started_s = time.perf_counter()
-        ask = self._dialect.embed_tokens if rows_are_tokens else self._dialect.embed
-        answer = await self._upstream.send(ask(model, inputs, truncate, lane))
+        if rows_are_tokens:
+            ask = self._dialect.embed_tokens(model, inputs, truncate, lane)
+        else:
+            ask = self._dialect.embed(model, inputs, truncate, lane, side)
+        answer = await self._upstream.send(ask)
         dimensions = self._upstream.dimensions.get(model)
         answers.check_vectors(answer, len(inputs), dimensions, rows_are_tokens=rows_are_tokens)
         return answer if answer.infer_ms else answers.timed(answer, started_s)

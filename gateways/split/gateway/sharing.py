@@ -96,7 +96,8 @@ class Sharing:
         for waiting in taken:
             counts = answer.token_counts[text : text + len(waiting.inputs)]
             rows = sum(counts) if self._rows_are_tokens else len(counts)
-            yield Embeddings(answer.vectors[row : row + rows], counts, **times)
+            tokens = answer.tokens.part(text, len(counts)) if answer.tokens else None
+            yield Embeddings(answer.vectors[row : row + rows], counts, tokens, **times)
             text, row = text + len(counts), row + rows
 
 

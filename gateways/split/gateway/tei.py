@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import orjson
 
-from gateways.core.backend import F32, Embeddings, Inputs, Lane, ModelInfo, Scores, Token, Truncate
+from gateways.core.backend import F32, Embeddings, Inputs, Lane, ModelInfo, Scores, Side, Token, Truncate
 from gateways.core.errors import UpstreamFailed
+from gateways.core.late import inner
 from gateways.core.maxsim import maxsim
 from gateways.core.settings import Settings
 from gateways.split.gateway.ask import Ask, Send, post
-from gateways.split.gateway.foreign import Foreign
+from gateways.split.gateway.foreign import Foreign, refuse
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +45,12 @@ class Tei(Foreign):
         )
         return dense, late
 
-    def embed(self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane) -> Ask[Embeddings]:
+    def embed(
+        self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane, side: Side | None = None
+    ) -> Ask[Embeddings]:
         """Ask for pooled vectors, not normalised."""
+        if side:
+            refuse("vectors of texts and of their tokens at once")
         return post("embed", {"inputs": inputs, "normalize": False} | _truncation(truncate), self._vectors)
 
     def embed_tokens(self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane) -> Ask[Embeddings]:
@@ -64,10 +69,8 @@ class Tei(Foreign):
             answer = await send(self.embed_tokens(model, part, truncate, lane))
             counts.extend(answer.token_counts)
             vectors.extend(np.split(answer.vectors, np.cumsum(answer.token_counts)[:-1]))
-        before, after = self._frame
-        # A text may be no token at all, such as a control character: then its special tokens speak for it.
-        inner = [rows[before : len(rows) - after] if len(rows) > before + after else rows for rows in vectors]
-        return Scores(maxsim(inner[0], inner[1:]), counts)
+        asked, *found = (inner(rows, self._frame) for rows in vectors)
+        return Scores(maxsim(asked, found), counts)
 
     async def tokenize(self, send: Send, model: str, texts: Sequence[str]) -> list[list[Token]]:
         """Ask for the tokens of all texts at once."""

@@ -1,0 +1,96 @@
+"""`bench quality`: its figures from rankings, and the command itself on a small corpus."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from bench.__main__ import _parser
+from bench.datasets import Question
+from bench.retrieval import measured, plot, run
+from bench.retrieval.ways import Asked
+
+QUESTIONS = [Question(f"question {n}", {f"p{n}": 1}) for n in range(40)]
+
+
+def ranked(place: int) -> list[list[str]]:
+    """For each question ten passages, the one that answers at a place counted from 1, or nowhere for 0."""
+    return [[f"p{n}" if at == place else f"other {at}" for at in range(1, 11)] for n in range(len(QUESTIONS))]
+
+
+def made(**places: int) -> dict[str, measured.Row]:
+    """Return the rows of ways whose answer is always at one place."""
+    asked = {name: Asked(ranked(place), [float(place + 1)] * len(QUESTIONS)) for name, place in places.items()}
+    rows = measured.rows("tiny", "t", "fp32", QUESTIONS, asked, dict.fromkeys(places, 1.5))
+    return {row.way: row for row in rows}
+
+
+def test_the_place_of_the_answer_makes_every_figure() -> None:
+    """Second: no hit@1, a hit@5, half of MRR, 1 / log2(3) of nDCG; nowhere: nothing."""
+    rows = made(dense=2, hybrid=1, sparse=0)
+
+    assert (rows["dense"].hit1, rows["dense"].hit5, rows["dense"].mrr10) == (0, 1, 0.5)
+    assert rows["dense"].ndcg10 == pytest.approx(1 / np.log2(3))
+    assert (rows["hybrid"].hit1, rows["hybrid"].mrr10, rows["hybrid"].ndcg10) == (1, 1, 1)
+    assert (rows["sparse"].hit5, rows["sparse"].mrr10, rows["sparse"].ndcg10) == (0, 0, 0)
+    assert rows["dense"].added_p50_ms == 0
+    assert rows["hybrid"].added_p50_ms == -1
+
+
+def test_the_difference_is_of_the_same_questions() -> None:
+    """Where every question differs alike there is nothing to doubt, whatever the questions' own spread."""
+    rows = made(dense=2, hybrid=1)
+
+    assert rows["hybrid"].over_hybrid == rows["hybrid"].over_hybrid_low == rows["hybrid"].over_hybrid_high == 0
+    assert rows["dense"].over_hybrid == pytest.approx(1 / np.log2(3) - 1)
+    assert rows["dense"].over_hybrid_low == pytest.approx(rows["dense"].over_hybrid_high)
+
+
+def test_an_interval_holds_the_mean_and_shrinks_with_questions() -> None:
+    """95 % of a mean of zeros and ones: near 1.96 standard errors to both sides."""
+    values = np.array([0.0, 1.0] * 200)
+
+    low, high = measured.interval(values)
+
+    assert low == pytest.approx(0.5 - 1.96 * 0.5 / 20, abs=0.01)
+    assert high == pytest.approx(0.5 + 1.96 * 0.5 / 20, abs=0.01)
+
+
+def test_the_command_asks_a_real_gateway_every_way(tmp_path: Path) -> None:
+    """The pseudo gateway on three passages: each way finds the one that shares the question's words."""
+    texts = {"a": "tomatoes want sun and water", "b": "the pump shows a red light", "c": "twenty days of vacation"}
+    folder = tmp_path / "tiny"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text("".join(json.dumps({"_id": k, "text": t}) + "\n" for k, t in texts.items()))
+    asked = {"q1": ("red light of the pump", "b"), "q2": ("days of vacation", "c")}
+    (folder / "queries.jsonl").write_text(
+        "".join(json.dumps({"_id": key, "text": text}) + "\n" for key, (text, _) in asked.items())
+    )
+    (folder / "qrels" / "test.tsv").write_text(
+        "query-id\tcorpus-id\tscore\n" + "".join(f"{key}\t{answer}\t1\n" for key, (_, answer) in asked.items())
+    )
+    out = tmp_path / "quality.csv"
+    arguments = _parser().parse_args(["quality", "--beir", str(folder), "--gateway", "pseudo", "--out", str(out)])
+
+    assert run(arguments, Console(file=io.StringIO())) == 0
+
+    rows = list(csv.DictReader(out.open()))
+    assert [row["way"] for row in rows] == ["dense", "sparse", "hybrid", "hybrid + late"]
+    assert {row["hit1"] for row in rows} == {"1"}
+    stored = {row["way"]: float(row["stored_kb"]) for row in rows}
+    assert stored["dense"] > 0
+    assert stored["hybrid + late"] > stored["hybrid"] == pytest.approx(stored["dense"] + stored["sparse"])
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_plot_names_every_way() -> None:
+    """Ways by colour and targets by shape, all in the legend."""
+    figure = plot.figure(list(made(dense=2, hybrid=1, sparse=0).values()))
+
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"dense", "hybrid", "sparse", "t"}
