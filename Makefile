@@ -17,7 +17,7 @@ RECOMMEND_OPTIONS = --rps $(or $(RPS),100) $(if $(P95_MS),--p95-ms $(P95_MS)) $(
 	$(if $(ROUTE),--route $(ROUTE)) $(if $(RAM_GB),--ram-gb $(RAM_GB)) $(if $(VCPU),--vcpu $(VCPU)) \
 	$(if $(PRICE_HOUR),--price-hour $(PRICE_HOUR)) $(if $(HEADROOM),--headroom $(HEADROOM)) $(CAMPAIGN)
 
-.PHONY: help setup setup-tests models run bench bench-locust quality recommend report test contract conformance fuzz check format lock clean
+.PHONY: help setup setup-tests models run bench bench-locust quality fusion recommend report test contract conformance fuzz check format lock clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -40,9 +40,13 @@ bench: setup ## verify, then measure, then recommend [PROFILE=quick|full PEERS=1
 bench-locust: setup ## the driver, then Locust: master and WORKERS=2 here [GATEWAY= USERS=16 SECONDS=20 CAMPAIGN=]
 	@$(TOOLS) -m bench run $(LOCUST_OPTIONS)
 
-quality: setup ## what each way of searching finds, takes and stores [GATEWAYS=onnx_py QUESTIONS=2000 BEIR=<folder> OUT=]
+quality: setup ## what each way of searching finds, takes and stores [GATEWAYS=onnx_py QUESTIONS=2000 BEIR=<folder> GLUED=1 OUT=]
 	@$(TOOLS) -m bench quality --gateways $(or $(GATEWAYS),onnx_py) $(if $(QUESTIONS),--questions $(QUESTIONS)) \
-		$(if $(BEIR),--beir $(BEIR)) $(if $(OUT),--out $(OUT))
+		$(if $(BEIR),--beir $(BEIR)) $(if $(OUT),--out $(OUT)) $(if $(GLUED),--glued)
+
+fusion: setup ## fit the weights that fuse rankings, on SQuAD and three corpora that it fetches [GATEWAY= OUT=]
+	@$(TOOLS) scripts/fetch_corpora.py
+	@$(TOOLS) -m bench fusion squad .cache/corpora/* --gateway $(GATEWAY) $(if $(OUT),--out $(OUT))
 
 recommend: ## shape, replicas, memory, cost: RPS=500 [P95_MS= P99_MS= ROUTE= RAM_GB= VCPU= PRICE_HOUR= CAMPAIGN=results/…]
 	@$(TOOLS) -m bench recommend $(RECOMMEND_OPTIONS)

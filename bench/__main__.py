@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     _run_parser(commands.add_parser("run", help="make a campaign"))
     _compare_parser(commands.add_parser("compare", help="two campaigns, or two revisions: 1 when B is slower"))
     _quality_parser(commands.add_parser("quality", help="how well each way of searching finds what answers"))
+    _fusion_parser(commands.add_parser("fusion", help="which weights fuse rankings best, fitted on several corpora"))
     _recommend_parser(commands.add_parser("recommend", help="which shape, how many, what cost: from a campaign"))
     _reference_parser(commands.add_parser("reference", help="compute the reference vectors"))
     _report_parser(commands.add_parser("report", help="draw the plots and the HTML of a campaign again"))
@@ -57,9 +58,19 @@ def _quality_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beir", help="a BEIR folder: the same as --corpus")
     parser.add_argument("--gateways", "--gateway", default="onnx_py", help="by comma; default: onnx_py")
     parser.add_argument("--questions", type=int, default=2_000, help="at most; default: 2000")
+    parser.add_argument("--glued", action="store_true", help="passages glued into long documents and cut again, too")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", help="a CSV file, with its plot beside it; default: under results/")
     parser.set_defaults(command=_quality)
+
+
+def _fusion_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("corpora", nargs="+", help="two or more: squad, BEIR folders, files of JSON lines")
+    parser.add_argument("--gateway", default="onnx_py")
+    parser.add_argument("--questions", type=int, default=1_000, help="of each corpus, at most; default: 1000")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", help="a folder; default: under results/")
+    parser.set_defaults(command=_fusion)
 
 
 def _recommend_parser(parser: argparse.ArgumentParser) -> None:
@@ -116,6 +127,13 @@ def _quality(arguments: argparse.Namespace) -> int:
     from bench.run import console
 
     return retrieval.run(arguments, console)
+
+
+def _fusion(arguments: argparse.Namespace) -> int:
+    from bench.retrieval import fusion
+    from bench.run import console
+
+    return fusion.run(arguments, console)
 
 
 def _recommend(arguments: argparse.Namespace) -> int:

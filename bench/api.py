@@ -91,6 +91,10 @@ class Api:
         """The raw answer to a body, 2xx only."""
         return self._send("POST", path, body)
 
+    def put(self, path: str, body: bytes) -> bytes:
+        """The raw answer to a body that says how something should be, 2xx only."""
+        return self._send("PUT", path, body)
+
     def get(self, path: str) -> bytes:
         """The raw answer to a path, 2xx only."""
         return self._send("GET", path, None)

@@ -26,7 +26,7 @@ class Row:
 
     `over_hybrid` is the mean difference of nDCG@10 to hybrid search for the same questions. `p50_ms` is of a whole
     request with one in flight, `added_p50_ms` what it is more than dense search's. `stored_kb` is what the vectors
-    it reads take on disk, in 1000 bytes a passage.
+    it reads take on disk, in 1000 bytes a passage; None where passages were cut anew.
     """
 
     corpus: str
@@ -45,7 +45,7 @@ class Row:
     over_hybrid_high: float
     p50_ms: float
     added_p50_ms: float
-    stored_kb: float
+    stored_kb: float | None
 
 
 def gains(rankings: Sequence[Sequence[str]], questions: Sequence[Question]) -> F64:
@@ -101,7 +101,7 @@ def rows(
                 over_hybrid_high=over_high,
                 p50_ms=p50_ms,
                 added_p50_ms=p50_ms - dense_ms,
-                stored_kb=stored_kb[name],
+                stored_kb=stored_kb.get(name),
             )
         )
     return made

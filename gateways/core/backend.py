@@ -17,8 +17,6 @@ Kind: TypeAlias = Literal["dense", "sparse", "rerank"]
 Truncate: TypeAlias = Literal["END", "START", "NONE"]
 Lane: TypeAlias = Literal["interactive", "bulk"]
 Span: TypeAlias = tuple[int, int]
-# Of a late interaction: a question keeps every token, a document what is worth storing.
-Side: TypeAlias = Literal["query", "document"]
 
 # sentence-transformers gives every model these two, empty unless the model says otherwise.
 NO_PROMPTS = (("query", ""), ("document", ""))
@@ -33,7 +31,7 @@ class ModelInfo:
     counts the special tokens before and after a text. `stands_in_for` names models of the catalogue that are not
     here and for which this one answers. `scores` says what a reranker's raw scores are, and `of` which dense model's
     tokens it compares, None where it reads pairs. `inference_time_ms` is one warm 16-token text; None until first
-    loaded.
+    loaded. Without its weights, not `fetched`, a model is only told of, so that errors can say what would help.
     """
 
     id: str
@@ -46,6 +44,7 @@ class ModelInfo:
     precision: str = "fp32"
     device: str = "cpu"
     loaded: bool = True
+    fetched: bool = True
     inference_time_ms: float | None = None
     frame: tuple[int, int] = (1, 1)
     scores: Literal["logits", "cosines"] = "logits"
@@ -109,7 +108,7 @@ class Embeddings(Timings):
     Float32 (n, dimensions), pooled and *not* normalised; of `embed_tokens` one row for every token, text by text.
 
     `token_counts` are the n counts of tokens the model read, special ones included, after truncation. `tokens` is
-    there when a side of a late interaction was asked for.
+    there when they were asked for.
     """
 
     vectors: F32
@@ -146,7 +145,7 @@ class Backend(Protocol):
     async def __aexit__(self, *exc_info: object) -> None: ...
 
     def models(self) -> Sequence[ModelInfo]:
-        """Return the models it can serve, the default of each kind before its others; empty until it is ready."""
+        """Return the models, the default of each kind before its others, unfetched ones last; empty until ready."""
         ...
 
     def ready(self) -> bool:
@@ -164,9 +163,9 @@ class Backend(Protocol):
         *,
         truncate: Truncate = "END",
         lane: Lane = "interactive",
-        side: Side | None = None,
+        tokens: bool = False,
     ) -> Embeddings:
-        """Embed n texts, or n lists of token ids, in the order given; with `side`, their tokens by the same pass."""
+        """Embed n texts, or n lists of token ids, in the order given; with `tokens`, those too, by the same pass."""
         ...
 
     async def embed_tokens(

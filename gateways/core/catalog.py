@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gateways.core.backend import NO_PROMPTS, Kind, ModelInfo
+from gateways.core.errors import fetching
 
 # What the Unified Embedding API calls the kinds in its own models.yaml.
 _UNIFIED_KINDS = {"embeddings": "dense", "sparse-embeddings": "sparse", "rerank": "rerank"}
@@ -19,6 +20,10 @@ _UNIFIED_KINDS = {"embeddings": "dense", "sparse-embeddings": "sparse", "rerank"
 
 class CatalogError(Exception):
     """The catalogue cannot be used; the message names the file and the place in it."""
+
+
+class WeightsAbsent(CatalogError):
+    """A model's files are not here; the message says which command fetches them."""
 
 
 class _Strict(BaseModel):
@@ -119,18 +124,22 @@ class Catalog(_Strict):
         raise CatalogError(f"MODEL={name}: not in the catalogue; it has {', '.join(self.models)}")
 
     def folder(self, models_dir: Path, model_id: str) -> Path:
-        """Return the folder of a fetched model; CatalogError says how to fetch it when it is not there."""
+        """Return the folder of a fetched model; WeightsAbsent says how to fetch it when it is not there."""
         local = (Path(source.path) for source in self.models[model_id].sources if source.local and source.path)
         for path in (models_dir / model_id, *local):
             if (path / "tokenizer.json").is_file():
                 return path
-        raise CatalogError(f"{models_dir / model_id} does not hold {model_id}: run `make models MODEL={model_id}`")
+        raise WeightsAbsent(f"{models_dir / model_id} does not hold {model_id}: {fetching(model_id)}")
 
     def locate(self, models_dir: Path, model_id: str, weights: str, *, precision: str, device: str) -> Located:
-        """Find a model on disk; `weights` is the file below its folder that is loaded. Raises CatalogError."""
+        """
+        Find a model on disk; `weights` is the file below its folder that is loaded.
+
+        Raises WeightsAbsent, and CatalogError for files that do not say enough.
+        """
         folder = self.folder(models_dir, model_id)
         if not (folder / weights).is_file():
-            raise CatalogError(f"{folder / weights} is not there: run `make models MODEL={model_id}`")
+            raise WeightsAbsent(f"{folder / weights} is not there: {fetching(model_id)}")
         entry = self.models[model_id]
         info = ModelInfo(
             id=model_id,

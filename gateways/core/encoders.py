@@ -14,12 +14,11 @@ from gateways.core.backend import (
     Lane,
     ModelInfo,
     Scores,
-    Side,
     Span,
     SparseEmbeddings,
     Truncate,
 )
-from gateways.core.errors import BackendUnavailable, InvalidRequest, NotFound
+from gateways.core.errors import BackendUnavailable, InvalidRequest, NotFound, fetching
 
 
 class Encoders:
@@ -31,15 +30,18 @@ class Encoders:
         self._listed: Sequence[ModelInfo] = ()
         self._by_name: dict[str, ModelInfo] = {}
         self._defaults: dict[Kind, ModelInfo] = {}
+        self._absent: Sequence[ModelInfo] = ()
 
     def models(self) -> Sequence[ModelInfo]:
-        """Return the models, the default of each kind before its others; BackendUnavailable while starting."""
+        """Return the models served, the default of each kind before its others; BackendUnavailable while starting."""
         told = self.backend.models()
         if not told:
             raise starting()
         if told is not self._told:  # a model was loaded or unloaded, or the first ones are there
             own = () if any(model.id == bm25.ID for model in told) else (bm25.INFO,)
-            self._told, self._listed = told, (*told, *own)
+            # Of a catalogue's models those whose weights are not here are told last.
+            self._absent = [model for model in told if not model.fetched]
+            self._told, self._listed = told, (*(model for model in told if model.fetched), *own)
             # Backwards, so that the first of a kind and the first to have a name stay.
             self._defaults = {model.kind: model for model in reversed(self._listed)}
             self._by_name = {name: model for model in reversed(self._listed) for name in _names(model)}
@@ -49,27 +51,33 @@ class Encoders:
         """
         Return the model an id or alias means, the default of the kind for None or "".
 
-        Raises NotFound for an unknown name, InvalidRequest for a model of another kind.
+        Raises NotFound for an unknown name and for a model whose weights are not here, InvalidRequest for a model of
+        another kind.
         """
         models = self.models()
         found = self._by_name.get(name) if name else self._defaults.get(kind)
         if found and found.kind == kind:
             return found
         known = ", ".join(model.id for model in models if model.kind == kind) or "none"
-        if found:
+        found = found or self._lacking(name, kind)
+        if found and found.kind != kind:
             raise InvalidRequest(
                 f"{name!r} is a {found.kind} model; this needs a {kind} model. There are: {known}.",
                 param="model",
                 code="wrong_model_kind",
             )
+        if found:
+            raise _absent(f"model {name!r}" if name else f"the {kind} model {found.id}", found, known)
         raise _unknown(f"model {name!r}" if name else f"{kind} model", known)
 
     def any_model(self, name: str) -> ModelInfo:
-        """Return the model of any kind that an id or alias means. Raises NotFound."""
-        models = self.models()
-        if name not in self._by_name:
-            raise _unknown(f"model {name!r}", ", ".join(model.id for model in models))
-        return self._by_name[name]
+        """Return the model of any kind that an id or alias means. Raises NotFound as `model` does."""
+        known = ", ".join(model.id for model in self.models())
+        if name in self._by_name:
+            return self._by_name[name]
+        if found := self._lacking(name):
+            raise _absent(f"model {name!r}", found, known)
+        raise _unknown(f"model {name!r}", known)
 
     def interaction(self, dense: str) -> ModelInfo | None:
         """Return the reranker that compares the tokens of a dense model, by its id; None where there is none."""
@@ -82,10 +90,10 @@ class Encoders:
         *,
         truncate: Truncate = "END",
         lane: Lane = "interactive",
-        side: Side | None = None,
+        tokens: bool = False,
     ) -> Embeddings:
         """Embed n inputs with a dense model."""
-        return await self.backend.embed(model.id, inputs, truncate=truncate, lane=lane, side=side)
+        return await self.backend.embed(model.id, inputs, truncate=truncate, lane=lane, tokens=tokens)
 
     async def embed_sparse(
         self,
@@ -113,6 +121,10 @@ class Encoders:
         """Cut n texts into chunks of at most `max_tokens` tokens of a dense model, special tokens aside."""
         return await self.backend.chunk(model.id, texts, max_tokens, overlap)
 
+    def _lacking(self, name: str | None, kind: Kind = "dense") -> ModelInfo | None:
+        """Return what an id or alias, or nothing for the first of a kind, means among the models not here."""
+        return next((its for its in self._absent if (name in _names(its) if name else its.kind == kind)), None)
+
 
 def starting() -> BackendUnavailable:
     """Return the error of everything that needs a model while none is loaded."""
@@ -125,3 +137,13 @@ def _names(model: ModelInfo) -> tuple[str, ...]:
 
 def _unknown(asked: str, known: str) -> NotFound:
     return NotFound(f"there is no {asked} here; there are: {known}.", param="model", code="unknown_model")
+
+
+def _absent(asked: str, model: ModelInfo, known: str) -> NotFound:
+    weights = model.of or model.id
+    return NotFound(
+        f"{asked} is in the catalogue, but the weights of {weights} are not here: {fetching(weights)} "
+        f"and start the gateway again; until then there are: {known}.",
+        param="model",
+        code="unknown_model",
+    )

@@ -4,7 +4,7 @@ Every error a client can see.
 * GatewayError
   x InvalidRequest      400  the request itself is wrong
   x Unauthorized        401  the key is missing or unknown
-  x NotFound            404  no such model, job, document, collection or route
+  x NotFound            404  no such model, job, document, collection or route; or the model's weights are not here
   x MethodNotAllowed    405  the route exists, for other methods
   x Conflict            409  an idempotency key came back with another body
   x TooLarge            413  the body, the list or an input is over its limit
@@ -57,6 +57,11 @@ class InvalidRequest(GatewayError):
     status = 400
     type = "invalid_request_error"
     default_code = "invalid_value"
+
+
+def fetching(model: str) -> str:
+    """Return what to say of a model whose weights are not here: the command that fetches and exports them."""
+    return f"run `make models MODEL={model}`"
 
 
 class Unauthorized(GatewayError):

@@ -1,41 +1,68 @@
-"""From the scores of a passage by meaning, by words and by tokens to one relevance."""
+"""From what each vector says of a passage to one score: by weights where they are known, else by ranks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from gateways.core.backend import F32
 
+# How a collection fuses: by reciprocal ranks, by the weights fitted for its dense model, or by weights of its own.
+FUSIONS: TypeAlias = Literal["rrf", "scores"]
+Fusion: TypeAlias = "FUSIONS | Weights"
 
-class Weights(NamedTuple):
-    """A logistic regression: what it adds, and the weight of each score."""
-
-    bias: float
-    dense: float
-    sparse: float
-    late: float
-
-
-# Chosen by `python -m bench fusion` on the datasets and with the quality that results/fusion/ tells.
-WITH_WORDS = Weights(-11.0, 3.0, 2.0, 14.0)
-WITHOUT_WORDS = Weights(-11.0, 4.0, 0.0, 16.0)
-# The weight of common words at which they say half of what they ever could.
-HALF_SPARSE = 10.0
+# A rank counts 1 / (RRF_K + rank), ranks from 1. This and the weights below are what `python -m bench fusion` chose;
+# results/*/fusion/ has the datasets, the candidates and what each was worth.
+RRF_K = 2
 
 
-def relevance(scores: Mapping[str, F32]) -> F32:
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A logistic regression: what it adds, and the weight of a cosine, a weight of words and a mean of cosines."""
+
+    bias: float = 0.0
+    dense: float = 0.0
+    sparse: float = 0.0
+    late: float = 0.0
+
+
+# By dense model, whose cosines have a scale of their own, and by the scores that there are.
+FITTED: Mapping[str, Mapping[frozenset[str], Weights]] = {
+    "all-MiniLM-L6-v2": {
+        frozenset({"dense", "sparse"}): Weights(-7.0, 8.0, 0.11),
+        frozenset({"dense", "late"}): Weights(-11.0, 4.0, 0.0, 16.0),
+        frozenset({"dense", "sparse", "late"}): Weights(-9.0, 3.2, 0.084, 8.9),
+    }
+}
+
+
+def weights(fusion: Fusion | None, dense_model: str, kinds: frozenset[str]) -> Weights | None:
+    """Return the weights of these kinds of scores; None where ranks are to be fused, or no weights are known."""
+    if isinstance(fusion, Weights):
+        return fusion
+    return None if fusion == "rrf" else FITTED.get(dense_model, {}).get(kinds)
+
+
+def fuse(scores: Mapping[str, F32], by: Weights | None) -> F32:
     """
-    Return the relevance of n passages, 0 to 1, of their scores by `dense`, `late` and, where words count, `sparse`.
+    Return one score for each of n passages, float32 (n,) from 0 to 1, of their scores of each kind, (n,) each.
 
-    A sparse score has no end; it is bent to s / (s + HALF_SPARSE), so that one rare word cannot outvote the others.
+    By weights it is the relevance: how likely a passage answers. By ranks it is the sum of 1 / (RRF_K + rank) over
+    the kinds (Cormack et al. 2009), which needs no scale and tells none.
     """
-    sparse = scores.get("sparse")
-    weights = WITHOUT_WORDS if sparse is None else WITH_WORDS
-    logits = weights.bias + weights.dense * scores["dense"] + weights.late * scores["late"]
-    if sparse is not None:
-        logits = logits + weights.sparse * sparse / (sparse + np.float32(HALF_SPARSE))
-    values: F32 = (1 / (1 + np.exp(-logits))).astype(np.float32, copy=False)
-    return values
+    if by is None:
+        ranked: F32 = np.sum([_reciprocal_ranks(values) for values in scores.values()], axis=0)
+        return ranked
+    logits = by.bias + np.sum([getattr(by, kind) * values for kind, values in scores.items()], axis=0)
+    relevance: F32 = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    return relevance
+
+
+def _reciprocal_ranks(values: F32) -> F32:
+    """Equal scores keep the order in which they came."""
+    ranks = np.empty(len(values), np.float32)
+    ranks[np.argsort(-values, kind="stable")] = np.arange(1, len(values) + 1)
+    return (1 / (RRF_K + ranks)).astype(np.float32)

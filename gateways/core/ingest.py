@@ -9,7 +9,6 @@ from itertools import accumulate
 from typing import TypeVar
 
 from gateways.core import memory, metrics
-from gateways.core.backend import Side
 from gateways.core.encoders import Encoders
 from gateways.core.errors import BackendUnavailable, GatewayError, Overloaded, UpstreamFailed
 from gateways.core.jobs.base import Document, DocumentError, Job, JobQueue
@@ -155,8 +154,9 @@ class IngestWorker:
         dense = self._encoders.model(profile.embedding_model)
         sparse = self._encoders.model(profile.sparse_model, "sparse")
         prompted = [dict(dense.prompts)["document"] + text for text in texts]
-        side: Side | None = "document" if profile.late_interaction else None
-        embedded = await _patiently(lambda: self._encoders.embed(dense, prompted, lane="bulk", side=side))
+        embedded = await _patiently(
+            lambda: self._encoders.embed(dense, prompted, lane="bulk", tokens=profile.late_interaction)
+        )
         weighed = await _patiently(lambda: self._encoders.embed_sparse(sparse, texts, lane="bulk"))
         tokens = embedded.tokens.by_text() if embedded.tokens else [None] * len(texts)
         return [Vectors(*its) for its in zip(normalize(embedded.vectors), weighed.rows, tokens, strict=True)]

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from gateways.core import bm25
 from gateways.core.backend import ModelInfo
-from gateways.core.catalog import Catalog, CatalogError, Located
+from gateways.core.catalog import Catalog, CatalogError, Located, WeightsAbsent
+from gateways.core.errors import fetching
 from gateways.core.runtime import Runtime
 from gateways.core.settings import Settings
 
@@ -20,14 +21,18 @@ class Lineup:
     The catalogue as this machine can serve it.
 
     `default` is the dense model that must be here; `located` holds the models whose files are; `late` the late
-    interactions, each with the dense model whose tokens it compares.
+    interactions, each with the dense model whose tokens it compares; `absent` the models whose weights are not
+    here, each with the model that has to be fetched.
     """
 
     def __init__(self, catalogue: Catalog, runtime: Runtime, settings: Settings) -> None:
-        """Look for every model's files. Raises CatalogError when those of the default one are not here."""
+        """Look for every model's files. Raises CatalogError when those of a default one are not here."""
         self._catalogue = catalogue
         self.default = catalogue.resolve(settings.model)
+        if (kind := catalogue.models[self.default].kind) != "dense":
+            raise CatalogError(f"MODEL={settings.model}: a {kind} model; the default model is a dense one")
         self.located: dict[str, Located] = {}
+        self.absent: dict[str, str] = {}
         for model_id, entry in catalogue.models.items():
             if entry.engine != "transformer":
                 continue
@@ -36,15 +41,27 @@ class Lineup:
             except CatalogError as error:
                 if model_id == self.default:
                     raise
-                log.debug("%s is not served: %s", model_id, error)
-        self.late = {
-            model_id: dense
+                expected = isinstance(error, WeightsAbsent)
+                log.log(logging.DEBUG if expected else logging.WARNING, "%s is not served: %s", model_id, error)
+                if expected:
+                    self.absent[model_id] = model_id
+        compared = {
+            model_id: entry.of or self.default
             for model_id, entry in catalogue.models.items()
-            if entry.engine == "late_interaction" and (dense := entry.of or self.default) in self.located
+            if entry.engine == "late_interaction"
+        }
+        self.late = {model_id: dense for model_id, dense in compared.items() if dense in self.located}
+        self.absent |= {model_id: dense for model_id, dense in compared.items() if dense in self.absent}
+        self._first = {"dense": self.default} | {
+            kind: self._served(kind, model_id) for kind, model_id in catalogue.defaults.items() if kind != "dense"
         }
 
     def infos(self, loaded: Mapping[str, ModelInfo], measured_ms: Mapping[str, float]) -> tuple[ModelInfo, ...]:
-        """Describe every model that can be served, the default of each kind before the others."""
+        """
+        Describe every model that can be served, the default of each kind before the others.
+
+        Last come those whose weights are not here and for which none stands in.
+        """
         infos = {
             model_id: dataclasses.replace(
                 loaded.get(model_id, located.info),
@@ -68,8 +85,36 @@ class Lineup:
                     of=tokens_of.id,
                 )
         self._add_stand_ins(infos)
-        first = {**self._catalogue.defaults, "dense": self.default}
-        return tuple(sorted(infos.values(), key=lambda info: first.get(info.kind) != info.id))
+        served = sorted(infos.values(), key=lambda info: self._first.get(info.kind) != info.id)
+        known = {name for info in served for name in (info.id, *info.stands_in_for)}
+        return (*served, *(self._lacking(model_id) for model_id in self.absent if model_id not in known))
+
+    def _served(self, kind: str, model_id: str) -> str:
+        """Return the default of a kind, or what stands in for it. Raises CatalogError where neither is here."""
+        for found in filter(None, (model_id, self._catalogue.models[model_id].stand_in)):
+            if found in self.located or found in self.late or found == bm25.ID:
+                return found
+        if model_id not in self.absent:
+            raise CatalogError(f"defaults.{kind} is {model_id}, which cannot be served here; the log has the cause")
+        raise CatalogError(
+            f"defaults.{kind} is {model_id}, and the weights of {self.absent[model_id]} are not here: "
+            f"{fetching(self.absent[model_id])}, or name another default"
+        )
+
+    def _lacking(self, model_id: str) -> ModelInfo:
+        """Describe a model whose weights are not here, as far as the catalogue does."""
+        entry = self._catalogue.models[model_id]
+        return ModelInfo(
+            id=model_id,
+            kind=entry.kind,
+            dimensions=entry.dimensions or 0,
+            max_input_tokens=entry.max_input_tokens or 0,
+            languages=entry.languages,
+            aliases=entry.aliases,
+            loaded=False,
+            fetched=False,
+            of=self.absent[model_id] if entry.engine == "late_interaction" else None,
+        )
 
     def _add_stand_ins(self, infos: dict[str, ModelInfo]) -> None:
         for model_id, entry in self._catalogue.models.items():

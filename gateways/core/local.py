@@ -18,7 +18,6 @@ from gateways.core.backend import (
     Lane,
     ModelInfo,
     Scores,
-    Side,
     Span,
     SparseEmbeddings,
     Times,
@@ -31,6 +30,7 @@ from gateways.core.errors import BackendUnavailable, InvalidRequest
 from gateways.core.late import inner
 from gateways.core.lineup import Lineup
 from gateways.core.maxsim import maxsim
+from gateways.core.rerank_cache import Read, RerankCache, key_of
 from gateways.core.residents import Resident, Residents
 from gateways.core.runtime import Model, Runtime, measure_ms
 from gateways.core.settings import Settings
@@ -53,6 +53,7 @@ class LocalBackend:
         self._infos: tuple[ModelInfo, ...] = ()
         self._measured_ms: dict[str, float] = {}
         self._batcher: Batcher | None = None
+        self._remembered = RerankCache(settings.rerank_cache_mb * 1_000_000)
         self._unloading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -86,7 +87,7 @@ class LocalBackend:
             await self._batcher.close()
 
     def models(self) -> Sequence[ModelInfo]:
-        """Return the models whose weights are here, once the default one is warm."""
+        """Return the models whose weights are here, then those that wait for them, once the default one is warm."""
         return self._infos
 
     def ready(self) -> bool:
@@ -104,15 +105,15 @@ class LocalBackend:
         *,
         truncate: Truncate = "END",
         lane: Lane = "interactive",
-        side: Side | None = None,
+        tokens: bool = False,
     ) -> Embeddings:
         """Embed as Backend says; a request longer than one batch always takes the bulk lane."""
-        verb = f"encode_{side}" if side else "encode"
+        verb = "encode_with_tokens" if tokens else "encode"
         rows, counts, timings, _ = await self._encode(verb, model, inputs, truncate, lane)
-        if side is None:
+        if not tokens:
             return Embeddings(np.stack(rows) if len(rows) > 1 else rows[0][None], counts, **timings)
-        tokens = TokenVectors(np.concatenate([kept for _, kept in rows]), [len(kept) for _, kept in rows])
-        return Embeddings(np.stack([pooled for pooled, _ in rows]), counts, tokens, **timings)
+        of_tokens = TokenVectors(np.concatenate([kept for _, kept in rows]), [len(kept) for _, kept in rows])
+        return Embeddings(np.stack([pooled for pooled, _ in rows]), counts, of_tokens, **timings)
 
     async def embed_tokens(
         self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
@@ -200,28 +201,50 @@ class LocalBackend:
         self, dense: str, query: str, documents: Sequence[str], truncate: Truncate, lane: Lane
     ) -> Scores:
         """Compare the token vectors of one dense model, some documents at once: all of a long list would be GBs."""
-        values: list[F32] = []
-        counts: list[int] = []
-        asked: list[F32] = []
+        places: dict[str, int] = {}
+        for place, document in enumerate(documents):
+            places.setdefault(document, place)
+        waiting = [(place, document) for document, place in places.items()]
+        judged: dict[str, tuple[np.float32, int]] = {}
+        asked: list[Read] = []
         spent = Times(tokenize_ms=0.0, queue_ms=0.0, infer_ms=0.0)
-        for start in range(0, len(documents), INTERACTING):
-            texts = [*([] if asked else [query]), *documents[start : start + INTERACTING]]
-            try:
-                rows, tokens, timings, info = await self._encode("encode_tokens", dense, texts, truncate, lane)
-            except InvalidRequest as error:
-                raise of_documents(error, start if asked else -1) from error
-            if not asked:  # the query goes with the first documents, once
-                asked, rows = rows[:1], rows[1:]
+        for start in range(0, len(waiting), INTERACTING):
+            some = waiting[start : start + INTERACTING]
+            texts = some if asked else [(-1, query), *some]  # the query goes with the first documents, once
+            read, timings = await self._read(dense, texts, truncate, lane)
+            if not asked:
+                asked, read = read[:1], read[1:]
             started_s = time.perf_counter()
-            values.append(await asyncio.to_thread(_interaction, [*asked, *rows], info.frame))
-            counts += tokens
+            values = await asyncio.to_thread(maxsim, asked[0].vectors, [text.vectors for text in read])
             timings["infer_ms"] += (time.perf_counter() - started_s) * 1e3
-            spent = Times(
-                tokenize_ms=spent["tokenize_ms"] + timings["tokenize_ms"],
-                queue_ms=spent["queue_ms"] + timings["queue_ms"],
-                infer_ms=spent["infer_ms"] + timings["infer_ms"],
-            )
-        return Scores(np.concatenate(values), counts, **spent)
+            spent = _sum(spent, timings)
+            tokens = [text.tokens for text in read]
+            judged.update(zip((text for _, text in some), zip(values, tokens, strict=True), strict=True))
+        scores: F32 = np.array([judged[document][0] for document in documents], dtype=np.float32)
+        return Scores(scores, [asked[0].tokens, *(judged[document][1] for document in documents)], **spent)
+
+    async def _read(
+        self, dense: str, texts: Sequence[tuple[int, str]], truncate: Truncate, lane: Lane
+    ) -> tuple[list[Read], Times]:
+        """
+        Return the tokens of n texts, encoding only what is not remembered, and that once.
+
+        Each text comes with its place among the documents, -1 for the query, which InvalidRequest names.
+        """
+        keys = [key_of(dense, truncate, text) for _, text in texts]
+        known = {key: read for key in dict.fromkeys(keys) if (read := self._remembered.get(key))}
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        spent = Times(tokenize_ms=0.0, queue_ms=0.0, infer_ms=0.0)
+        if new:
+            inputs = [text for _, text in new.values()]
+            try:
+                rows, counts, spent, info = await self._encode("encode_tokens", dense, inputs, truncate, lane)
+            except InvalidRequest as error:
+                raise _placed(error, [place for place, _ in new.values()]) from error
+            for key, row, tokens in zip(new, rows, counts, strict=True):
+                known[key] = Read(inner(row, info.frame), tokens)
+                self._remembered.put(key, known[key])
+        return [known[key] for key in keys], spent
 
     def _load(self, model_id: str) -> Model:
         model = self._runtime.load(self._lineup.located[model_id], self._settings)
@@ -236,10 +259,18 @@ class LocalBackend:
             self._infos = self._lineup.infos(loaded, self._measured_ms)
 
 
-def _interaction(rows: Sequence[F32], frame: tuple[int, int]) -> F32:
-    """Score the texts after the first against it, special tokens left out."""
-    query, *documents = (inner(row, frame) for row in rows)
-    return maxsim(query, documents)
+def _placed(error: InvalidRequest, places: Sequence[int]) -> InvalidRequest:
+    """Return an error about `input.<i>` as one about the document at `places[i]`, -1 being the query."""
+    position = (error.param or "").removeprefix("input.")
+    return of_documents(error, places[int(position)] - int(position)) if position.isdigit() else error
+
+
+def _sum(one: Times, other: Times) -> Times:
+    return {
+        "tokenize_ms": one["tokenize_ms"] + other["tokenize_ms"],
+        "queue_ms": one["queue_ms"] + other["queue_ms"],
+        "infer_ms": one["infer_ms"] + other["infer_ms"],
+    }
 
 
 def _timings(ticket: Ticket, started_s: float) -> Times:

@@ -23,6 +23,12 @@ forward_tokens = Counter(
 embedded_texts = Counter(
     "gateway_embedded_texts_total", "Texts the backend embedded, here or upstream.", registry=registry
 )
+rerank_cache_hits = Counter(
+    "gateway_rerank_cache_hits_total", "Texts to rerank whose token vectors were remembered.", registry=registry
+)
+rerank_cache_misses = Counter(
+    "gateway_rerank_cache_misses_total", "Texts to rerank whose token vectors were not remembered.", registry=registry
+)
 requests = Counter("gateway_requests_total", "Requests answered.", ["route", "status"], registry=registry)
 latency = Histogram("gateway_request_seconds", "Time to answer.", ["route"], buckets=_LATENCY_S, registry=registry)
 documents = Gauge("gateway_documents", "Documents that search can find.", registry=registry)

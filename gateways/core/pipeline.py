@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from gateways.core import fusion
@@ -12,6 +12,7 @@ from gateways.core.backend import F32, ModelInfo
 from gateways.core.encoders import Encoders
 from gateways.core.errors import GatewayError, InvalidRequest
 from gateways.core.explain import explain
+from gateways.core.fusion import Weights
 from gateways.core.profiles import Profile
 from gateways.core.query import EncodedQuery, Mode, encode
 from gateways.core.scores import relevance
@@ -23,6 +24,12 @@ Rankings: TypeAlias = Mapping[str, Sequence[Hit]]
 
 # So many passages are reranked, at least: enough for the right one to be among them, few enough for a CPU.
 RERANKED = 30
+# What each mode knows of a passage when its tokens are compared too: a query for those is embedded anyway.
+_RETRIEVED: Mapping[Mode, frozenset[str]] = {
+    "dense": frozenset({"dense"}),
+    "sparse": frozenset({"dense", "sparse"}),
+    "hybrid": frozenset({"dense", "sparse"}),
+}
 # What a score of each kind can be.
 _BOUNDS = {"dense": (-1.0, 1.0), "sparse": (0.0, float("inf")), "hybrid": (0.0, 1.0), "rerank": (0.0, 1.0)}
 
@@ -58,14 +65,26 @@ class _Plan:
     """
     How a question is answered: so many results out of so many candidates, none retrieved below `min_score`.
 
-    With `stored`, the reranker compares the tokens that the collection holds; else it reads the candidates.
+    With `stored`, the reranker compares the tokens that the collection holds; else it reads the candidates. With
+    `weighed`, the stored scores of each candidate are added up, by `weights` where they are known.
     """
 
     top_k: int
     candidates: int
     min_score: float | None
     reranker: ModelInfo | None
-    stored: bool
+    stored: bool = False
+    weighed: bool = False
+    weights: Weights | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """The final ranking, it and others by name, and what passages scored in rankings that did not retrieve them."""
+
+    hits: Sequence[Hit]
+    rankings: Rankings = field(default_factory=dict)
+    scored: Rankings = field(default_factory=dict)
 
 
 async def search(encoders: Encoders, store: VectorStore, asked: Question) -> Found:
@@ -78,13 +97,13 @@ async def search(encoders: Encoders, store: VectorStore, asked: Question) -> Fou
     retrieving_s = time.perf_counter()
     hits = await collection.search(*query.searched_by(asked.mode), plan.candidates, condition, plan.min_score)
     retrieved_s = time.perf_counter()
-    judgements = await _judge(encoders, collection, plan, asked, query, hits)
-    best = judgements.get("rerank", hits)[: plan.top_k]
+    judged = await _judge(encoders, collection, plan, asked, query, hits)
+    best = judged.hits[: plan.top_k]
     finished_s = time.perf_counter()
     explained: Sequence[dict[str, Any]] = ()
     if asked.explain:
         retrieved = await _rankings(asked.mode, query, collection, condition, plan.candidates, hits)
-        explained = explain(best, {**retrieved, **judgements})
+        explained = explain(best, {**retrieved, **judged.rankings}, judged.scored)
     return Found(
         hits=best,
         model=query.model,
@@ -105,10 +124,13 @@ def _plan(encoders: Encoders, asked: Question, profile: Profile) -> _Plan:
     reranker = _reranker(encoders, asked, profile)
     _check_min_score(asked, reranker)
     top_k = asked.top_k or profile.top_k
-    if reranker is None:
-        return _Plan(top_k, top_k, asked.min_score, None, stored=False)
-    stored = profile.late_interaction and reranker.of == profile.embedding_model
-    return _Plan(top_k, max(top_k, RERANKED), None, reranker, stored)
+    stored = reranker is not None and profile.late_interaction and reranker.of == profile.embedding_model
+    kinds = _RETRIEVED[asked.mode] | {"late"} if stored else _RETRIEVED[asked.mode]
+    weights = fusion.weights(profile.fusion, profile.embedding_model, kinds)
+    weighed = stored or (reranker is None and asked.mode == "hybrid" and bool(profile.fusion and weights))
+    if reranker is None and not weighed:
+        return _Plan(top_k, top_k, asked.min_score, None)
+    return _Plan(top_k, max(top_k, RERANKED), None, reranker, stored, weighed, weights)
 
 
 def _reranker(encoders: Encoders, asked: Question, profile: Profile) -> ModelInfo | None:
@@ -140,18 +162,22 @@ async def _judge(
     asked: Question,
     query: EncodedQuery,
     hits: Sequence[Hit],
-) -> Rankings:
-    """Return the hits as the reranker orders them: nothing without one, `late` too where it compared tokens."""
-    if plan.reranker is None:
-        return {}
-    if not hits:
-        return {"rerank": []}
-    if plan.stored:
-        scores = await collection.scores([hit.passage for hit in hits], query.dense, query.sparse, query.tokens)
-        judged = _ordered(hits, fusion.relevance(scores), asked.min_score)
-        return {"late": _ordered(hits, scores["late"], None), "rerank": judged}
-    read = await encoders.rerank(plan.reranker, asked.query, [hit.passage.text for hit in hits])
-    return {"rerank": _ordered(hits, relevance(plan.reranker, read.values), asked.min_score)}
+) -> _Judged:
+    """Order the hits as planned: as they are, by what the reranker reads, or by their stored scores."""
+    if not hits or (plan.reranker is None and not plan.weighed):
+        return _Judged(hits)
+    if not plan.weighed:
+        assert plan.reranker  # noqa: S101 it is that or weights
+        read = await encoders.rerank(plan.reranker, asked.query, [hit.passage.text for hit in hits])
+        ordered = _ordered(hits, relevance(plan.reranker, read.values), asked.min_score)
+        return _Judged(ordered, {"rerank": ordered})
+    scores = await collection.scores([hit.passage for hit in hits], query.dense, query.sparse, query.tokens)
+    ordered = _ordered(hits, fusion.fuse(scores, plan.weights), asked.min_score)
+    if not asked.explain:
+        return _Judged(ordered)
+    scored = {kind: _ordered(hits, values, None) for kind, values in scores.items()}
+    final = {"late": scored.pop("late"), "rerank": ordered} if plan.stored else {"fused": ordered}
+    return _Judged(ordered, final, scored)
 
 
 def _ordered(hits: Sequence[Hit], scores: F32, min_score: float | None) -> list[Hit]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gateways.core import bm25
 from gateways.core.backend import ModelInfo
 from gateways.core.errors import InvalidRequest
+from gateways.core.fusion import Fusion
 
 TOP_K = 5
 # Fewer tokens are no passage: hardly a sentence fits.
@@ -28,6 +29,7 @@ class Profile:
     What a collection is searched by; models are named by their ids.
 
     With `late_interaction` the vectors of its passages' tokens are stored too, for a reranker that compares those.
+    `fusion` None fuses two rankings by ranks, and what a late interaction judges by the weights for its model.
     """
 
     embedding_model: str
@@ -37,6 +39,7 @@ class Profile:
     top_k: int = TOP_K
     chunk: Chunking | None = None
     late_interaction: bool = False
+    fusion: Fusion | None = None
 
     @property
     def idf(self) -> bool:

@@ -21,7 +21,6 @@ from gateways.core.backend import (
     Lane,
     ModelInfo,
     Scores,
-    Side,
     Span,
     SparseEmbeddings,
     Token,
@@ -31,7 +30,6 @@ from gateways.core.backend import (
 )
 from gateways.core.chunks import chunk
 from gateways.core.errors import InvalidRequest, NotFound
-from gateways.core.late import pool
 from gateways.core.maxsim import maxsim
 from gateways.core.truncation import check_ids, cut, of_documents
 
@@ -80,13 +78,14 @@ class PseudoBackend:
         *,
         truncate: Truncate = "END",
         lane: Lane = "interactive",
-        side: Side | None = None,
+        tokens: bool = False,
     ) -> Embeddings:
         """Hash n texts, or n lists of ids, to float32 (n, dimensions)."""
-        tokens = _read(inputs, truncate)
-        bits = [_bits(words, DIMENSIONS[model]) for words in tokens]
-        kept = _kept(bits, side) if side else None
-        return Embeddings(np.stack([_sum(its) for its in bits]), [len(words) for words in tokens], kept)
+        read = _read(inputs, truncate)
+        bits = [_bits(words, DIMENSIONS[model]) for words in read]
+        counts = [len(words) for words in read]
+        of_words = TokenVectors(np.concatenate([_signs(its) for its in bits]), counts) if tokens else None
+        return Embeddings(np.stack([_sum(its) for its in bits]), counts, of_words)
 
     async def embed_tokens(
         self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
@@ -171,12 +170,6 @@ def _signs(bits: U8) -> F32:
     """Return n unit vectors whose entries are positive where a bit is set, negative elsewhere."""
     signs: F32 = (bits * np.float32(2) - np.float32(1)) / np.float32(bits.shape[1] ** 0.5)
     return signs
-
-
-def _kept(texts: Sequence[U8], side: Side) -> TokenVectors:
-    """Return what a side of a late interaction has of each text's words."""
-    rows = [_signs(bits) if side == "query" else pool(_signs(bits)) for bits in texts]
-    return TokenVectors(np.concatenate(rows), [len(its) for its in rows])
 
 
 def _sum(bits: U8) -> F32:

@@ -51,7 +51,7 @@ async def encode(encoders: Encoders, query: str, mode: Mode, profile: Profile, *
 async def _dense(encoders: Encoders, query: str, profile: Profile, *, tokens: bool) -> EncodedQuery:
     model = encoders.model(profile.embedding_model)
     prompted = [dict(model.prompts)["query"] + query]
-    embedded = await encoders.embed(model, prompted, side="query" if tokens else None)
+    embedded = await encoders.embed(model, prompted, tokens=tokens)
     its = embedded.tokens
     return EncodedQuery(normalize(embedded.vectors)[0], None, model.id, embedded, its.vectors if its else None)
 

@@ -39,12 +39,8 @@ class DenseModel(Model, Protocol):
         """Return the last hidden states of n token lists, each float32 (tokens, dimensions)."""
         ...
 
-    def encode_query(self, batch: Sequence[TokenIds]) -> Sequence[tuple[F32, F32]]:
-        """Return the pooled vectors of n token lists, and what a question brings to a late interaction."""
-        ...
-
-    def encode_document(self, batch: Sequence[TokenIds]) -> Sequence[tuple[F32, F32]]:
-        """Return the pooled vectors of n token lists, and what of a document is kept for a late interaction."""
+    def encode_with_tokens(self, batch: Sequence[TokenIds]) -> Sequence[tuple[F32, F32]]:
+        """Return the pooled vectors of n token lists, and unit vectors of all tokens but the special ones."""
         ...
 
 

@@ -5,8 +5,8 @@ All little-endian. Each begins with 4 bytes of magic, uint32 n texts, uint32 row
 queue and infer ms, and int32 token counts (n). Then follows
 
 * `EMB2`, vectors: float32 (rows, columns), row by row; a row per text, or one per token, text by text
-* `SID1`, a side of a late interaction: int32 rows of each text (n), float32 (n, columns), a pooled vector per text,
-  and float16 (rows, columns), the unit vectors of their tokens, text by text
+* `TOK1`, vectors with those of tokens: int32 rows of each text (n), float32 (n, columns), a pooled vector per text,
+  and float16 (rows, columns), the unit vectors of their own tokens, text by text
 * `SPA2`, sparse vectors: `rows` is the number of all their entries, `columns` is 0; uint32 entries of each text (n),
   then uint32 indices (rows) and float32 values (rows), text by text
 """
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from gateways.core.backend import Embeddings, SparseEmbeddings, SparseVector, Times, TokenVectors
 
 MEDIA_TYPE = "application/vnd.embeddings.f32"
-DENSE, SIDES, SPARSE = b"EMB2", b"SID1", b"SPA2"
+DENSE, WITH_TOKENS, SPARSE = b"EMB2", b"TOK1", b"SPA2"
 _HEADER = struct.Struct("<4sIIIfff")
 
 
@@ -49,18 +49,18 @@ def decode(raw: bytes) -> Embeddings:
     return Embeddings(vectors, counts.tolist(), **times)
 
 
-def encode_sides(answer: Embeddings, tokens: TokenVectors) -> bytes:
+def encode_with_tokens(answer: Embeddings, tokens: TokenVectors) -> bytes:
     """Return the vectors of texts and of their tokens as bytes."""
     counts = np.asarray(tokens.counts, dtype="<i4").tobytes()
     pooled = np.ascontiguousarray(answer.vectors, dtype="<f4").tobytes()
     return b"".join(
-        (*_head(SIDES, answer, *tokens.vectors.shape), counts, pooled, tokens.vectors.astype("<f2").tobytes())
+        (*_head(WITH_TOKENS, answer, *tokens.vectors.shape), counts, pooled, tokens.vectors.astype("<f2").tobytes())
     )
 
 
-def decode_sides(raw: bytes) -> Embeddings:
-    """Return what `encode_sides` wrote; the pooled vectors are a view of `raw`. Raises WireError."""
-    rows, columns, counts, times = _read_head(SIDES, raw)
+def decode_with_tokens(raw: bytes) -> Embeddings:
+    """Return what `encode_with_tokens` wrote; the pooled vectors are a view of `raw`. Raises WireError."""
+    rows, columns, counts, times = _read_head(WITH_TOKENS, raw)
     n, at = len(counts), _HEADER.size + counts.nbytes
     _check_length(
         raw, at + 4 * n + (4 * n + 2 * rows) * columns, f"{n} texts and {rows} tokens in {columns} dimensions"

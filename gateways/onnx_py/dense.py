@@ -30,7 +30,7 @@ class OnnxDense(Interacting):
         states = self._run(batch, "token_embeddings")[0]
         return [row[: len(ids)] for row, ids in zip(states, batch, strict=True)]
 
-    def encode_with_tokens(self, batch: Sequence[TokenIds]) -> list[tuple[F32, F32]]:
+    def encode_states(self, batch: Sequence[TokenIds]) -> list[tuple[F32, F32]]:
         """Return the pooled vectors of n token lists, and their last hidden states."""
         vectors, states = self._run(batch, "sentence_embedding", "token_embeddings")
         return [(vector, row[: len(ids)]) for vector, row, ids in zip(vectors, states, batch, strict=True)]

@@ -29,14 +29,14 @@ def test_n8n_embeds(url: str, golden: Golden) -> None:
 
 
 def test_n8n_reranks(url: str) -> None:
-    """Its `POST /rerank`: the best `top_k` documents with their scores, the engine's default model by name."""
+    """Its `POST /rerank`: the best `top_k` documents with their scores, by a model that is named."""
     answer = post(
         f"{url}/rerank",
         {
             "query": QUERY,
             "documents": DOCUMENTS,
             "top_k": 2,
-            "model": "cross-encoder/ms-marco-MiniLM-L-6-v2",
+            "model": "late-interaction",
         },
     )
 

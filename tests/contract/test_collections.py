@@ -36,6 +36,7 @@ def test_a_new_collection_has_the_defaults(http: httpx.Client, collection: str, 
         "top_k": 5,
         "chunk": None,
         "late_interaction": made["late_interaction"],
+        "fusion": None,
         "document_count": 0,
     }
     assert read(http, collection) == made
@@ -51,6 +52,31 @@ def test_putting_it_again_changes_it(http: httpx.Client, collection: str) -> Non
     changed = put(http, collection, chunk={"max_tokens": 32})
     assert (changed["top_k"], changed["chunk"]) == (5, {"max_tokens": 32, "overlap": 0})
     assert read(http, collection) == changed
+
+
+@pytest.mark.parametrize(
+    ("fusion", "read_back"),
+    [
+        ("rrf", "rrf"),
+        ({"dense": 2, "sparse": 0.5}, {"bias": 0.0, "dense": 2.0, "sparse": 0.5, "late": 0.0}),
+        (None, None),
+    ],
+)
+def test_how_rankings_are_fused_is_chosen(http: httpx.Client, collection: str, fusion: Any, read_back: Any) -> None:
+    """By ranks, by weights of its own, or as the gateway does; it can be changed while documents are there."""
+    ingest(http, [{"id": "a", "text": "walruses"}], collection=collection)
+
+    assert put(http, collection, fusion=fusion)["fusion"] == read_back
+    assert read(http, collection)["fusion"] == read_back
+
+
+@pytest.mark.parametrize("fusion", ["sums", {}, {"bm25": 1}, {"dense": "1"}, {"dense": True}, 3, [1]])
+def test_a_fusion_that_is_none_is_refused(http: httpx.Client, collection: str, fusion: Any) -> None:
+    """400, with what would be right."""
+    error = assert_error(http.put(f"/v1/collections/{collection}", json={"fusion": fusion}), 400)
+
+    assert error["param"] == "fusion"
+    assert "must be rrf, scores, or numbers by the names bias, dense, sparse, late" in error["message"]
 
 
 @pytest.mark.requires("rerank_search")

@@ -9,8 +9,8 @@ fields that must be there (more may be) and their values; a value is plain, or o
   `at_most`, and `ascending` or `descending` by a field
 
 `means` holds only where the model knows what words mean: what its lists must begin with. `placeholders` are words
-that stand for the id of a model of a kind; `keep` takes fields of an answer into later paths; `until` repeats the
-request.
+that stand for the id of a model of a kind, names of rerankers whose weights need a hub among them; `keep` takes
+fields of an answer into later paths; `until` repeats the request.
 """
 
 from __future__ import annotations

@@ -59,18 +59,19 @@ def test_both_forms_of_an_answer_hold_the_same_vectors(service: httpx.Client) ->
     assert [len(rows) for rows in shown["embeddings"]] == shown["token_counts"] == read.token_counts
 
 
-def test_both_forms_of_an_answer_hold_the_same_sides(service: httpx.Client) -> None:
-    """A question's tokens are all there, of a document's two share a vector; the text's own vector is as ever."""
+def test_both_forms_of_an_answer_hold_the_same_tokens(service: httpx.Client) -> None:
+    """Unit vectors of all tokens but the special ones, and the text's own vector as ever."""
     pooled, counts = wire.decode(binary(service, "/embed")).vectors, asked(service, "/embed")["token_counts"]
-    for side, share in (("query", 1), ("document", 2)):
-        shown = asked(service, "/embed", normalize=False, side=side)
-        read = wire.decode_sides(binary(service, "/embed", side=side))
-        assert read.tokens
-        assert np.allclose(read.vectors, pooled, atol=1e-5)
-        assert np.allclose(shown["embeddings"], pooled, atol=1e-5)
-        assert list(read.tokens.counts) == [-(-(count - 2) // share) for count in counts]
-        assert np.allclose(np.concatenate(shown["token_vectors"]), read.tokens.vectors, atol=1e-3)
-        assert np.allclose(np.linalg.norm(read.tokens.vectors, axis=1), 1, atol=2e-3)
+
+    shown = asked(service, "/embed", normalize=False, tokens=True)
+    read = wire.decode_with_tokens(binary(service, "/embed", tokens=True))
+
+    assert read.tokens
+    assert np.allclose(read.vectors, pooled, atol=1e-5)
+    assert np.allclose(shown["embeddings"], pooled, atol=1e-5)
+    assert list(read.tokens.counts) == [count - 2 for count in counts]
+    assert np.allclose(np.concatenate(shown["token_vectors"]), read.tokens.vectors, atol=1e-3)
+    assert np.allclose(np.linalg.norm(read.tokens.vectors, axis=1), 1, atol=2e-3)
 
 
 def test_both_forms_of_an_answer_hold_the_same_sparse_vectors(service: httpx.Client) -> None:

@@ -80,7 +80,7 @@ def test_the_command_asks_a_real_gateway_every_way(tmp_path: Path) -> None:
 
     assert run(arguments, Console(file=io.StringIO())) == 0
 
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(out.read_text().splitlines()))
     assert [row["way"] for row in rows] == ["dense", "sparse", "hybrid", "hybrid + late"]
     assert {row["hit1"] for row in rows} == {"1"}
     stored = {row["way"]: float(row["stored_kb"]) for row in rows}

@@ -79,13 +79,14 @@ def test_tokens_are_compared_in_the_store(tmp_path: Path) -> None:
         scores = asyncio.run(collection.scores(there, axes[1], query, asked))
 
         assert scores["dense"] == pytest.approx([0, 1, 0], abs=1e-3)
-        assert scores["late"] == pytest.approx([0.5, 0, 0.5], abs=0.02)
+        # 4 bits say little of so few dimensions.
+        assert scores["late"] == pytest.approx([0.5, 0, 0.5], abs=0.1)
         assert scores["sparse"][1] > 0
         assert scores["sparse"][[0, 2]].tolist() == [0, 0]
         assert set(asyncio.run(collection.scores(there, axes[1], None, None))) == {"dense"}
         known = asyncio.run(collection.known(["pump"]))["pump"].late
         assert known is not None
-        assert known == pytest.approx(tokens[0], abs=0.02)
+        assert known == pytest.approx(tokens[0], abs=0.1)
     store.close()
 
 

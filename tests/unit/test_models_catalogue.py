@@ -70,6 +70,11 @@ def test_a_stand_in_is_of_the_same_kind(model: str) -> None:
     assert MODELS[MODELS[model].stand_in or ""].kind == MODELS[model].kind
 
 
+def test_nothing_stands_in_for_a_cross_encoder() -> None:
+    """Who asks for one by name gets its judgement, or is told how to fetch it: scores of another's are none."""
+    assert not [model for model, entry in MODELS.items() if entry.kind == "rerank" and entry.stand_in]
+
+
 def test_only_what_can_be_had_without_a_hub_is_set_up() -> None:
     """`make setup` must work offline: every model it fetches has a source that is no hub, and pinned files."""
     for model, entry in MODELS.items():

@@ -66,14 +66,14 @@ def test_each_request_gets_its_own_tokens() -> None:
 
     async def post(inputs: Inputs, truncate: Truncate, lane: Lane) -> Embeddings:
         await asyncio.sleep(0)
-        return await backend.embed(DEFAULT, inputs, truncate=truncate, lane=lane, side="document")
+        return await backend.embed(DEFAULT, inputs, truncate=truncate, lane=lane, tokens=True)
 
     async def scenario() -> None:
         sharing = Sharing(post, rows_are_tokens=False)
         requests = [[f"text {n} of {m}" + " more" * n for n in range(m)] for m in (1, 5, 2)]
         together = await asyncio.gather(*(sharing.embed(texts, "END", "bulk") for texts in requests))
         for texts, answer in zip(requests, together, strict=True):
-            alone = await backend.embed(DEFAULT, texts, side="document")
+            alone = await backend.embed(DEFAULT, texts, tokens=True)
             assert answer.tokens
             assert alone.tokens
             assert answer.tokens.counts == alone.tokens.counts

@@ -52,14 +52,16 @@ def test_vectors_survive_the_wire(vectors: F32) -> None:
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=6), st.integers(1, 9))
-def test_sides_survive_the_wire(counts: list[int], dimensions: int) -> None:
+def test_texts_with_their_tokens_survive_the_wire(counts: list[int], dimensions: int) -> None:
     """The vectors of texts to the bit, those of tokens to half precision, and whose they are."""
     pooled = np.linspace(0, 7, len(counts) * dimensions, dtype=np.float32).reshape(-1, dimensions)
     tokens = TokenVectors(
         np.linspace(-1, 1, sum(counts) * dimensions, dtype=np.float32).reshape(-1, dimensions), counts
     )
 
-    read = wire.decode_sides(wire.encode_sides(Embeddings(pooled, [9] * len(counts), infer_ms=2.5), tokens))
+    read = wire.decode_with_tokens(
+        wire.encode_with_tokens(Embeddings(pooled, [9] * len(counts), infer_ms=2.5), tokens)
+    )
 
     assert np.array_equal(read.vectors, pooled)
     assert (read.token_counts, read.infer_ms) == ([9] * len(counts), 2.5)
@@ -70,10 +72,10 @@ def test_sides_survive_the_wire(counts: list[int], dimensions: int) -> None:
 
 
 @pytest.mark.parametrize("wrong", [0, 8, -1, -2])
-def test_no_side_is_believed_that_is_cut_short_or_miscounted(wrong: int) -> None:
+def test_no_tokens_are_believed_that_is_cut_short_or_miscounted(wrong: int) -> None:
     """A byte less, another magic, counts that do not add up."""
     tokens = TokenVectors(np.ones((3, 2), np.float32), [1, 2])
-    raw = bytearray(wire.encode_sides(Embeddings(np.ones((2, 2), np.float32), [3, 4]), tokens))
+    raw = bytearray(wire.encode_with_tokens(Embeddings(np.ones((2, 2), np.float32), [3, 4]), tokens))
     if wrong == -1:
         raw.pop()
     elif wrong == -2:  # the rows of the first text, after the header and two token counts
@@ -82,7 +84,7 @@ def test_no_side_is_believed_that_is_cut_short_or_miscounted(wrong: int) -> None
         raw[wrong] += 1
 
     with pytest.raises(wire.WireError):
-        wire.decode_sides(bytes(raw))
+        wire.decode_with_tokens(bytes(raw))
 
 
 @given(st.lists(st.integers(0, 4), max_size=6), st.integers(1, 9))

@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from dataclasses import fields
+from math import isfinite
+from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter, Request, Response
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from gateways.core.api.body import JsonRoute, Strict, json_response
 from gateways.core.api.collection import NAME, PATTERN, Chunk
 from gateways.core.backend import Kind, ModelInfo
 from gateways.core.errors import GatewayError, InvalidRequest, NotFound
+from gateways.core.fusion import FITTED, FUSIONS, Fusion, Weights
 from gateways.core.gateway import Gateway
 from gateways.core.profiles import TOP_K, Profile, check_chunking
 from gateways.core.stores.base import Collection, VectorStore
 
 # Written out, because a body's route takes no other parameters.
 _NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "pattern": PATTERN}}
+
+
+def _fusion_or_weights(value: Any) -> Any:
+    if value in get_args(FUSIONS):
+        return value
+    names = {field.name for field in fields(Weights)}
+    if isinstance(value, dict) and value and value.keys() <= names and all(map(_is_number, value.values())):
+        return Weights(**value)
+    raise PydanticCustomError("fusion", "must be rrf, scores, or numbers by the names bias, dense, sparse, late")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+_FUSION = {
+    "anyOf": [
+        {"type": "string", "enum": list(get_args(FUSIONS))},
+        {"type": "object", "additionalProperties": {"type": "number"}, "minProperties": 1},
+    ],
+    "default": None,
+}
+FusionField = Annotated[Any, AfterValidator(_fusion_or_weights), WithJsonSchema(_FUSION)]
 
 
 class ProfileRequest(Strict):
@@ -37,6 +64,12 @@ class ProfileRequest(Strict):
         description="Store the vectors of tokens too, so that `rerank: true` costs milliseconds; "
         "when not given, a new one does where its model can.",
     )
+    fusion: FusionField = Field(
+        None,
+        description="How rankings become one: rrf (by ranks), scores (by weights fitted for its model), or weights "
+        "of your own; when not given, two rankings are fused by ranks and reranked passages by scores.",
+        examples=["scores", {"bias": -9, "dense": 3, "sparse": 0.08, "late": 9}],
+    )
 
 
 class CollectionAnswer(Strict):
@@ -51,6 +84,7 @@ class CollectionAnswer(Strict):
     top_k: int
     chunk: Chunk | None
     late_interaction: bool
+    fusion: Annotated[Any, WithJsonSchema(_FUSION)]
     document_count: int
 
 
@@ -109,6 +143,7 @@ def _profile(gateway: Gateway, name: str, body: ProfileRequest) -> Profile:
         top_k=body.top_k,
         chunk=body.chunk.chunking() if body.chunk else None,
         late_interaction=_late_interaction(gateway, now, dense, body.late_interaction),
+        fusion=_fusion(body.fusion, dense),
     )
 
 
@@ -123,6 +158,15 @@ def _late_interaction(gateway: Gateway, now: Profile, dense: ModelInfo, wanted: 
             param="late_interaction",
         )
     return possible and (gateway.settings.late_interaction if wanted is None else wanted)
+
+
+def _fusion(wanted: Fusion | None, dense: ModelInfo) -> Fusion | None:
+    if wanted == "scores" and dense.id not in FITTED:
+        raise InvalidRequest(
+            f"fusion: no weights are fitted for {dense.id}, only for {', '.join(FITTED)}; send rrf or other weights.",
+            param="fusion",
+        )
+    return wanted
 
 
 def _model(gateway: Gateway, name: str, kind: Kind, field: str) -> ModelInfo:
@@ -153,5 +197,6 @@ def _described(collection: Collection) -> dict[str, Any]:
         "top_k": profile.top_k,
         "chunk": profile.chunk,
         "late_interaction": profile.late_interaction,
+        "fusion": profile.fusion,
         "document_count": collection.documents,
     }

@@ -118,7 +118,7 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.get("/health")
     async def health() -> Response:
         """Tell whether to send requests here, and how many models are loaded."""
-        ready, served = gateway.ready(), gateway.backend.models()
+        ready, served = gateway.ready(), [model for model in gateway.backend.models() if model.fetched]
         counts = {"total_models": len(served), "loaded_models": sum(model.loaded for model in served)}
         status = {"status": "ok" if ready else "starting", "startup_complete": ready}
         return json_response(status | counts, 200 if ready else 503)

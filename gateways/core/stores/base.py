@@ -101,7 +101,7 @@ class Collection(Protocol):
         Return the k best passages, best first.
 
         By cosine to a (dimensions,) unit vector, by the product with a sparse vector, or, where both are given, by
-        reciprocal ranks: the sum of 1 / (60 + rank) over both rankings, ranks from 1 (Cormack et al. 2009).
+        reciprocal ranks: the sum of 1 / (RRF_K + rank) over both rankings. Equal ones come in the same order always.
         """
         ...
 

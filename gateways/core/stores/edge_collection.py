@@ -14,6 +14,7 @@ import qdrant_edge as qdrant
 
 from gateways.core import memory
 from gateways.core.backend import F32, SparseVector
+from gateways.core.fusion import Weights
 from gateways.core.profiles import Chunking, Profile
 from gateways.core.stores import edge_points as points
 from gateways.core.stores import edge_queries as queries
@@ -27,6 +28,8 @@ PROFILE, SHARD = "collection.json", "shard"
 # A search over this many passages takes about a millisecond: beyond, it leaves the event loop.
 _INLINE_PASSAGES = 20_000
 _PER_CALL = 256
+# So many more are fused than are asked for: of passages with equal ranks the same ones are returned every time.
+_TIED = 8
 # Files are laid out in steps of 32 MiB: a start would otherwise read all of each in, the part without vectors too.
 _ON_DEMAND = qdrant.Memory.Cold
 
@@ -82,8 +85,10 @@ class EdgeCollection:
         if not self._open:
             raise self._gone()
         if dense is not None and sparse is not None:
-            request = queries.fused(dense, sparse, k, where, min_score)
+            request = queries.fused(dense, sparse, k + _TIED, where, min_score)
             found = await self._off_loop_if_long(self._shard.query, request)
+            # The engine leaves it to chance which of equal ranks comes first, and two rankings have many.
+            found = sorted(found, key=lambda one: (-one.score, one.id))[:k]
         else:
             found = await self._off_loop_if_long(self._shard.search, queries.by(dense, sparse, k, where, min_score))
         return [Hit(points.passage(one.payload), one.score) for one in found]
@@ -225,8 +230,9 @@ def read_profile(path: Path) -> Profile:
     """Return the profile in a collection's folder; ValueError when an earlier version wrote it."""
     stored = orjson.loads((path / PROFILE).read_bytes())
     try:
-        chunk = stored.pop("chunk")
-        return Profile(**stored, chunk=Chunking(**chunk) if chunk else None)
+        chunk, fusion = stored.pop("chunk"), stored.pop("fusion", None)
+        weights = Weights(**fusion) if isinstance(fusion, dict) else fusion
+        return Profile(**stored, chunk=Chunking(**chunk) if chunk else None, fusion=weights)
     except (KeyError, TypeError):
         raise ValueError(f"{path.name} was written by an earlier version") from None
 
@@ -241,12 +247,12 @@ def _config(profile: Profile, threads: int) -> qdrant.EdgeConfig:
     dense = qdrant.EdgeVectorParams(profile.dimensions, qdrant.Distance.Cosine, memory=_ON_DEMAND)
     vectors = {points.DENSE: dense}
     if profile.late_interaction:
-        # 8 bits a dimension; never searched but among a few passages, so it has no index.
+        # 4 bits a dimension; never searched but among a few passages, so it has no index.
         vectors[points.LATE] = qdrant.EdgeVectorParams(
             profile.dimensions,
             qdrant.Distance.Dot,
             multivector_config=qdrant.MultiVectorConfig(qdrant.MultiVectorComparator.MaxSim),
-            datatype=qdrant.VectorStorageDatatype.Turbo8,
+            datatype=qdrant.VectorStorageDatatype.Turbo4,  # type: ignore[attr-defined]  # the stubs forgot it
             memory=_ON_DEMAND,
         )
     return qdrant.EdgeConfig(

@@ -10,13 +10,14 @@ import numpy as np
 import qdrant_edge as qdrant
 
 from gateways.core.backend import F32, SparseVector
+from gateways.core.fusion import RRF_K
 from gateways.core.stores import edge_points as points
 from gateways.core.stores.base import FUSED
 from gateways.core.stores.edge_filter import translate
 from gateways.core.stores.filters import Condition
 
-# The engine counts ranks from 0: this is 1 / (60 + rank) with ranks from 1.
-_RRF = qdrant.Fusion.Rrf(k=61)
+# The engine counts ranks from 0.
+_RRF = qdrant.Fusion.Rrf(k=RRF_K + 1)
 
 
 def by(

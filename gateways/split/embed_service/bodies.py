@@ -24,9 +24,7 @@ class EmbedRequest(_Request):
 
     texts: Input
     normalize: bool = Field(True, description="JSON answers only; the binary one holds vectors as pooled.")
-    side: Literal["query", "document"] | None = Field(
-        None, description="Send the vectors of their tokens too, as this side of a late interaction needs them."
-    )
+    tokens: bool = Field(False, description="Send the vectors of their tokens too, of unit length.")
 
 
 class SparseRequest(_Request):

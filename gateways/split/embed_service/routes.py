@@ -37,10 +37,10 @@ def router(backend: Backend, settings: Settings) -> APIRouter:
         """Embed texts."""
         inputs = read_inputs(body.texts, settings.max_inputs)
         model = encoders.model(body.model, "dense")
-        answer = await backend.embed(model.id, inputs, truncate=body.truncate, lane=body.lane, side=body.side)
+        answer = await backend.embed(model.id, inputs, truncate=body.truncate, lane=body.lane, tokens=body.tokens)
         tokens = answer.tokens
         if _binary(request):
-            raw = wire.encode_sides(answer, tokens) if tokens else wire.encode(answer)
+            raw = wire.encode_with_tokens(answer, tokens) if tokens else wire.encode(answer)
             return Response(raw, media_type=wire.MEDIA_TYPE)
         vectors = normalize(answer.vectors) if body.normalize else answer.vectors
         shown = {"embeddings": list(vectors), "model_dim": vectors.shape[1]}

@@ -14,7 +14,6 @@ from gateways.core.backend import (
     Lane,
     ModelInfo,
     Scores,
-    Side,
     Span,
     SparseEmbeddings,
     Token,
@@ -61,9 +60,9 @@ class Dialect(Protocol):
         ...
 
     def embed(
-        self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane, side: Side | None = None
+        self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane, tokens: bool = False
     ) -> Ask[Embeddings]:
-        """Ask for a vector of each input, and with `side` for those of its tokens."""
+        """Ask for a vector of each input, and with `tokens` for those of its tokens."""
         ...
 
     def embed_tokens(self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane) -> Ask[Embeddings]:

@@ -17,7 +17,6 @@ from gateways.core.backend import (
     Lane,
     ModelInfo,
     Scores,
-    Side,
     Span,
     SparseEmbeddings,
     Token,
@@ -53,10 +52,10 @@ class Foreign:
         return (ModelInfo(name, "dense", dimensions, ASSUMED_TOKENS, precision="upstream", frame=(0, 0)),)
 
     def embed(
-        self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane, side: Side | None = None
+        self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane, tokens: bool = False
     ) -> Ask[Embeddings]:
         """Ask as its clients do; it decides itself how it truncates, so another wish than END is refused."""
-        if side:
+        if tokens:
             refuse("vectors of single tokens")
         if truncate != "END":
             raise InvalidRequest(

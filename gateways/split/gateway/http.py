@@ -124,9 +124,11 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self.reusable = self.reusable and self._parser.should_keep_alive()
-        if self._answered and not self._answered.done():
-            status = self._parser.get_status_code()
-            self._answered.set_result(Answer(status, b"".join(self._body), self._retry_after_s))
+        # An idle connection holds on to nothing: an answer with the vectors of tokens is megabytes.
+        answered, self._answered = self._answered, None
+        body, self._body = b"".join(self._body), []
+        if answered and not answered.done():
+            answered.set_result(Answer(self._parser.get_status_code(), body, self._retry_after_s))
 
     def _fail(self, error: ConnectionError) -> None:
         self.reusable = False

@@ -15,7 +15,6 @@ from gateways.core.backend import (
     Lane,
     ModelInfo,
     Scores,
-    Side,
     Span,
     SparseEmbeddings,
     Token,
@@ -38,12 +37,12 @@ class Native:
         return await send(Ask("healthz", None, _models))
 
     def embed(
-        self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane, side: Side | None = None
+        self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane, tokens: bool = False
     ) -> Ask[Embeddings]:
         """Ask in JSON for the binary answer."""
         body = _body(model, inputs, truncate, lane)
-        if side:
-            return post("embed", body | {"side": side}, wire.decode_sides, wire.MEDIA_TYPE)
+        if tokens:
+            return post("embed", body | {"tokens": True}, wire.decode_with_tokens, wire.MEDIA_TYPE)
         return post("embed", body, wire.decode, wire.MEDIA_TYPE)
 
     def embed_tokens(self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane) -> Ask[Embeddings]:

@@ -17,7 +17,6 @@ from gateways.core.backend import (
     Lane,
     ModelInfo,
     Scores,
-    Side,
     Span,
     SparseEmbeddings,
     Token,
@@ -48,7 +47,7 @@ class RemoteBackend:
         self._dialect = self._upstream.dialect
         self._backlog = Backlog(settings.max_queue_tokens)
         # By model, so that nobody waits while another model is loaded upstream.
-        self._shared: dict[tuple[str, bool, Side | None], Sharing] = {}
+        self._shared: dict[tuple[str, bool, bool], Sharing] = {}
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(CALLS_IN_FLIGHT))
 
     async def __aenter__(self) -> Self:
@@ -77,10 +76,10 @@ class RemoteBackend:
         *,
         truncate: Truncate = "END",
         lane: Lane = "interactive",
-        side: Side | None = None,
+        tokens: bool = False,
     ) -> Embeddings:
         """Embed upstream, together with what else waits for this model."""
-        return await self._embed(model, inputs, truncate, lane, rows_are_tokens=False, side=side)
+        return await self._embed(model, inputs, truncate, lane, rows_are_tokens=False, tokens=tokens)
 
     async def embed_tokens(
         self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
@@ -147,18 +146,18 @@ class RemoteBackend:
         lane: Lane,
         *,
         rows_are_tokens: bool,
-        side: Side | None = None,
+        tokens: bool = False,
     ) -> Embeddings:
         if not self._upstream.models:
             raise BackendUnavailable("the embed service was not reached yet", retry_after_s=1)
-        shared = self._shared.get((model, rows_are_tokens, side))
+        shared = self._shared.get((model, rows_are_tokens, tokens))
         if shared is None:
             shared = Sharing(
-                partial(self._post, model, rows_are_tokens, side),
+                partial(self._post, model, rows_are_tokens, tokens),
                 rows_are_tokens=rows_are_tokens,
                 most_inputs=self._dialect.most_inputs,
             )
-            self._shared[model, rows_are_tokens, side] = shared
+            self._shared[model, rows_are_tokens, tokens] = shared
         with self._backlog.holding(_length(inputs)):
             if len(inputs) <= self._dialect.most_inputs:
                 answer = await shared.embed(inputs, truncate, lane)
@@ -169,14 +168,14 @@ class RemoteBackend:
         return answer
 
     async def _post(
-        self, model: str, rows_are_tokens: bool, side: Side | None, inputs: Inputs, truncate: Truncate, lane: Lane
+        self, model: str, rows_are_tokens: bool, tokens: bool, inputs: Inputs, truncate: Truncate, lane: Lane
     ) -> Embeddings:
         """Make one call for vectors and check its answer. Raises GatewayError of some kind, always."""
         started_s = time.perf_counter()
         if rows_are_tokens:
             ask = self._dialect.embed_tokens(model, inputs, truncate, lane)
         else:
-            ask = self._dialect.embed(model, inputs, truncate, lane, side)
+            ask = self._dialect.embed(model, inputs, truncate, lane, tokens)
         answer = await self._upstream.send(ask)
         dimensions = self._upstream.dimensions.get(model)
         answers.check_vectors(answer, len(inputs), dimensions, rows_are_tokens=rows_are_tokens)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from gateways.core.backend import F32, Embeddings, Inputs, Lane, ModelInfo, Scores, Side, Token, Truncate
+from gateways.core.backend import F32, Embeddings, Inputs, Lane, ModelInfo, Scores, Token, Truncate
 from gateways.core.errors import UpstreamFailed
 from gateways.core.late import inner
 from gateways.core.maxsim import maxsim
@@ -46,10 +46,10 @@ class Tei(Foreign):
         return dense, late
 
     def embed(
-        self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane, side: Side | None = None
+        self, model: str, inputs: Inputs, truncate: Truncate, lane: Lane, tokens: bool = False
     ) -> Ask[Embeddings]:
         """Ask for pooled vectors, not normalised."""
-        if side:
+        if tokens:
             refuse("vectors of texts and of their tokens at once")
         return post("embed", {"inputs": inputs, "normalize": False} | _truncation(truncate), self._vectors)
 
