@@ -17,7 +17,7 @@ RECOMMEND_OPTIONS = --rps $(or $(RPS),100) $(if $(P95_MS),--p95-ms $(P95_MS)) $(
 	$(if $(ROUTE),--route $(ROUTE)) $(if $(RAM_GB),--ram-gb $(RAM_GB)) $(if $(VCPU),--vcpu $(VCPU)) \
 	$(if $(PRICE_HOUR),--price-hour $(PRICE_HOUR)) $(if $(HEADROOM),--headroom $(HEADROOM)) $(CAMPAIGN)
 
-.PHONY: help setup setup-tests models run bench bench-locust quality fusion recommend report test contract conformance fuzz check format lock clean
+.PHONY: help setup setup-tests models run bench bench-locust quality fusion storage recommend report test contract conformance fuzz check format lock clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -47,6 +47,10 @@ quality: setup ## what each way of searching finds, takes and stores [GATEWAYS=o
 fusion: setup ## fit the weights that fuse rankings, on SQuAD and three corpora that it fetches [GATEWAY= OUT=]
 	@$(TOOLS) scripts/fetch_corpora.py
 	@$(TOOLS) -m bench fusion squad .cache/corpora/* --gateway $(GATEWAY) $(if $(OUT),--out $(OUT))
+
+storage: setup ## what the stored vectors of tokens cost and lose, on the same corpora [OUT=]
+	@$(TOOLS) scripts/fetch_corpora.py
+	@$(TOOLS) -m scripts.late_storage --corpus squad --beir .cache/corpora/* $(if $(OUT),--out $(OUT))
 
 recommend: ## shape, replicas, memory, cost: RPS=500 [P95_MS= P99_MS= ROUTE= RAM_GB= VCPU= PRICE_HOUR= CAMPAIGN=results/…]
 	@$(TOOLS) -m bench recommend $(RECOMMEND_OPTIONS)

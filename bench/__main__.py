@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import command
 from bench.errors import BenchError
 
-KINDS = ("results", "savings")
+KINDS = ("results", "savings", "quality", "fusion", "storage")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -158,8 +158,13 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _table(arguments: argparse.Namespace) -> int:
     from bench.report import markdown, savings
+    from bench.retrieval import markdown as of_searches
 
-    {"results": markdown, "savings": savings}[arguments.kind].write(arguments.campaign, arguments.into)
+    of_campaign = {"results": markdown.write, "savings": savings.write}
+    if arguments.kind in of_campaign:
+        of_campaign[arguments.kind](arguments.campaign, arguments.into)
+    else:
+        of_searches.write(arguments.campaign, arguments.kind, arguments.into)
     return 0
 
 

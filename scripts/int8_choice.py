@@ -174,10 +174,10 @@ def table(rows: Sequence[Row], questions: int) -> Table:
     """The rows as they are read: differences in points of 100."""
     made = Table(title=f"int8 of {FOLDER.name} against fp32, SQuAD, {questions:,} questions; speed is rough")
     for heading in ("variant", "MB", "cosine", "least", "hit@1", "nDCG@10", "points over fp32", "texts/s"):
-        made.add_column(heading, justify="left" if heading == "variant" else "right")
+        made.add_column(heading, justify="left" if heading == "variant" else "right", no_wrap=True)
     for row in rows:
         if row.failed:
-            made.add_row(row.variant, f"failed: {row.failed[:80]}")
+            made.add_row(row.variant, "failed")
             continue
         made.add_row(
             row.variant,
@@ -211,6 +211,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = measure(corpus, questions, Path(folder), partial(write, file))
     write(file, rows)
     console.print(table(rows, len(questions)))
+    for row in rows:
+        if row.failed:
+            console.print(f"{row.variant} failed: {row.failed}", markup=False, highlight=False)
     console.print(f"written: {file}", highlight=False)
     return 0
 

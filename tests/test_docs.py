@@ -163,6 +163,34 @@ def test_every_block_of_a_page_works(reader: Reader, page: Path) -> None:
             assert block.language == "yaml", f"{page.name}:{block.line}: who runs {block.language!r}?"
 
 
+def test_the_search_of_the_readme_is_answered_as_it_says(tmp_path: Path) -> None:
+    """A new gateway, its documents, its query: each score of the answer, and all else but the times."""
+    page = ROOT / "README.md"
+    shell = [block for block in blocks(page) if block.language == "sh"]
+    [ingest, search] = [block for block in shell if "/v1/ingest" in block.text or "/v1/search" in block.text]
+    [expected] = [json.loads(block.text) for block in blocks(page) if block.language == "json"]
+    newcomer = Reader(tmp_path, {})
+    newcomer.serve("make run GATEWAY=onnx_py PORT=8000")
+    try:
+        newcomer.run(page, ingest)
+        with httpx.Client(trust_env=False, base_url=newcomer.here("http://127.0.0.1:8000")) as client:
+            wait_until(lambda: client.get("/v1/documents/tapestry").is_success, 10, "ingested")
+        found = json.loads(newcomer.run(page, search))
+    finally:
+        assert not newcomer.stop()
+
+    for answer in (found, expected):
+        assert answer["took_ms"] > 0
+        assert set(answer.pop("timings_ms")) == {"tokenize", "queue", "infer", "retrieve", "rerank"}
+        del answer["took_ms"]
+        [result] = answer["results"]
+        explained = result.pop("explain")
+        answer["ranks"] = explained.pop("ranks")
+        answer["scores"] = [result.pop("score"), *explained.values()]
+    assert found.pop("scores") == pytest.approx(expected.pop("scores"), abs=2e-3)
+    assert found == expected
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every link to a file has a file at its end."""

@@ -13,7 +13,7 @@ from rich.table import Table
 from bench import datasets, targets
 from bench.datasets import Corpus, Question
 from bench.retrieval import glued, measured, served, ways
-from bench.retrieval.measured import Row
+from bench.retrieval.measured import Row, Searched
 from bench.targets import Target
 
 
@@ -26,10 +26,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     chosen = targets.choose(arguments.gateways.split(","), False)
     file = Path(arguments.out) if arguments.out else served.folder("quality") / f"{corpus.name}.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
-    made: list[Row] = []
+    found: list[Searched] = []
     with Progress(console=console) as progress:
         for target in chosen:
-            made += _measure(target, corpus, questions, progress, with_glued=arguments.glued)
+            found.append(_search(target, corpus, questions, progress, with_glued=arguments.glued))
+    made = [row for its in found for row in measured.rows(corpus.name, questions, its, found[0])]
     measured.write(file, made)
     plot.draw(made, file.with_suffix(".png"))
     console.print(_table(made))
@@ -37,9 +38,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _measure(
+def _search(
     target: Target, corpus: Corpus, questions: Sequence[Question], progress: Progress, *, with_glued: bool
-) -> list[Row]:
+) -> Searched:
     with served.ingested(target, corpus, progress) as (api, data_dir):
         asked, stored_kb = {}, {}
         for way in ways.of_server(api):
@@ -51,7 +52,7 @@ def _measure(
             asked |= glued.measure(api, corpus, questions, say)
     size = 1000 * len(corpus.passages)
     per_passage = {name: total / size for name, total in stored_kb.items()}
-    return measured.rows(corpus.name, target.name, target.precision, questions, asked, per_passage)
+    return Searched(target.name, target.precision, asked, per_passage)
 
 
 def _stored(folder: Path, vector: str) -> int:
@@ -62,7 +63,18 @@ def _stored(folder: Path, vector: str) -> int:
 
 def _table(made: Sequence[Row]) -> Table:
     table = Table(title=f"nDCG@10 on {made[0].corpus}, {made[0].questions:,} questions")
-    for heading in ("target", "way", "hit@1", "hit@5", "MRR@10", "nDCG@10", "over hybrid", "p50 ms", "kB a passage"):
+    for heading in (
+        "target",
+        "way",
+        "hit@1",
+        "hit@5",
+        "MRR@10",
+        "nDCG@10",
+        "over hybrid",
+        "as the first",
+        "p50 ms",
+        "kB a passage",
+    ):
         table.add_column(heading, justify="left" if heading in ("target", "way") else "right")
     for row in made:
         table.add_row(
@@ -71,6 +83,7 @@ def _table(made: Sequence[Row]) -> Table:
             *(f"{value:.3f}" for value in (row.hit1, row.hit5, row.mrr10)),
             f"{row.ndcg10:.3f} [{row.ndcg10_low:.3f}, {row.ndcg10_high:.3f}]",
             f"{row.over_hybrid:+.3f} [{row.over_hybrid_low:+.3f}, {row.over_hybrid_high:+.3f}]",
+            f"{100 * row.same_top10:.1f} %",
             f"{row.p50_ms:.2f}",
             "" if row.stored_kb is None else f"{row.stored_kb:.1f}",
         )

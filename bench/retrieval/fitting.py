@@ -26,7 +26,7 @@ KINDS = ("dense", "sparse", "late")
 COMBINATIONS = (("dense", "sparse"), ("dense", "late"), ("dense", "sparse", "late"))
 CONSTANTS = (1, 2, 3, 5, 10, 20, 40, 60)
 # So deep is each ranking that is fused, and so many of the fused ones are judged: as the gateway does.
-DEPTH, JUDGED = 100, 30
+DEPTH, JUDGED = 100, 20
 # Keeps weights finite where few questions are all there is.
 _RIDGE = 1e-3
 

@@ -26,7 +26,8 @@ class Row:
 
     `over_hybrid` is the mean difference of nDCG@10 to hybrid search for the same questions. `p50_ms` is of a whole
     request with one in flight, `added_p50_ms` what it is more than dense search's. `stored_kb` is what the vectors
-    it reads take on disk, in 1000 bytes a passage; None where passages were cut anew.
+    it reads take on disk, in 1000 bytes a passage; None where passages were cut anew. `same_top10` is the share of
+    questions that it answers with the same ten passages in the same order as the first target measured.
     """
 
     corpus: str
@@ -46,6 +47,17 @@ class Row:
     p50_ms: float
     added_p50_ms: float
     stored_kb: float | None
+    same_top10: float
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a target found each way, and what the vectors that the way reads take, in 1000 bytes a passage."""
+
+    target: str
+    precision: str
+    asked: Mapping[str, Asked]
+    stored_kb: Mapping[str, float]
 
 
 def gains(rankings: Sequence[Sequence[str]], questions: Sequence[Question]) -> F64:
@@ -65,19 +77,12 @@ def interval(values: F64) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def rows(
-    corpus: str,
-    target: str,
-    precision: str,
-    questions: Sequence[Question],
-    asked: Mapping[str, Asked],
-    stored_kb: Mapping[str, float],
-) -> list[Row]:
+def rows(corpus: str, questions: Sequence[Question], of: Searched, first: Searched) -> list[Row]:
     """A row for each way, in the order asked; `dense` and `hybrid` must be among them."""
-    of_way = {name: gains(its.rankings, questions) for name, its in asked.items()}
-    dense_ms = float(np.median(asked["dense"].took_ms))
+    of_way = {name: gains(its.rankings, questions) for name, its in of.asked.items()}
+    dense_ms = float(np.median(of.asked["dense"].took_ms))
     made = []
-    for name, its in asked.items():
+    for name, its in of.asked.items():
         found = quality.measure(its.rankings, [question.relevant for question in questions])
         low, high = interval(of_way[name])
         over = of_way[name] - of_way[BASELINE]
@@ -86,8 +91,8 @@ def rows(
         made.append(
             Row(
                 corpus=corpus,
-                target=target,
-                precision=precision,
+                target=of.target,
+                precision=of.precision,
                 way=name,
                 questions=len(questions),
                 hit1=found.hit1,
@@ -101,7 +106,8 @@ def rows(
                 over_hybrid_high=over_high,
                 p50_ms=p50_ms,
                 added_p50_ms=p50_ms - dense_ms,
-                stored_kb=stored_kb.get(name),
+                stored_kb=of.stored_kb.get(name),
+                same_top10=_same(its.rankings, first.asked[name].rankings),
             )
         )
     return made
@@ -115,6 +121,10 @@ def write(file: Path, made: Sequence[Row]) -> None:
         for row in made:
             values = asdict(row).items()
             writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in values})
+
+
+def _same(rankings: Sequence[Sequence[str]], others: Sequence[Sequence[str]]) -> float:
+    return float(np.mean([one == other for one, other in zip(rankings, others, strict=True)]))
 
 
 def _mrr(rankings: Sequence[Sequence[str]], questions: Sequence[Question]) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 F32: TypeAlias = npt.NDArray[np.float32]
+F16: TypeAlias = npt.NDArray[np.float16]
 U32: TypeAlias = npt.NDArray[np.uint32]
 TokenIds: TypeAlias = list[int]
 Inputs: TypeAlias = Sequence[str | TokenIds]
@@ -70,12 +71,16 @@ class Token(NamedTuple):
 
 
 class TokenVectors(NamedTuple):
-    """What late interaction compares: unit vectors, float32 (rows, dimensions), text by text, `counts` of each."""
+    """
+    What late interaction compares: unit vectors, float16 (rows, dimensions), text by text, `counts` of each.
 
-    vectors: F32
+    Half precision everywhere, so that it makes no difference whether they travelled.
+    """
+
+    vectors: F16
     counts: Sequence[int]
 
-    def by_text(self) -> list[F32]:
+    def by_text(self) -> list[F16]:
         """Return the vectors of each text, views."""
         return np.split(self.vectors, np.cumsum(self.counts)[:-1])
 

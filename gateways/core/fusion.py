@@ -15,8 +15,8 @@ FUSIONS: TypeAlias = Literal["rrf", "scores"]
 Fusion: TypeAlias = "FUSIONS | Weights"
 
 # A rank counts 1 / (RRF_K + rank), ranks from 1. This and the weights below are what `python -m bench fusion` chose;
-# results/*/fusion/ has the datasets, the candidates and what each was worth.
-RRF_K = 2
+# results/*/*-fusion/ has what each choice was worth on which corpus.
+RRF_K = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class Weights:
 # By dense model, whose cosines have a scale of their own, and by the scores that there are.
 FITTED: Mapping[str, Mapping[frozenset[str], Weights]] = {
     "all-MiniLM-L6-v2": {
-        frozenset({"dense", "sparse"}): Weights(-7.0, 8.0, 0.11),
-        frozenset({"dense", "late"}): Weights(-11.0, 4.0, 0.0, 16.0),
-        frozenset({"dense", "sparse", "late"}): Weights(-9.0, 3.2, 0.084, 8.9),
+        frozenset({"dense", "sparse"}): Weights(-7.61, 7.56, 0.0946),
+        frozenset({"dense", "late"}): Weights(-10.4, 3.2, 0.0, 12.8),
+        frozenset({"dense", "sparse", "late"}): Weights(-9.78, 3.77, 0.0548, 9.06),
     }
 }
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gateways.core.backend import F32, ModelInfo, TokenIds
+import numpy as np
+
+from gateways.core.backend import F16, F32, ModelInfo, TokenIds
 from gateways.core.vectors import normalize
 
 
@@ -17,10 +19,13 @@ class Interacting:
         """Return the pooled vector (dimensions,) and the last hidden states (tokens, dimensions) of n token lists."""
         raise NotImplementedError
 
-    def encode_with_tokens(self, batch: Sequence[TokenIds]) -> list[tuple[F32, F32]]:
+    def encode_with_tokens(self, batch: Sequence[TokenIds]) -> list[tuple[F32, F16]]:
         """Return pooled vectors, and unit vectors (tokens, dimensions) of all tokens but the special ones."""
         frame = self.info.frame
-        return [(vector, normalize(inner(states, frame))) for vector, states in self.encode_states(batch)]
+        return [
+            (vector, normalize(inner(states, frame)).astype(np.float16))
+            for vector, states in self.encode_states(batch)
+        ]
 
 
 def inner(rows: F32, frame: tuple[int, int]) -> F32:

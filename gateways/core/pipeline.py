@@ -23,7 +23,7 @@ from gateways.core.stores.base import FUSED, Collection, Hit, VectorStore
 Rankings: TypeAlias = Mapping[str, Sequence[Hit]]
 
 # So many passages are reranked, at least: enough for the right one to be among them, few enough for a CPU.
-RERANKED = 30
+RERANKED = 20
 # What each mode knows of a passage when its tokens are compared too: a query for those is embedded anyway.
 _RETRIEVED: Mapping[Mode, frozenset[str]] = {
     "dense": frozenset({"dense"}),

@@ -84,7 +84,9 @@ class PseudoBackend:
         read = _read(inputs, truncate)
         bits = [_bits(words, DIMENSIONS[model]) for words in read]
         counts = [len(words) for words in read]
-        of_words = TokenVectors(np.concatenate([_signs(its) for its in bits]), counts) if tokens else None
+        of_words = (
+            TokenVectors(np.concatenate([_signs(its) for its in bits]).astype(np.float16), counts) if tokens else None
+        )
         return Embeddings(np.stack([_sum(its) for its in bits]), counts, of_words)
 
     async def embed_tokens(

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gateways.core.backend import F32, SparseVector, Timings
+from gateways.core.backend import F16, F32, SparseVector, Timings
 from gateways.core.encoders import Encoders
 from gateways.core.profiles import Profile
 from gateways.core.vectors import normalize
@@ -26,7 +26,7 @@ class EncodedQuery:
     sparse: SparseVector | None
     model: str
     timings: Timings
-    tokens: F32 | None = None
+    tokens: F16 | None = None
 
     def searched_by(self, mode: Mode) -> tuple[F32 | None, SparseVector | None]:
         """Return those vectors that a mode retrieves by."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from gateways.core.backend import F32, ModelInfo, SparseVector, TokenIds
+from gateways.core.backend import F16, F32, ModelInfo, SparseVector, TokenIds
 from gateways.core.catalog import Catalog, Located
 from gateways.core.settings import Settings
 from gateways.core.tokens import Pair, TextTokenizer
@@ -39,7 +39,7 @@ class DenseModel(Model, Protocol):
         """Return the last hidden states of n token lists, each float32 (tokens, dimensions)."""
         ...
 
-    def encode_with_tokens(self, batch: Sequence[TokenIds]) -> Sequence[tuple[F32, F32]]:
+    def encode_with_tokens(self, batch: Sequence[TokenIds]) -> Sequence[tuple[F32, F16]]:
         """Return the pooled vectors of n token lists, and unit vectors of all tokens but the special ones."""
         ...
 

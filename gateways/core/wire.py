@@ -54,12 +54,17 @@ def encode_with_tokens(answer: Embeddings, tokens: TokenVectors) -> bytes:
     counts = np.asarray(tokens.counts, dtype="<i4").tobytes()
     pooled = np.ascontiguousarray(answer.vectors, dtype="<f4").tobytes()
     return b"".join(
-        (*_head(WITH_TOKENS, answer, *tokens.vectors.shape), counts, pooled, tokens.vectors.astype("<f2").tobytes())
+        (
+            *_head(WITH_TOKENS, answer, *tokens.vectors.shape),
+            counts,
+            pooled,
+            np.ascontiguousarray(tokens.vectors, dtype="<f2").tobytes(),
+        )
     )
 
 
 def decode_with_tokens(raw: bytes) -> Embeddings:
-    """Return what `encode_with_tokens` wrote; the pooled vectors are a view of `raw`. Raises WireError."""
+    """Return what `encode_with_tokens` wrote; the vectors are views of `raw`. Raises WireError."""
     rows, columns, counts, times = _read_head(WITH_TOKENS, raw)
     n, at = len(counts), _HEADER.size + counts.nbytes
     _check_length(
@@ -71,7 +76,7 @@ def decode_with_tokens(raw: bytes) -> Embeddings:
     at += 4 * n
     pooled = np.frombuffer(raw, dtype="<f4", count=n * columns, offset=at).reshape(n, columns)
     tokens = np.frombuffer(raw, dtype="<f2", offset=at + pooled.nbytes).reshape(rows, columns)
-    return Embeddings(pooled, counts.tolist(), TokenVectors(tokens.astype(np.float32), of_texts.tolist()), **times)
+    return Embeddings(pooled, counts.tolist(), TokenVectors(tokens, of_texts.tolist()), **times)
 
 
 def encode_sparse(answer: SparseEmbeddings) -> bytes:

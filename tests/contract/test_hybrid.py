@@ -22,7 +22,7 @@ PASSAGES = {
     "river": "The river carries more water in spring than in autumn.",
 }
 # Of the documented fusion: a rank counts 1 / (K + rank).
-K = 2
+K = 1
 RANKINGS = {"dense", "sparse", "fused", "late", "rerank"}
 # Of a mean cosine: stored token vectors have 4 bits a dimension.
 STORED = 0.03

@@ -27,7 +27,8 @@ def ranked(place: int) -> list[list[str]]:
 def made(**places: int) -> dict[str, measured.Row]:
     """Return the rows of ways whose answer is always at one place."""
     asked = {name: Asked(ranked(place), [float(place + 1)] * len(QUESTIONS)) for name, place in places.items()}
-    rows = measured.rows("tiny", "t", "fp32", QUESTIONS, asked, dict.fromkeys(places, 1.5))
+    its = measured.Searched("t", "fp32", asked, dict.fromkeys(places, 1.5))
+    rows = measured.rows("tiny", QUESTIONS, its, its)
     return {row.way: row for row in rows}
 
 
@@ -50,6 +51,15 @@ def test_the_difference_is_of_the_same_questions() -> None:
     assert rows["hybrid"].over_hybrid == rows["hybrid"].over_hybrid_low == rows["hybrid"].over_hybrid_high == 0
     assert rows["dense"].over_hybrid == pytest.approx(1 / np.log2(3) - 1)
     assert rows["dense"].over_hybrid_low == pytest.approx(rows["dense"].over_hybrid_high)
+
+
+def test_equal_rankings_are_counted() -> None:
+    """Those with the same ten in the same order, of all questions, way by way."""
+    asked = {name: Asked(ranked(1), [1.0] * len(QUESTIONS)) for name in ("dense", "hybrid")}
+    other = {"dense": Asked([*ranked(1)[:30], *ranked(2)[30:]], [1.0] * len(QUESTIONS)), "hybrid": asked["hybrid"]}
+    first, second = (measured.Searched("t", "fp32", its, {}) for its in (asked, other))
+
+    assert [row.same_top10 for row in measured.rows("tiny", QUESTIONS, second, first)] == [0.75, 1.0]
 
 
 def test_an_interval_holds_the_mean_and_shrinks_with_questions() -> None:

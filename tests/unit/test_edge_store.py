@@ -58,7 +58,7 @@ def test_tokens_are_compared_in_the_store(tmp_path: Path) -> None:
     asyncio.run(store.put("books", late))
     words = ["pump", "boiler", "filter"]
     axes = np.eye(4, dtype=np.float32)
-    tokens = [axes[[0, 1]], axes[[1]], axes[[2, 3]]]
+    tokens = [axes[rows].astype(np.float16) for rows in ([0, 1], [1], [2, 3])]
 
     async def written() -> None:
         collection = store.collection("books")
@@ -68,7 +68,7 @@ def test_tokens_are_compared_in_the_store(tmp_path: Path) -> None:
         await collection.flush()
 
     asyncio.run(written())
-    asked, query = axes[[0, 3]], bm25.embed(["boiler"], query=True).rows[0]
+    asked, query = axes[[0, 3]].astype(np.float16), bm25.embed(["boiler"], query=True).rows[0]
     for opened_again in (False, True):
         if opened_again:
             store.close()

@@ -16,6 +16,7 @@ import pytest
 from bench import paths
 from bench.datasets import Corpus, Question
 from gateways.core import bm25
+from gateways.core.fusion import RRF_K
 from gateways.core.vectors import normalize
 
 # By name: mypy knows the files of scripts/ as modules of their own, as the scripts themselves do.
@@ -61,7 +62,7 @@ def test_two_rankings_are_fused_by_reciprocal_ranks() -> None:
     """A passage counts 1 / (k + rank) in each ranking, and none in that by words where it has no word."""
     dense = np.array([0.9, 0.8, 0.7, 0.1], np.float32)
     sparse = np.array([0.0, 2.0, 0.0, 5.0], np.float32)
-    k = script.RRF_K
+    k = RRF_K
     worth = [1 / (k + 1), 1 / (k + 2) + 1 / (k + 2), 1 / (k + 3), 1 / (k + 4) + 1 / (k + 1)]
 
     found = script.candidates(dense, sparse).tolist()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from gateways.core.backend import F32, SparseVector
+from gateways.core.backend import F16, F32, SparseVector
 from gateways.core.errors import NotFound
 from gateways.core.profiles import Profile
 from gateways.core.stores.filters import Condition
@@ -47,12 +47,12 @@ class Vectors(NamedTuple):
     """
     The vectors of a passage: float32 (dimensions,) of unit length, and the sparse one.
 
-    `late` are those of its tokens, float32 (n, dimensions) of unit length, where the collection stores them.
+    `late` are those of its tokens, float16 (n, dimensions) of unit length, where the collection stores them.
     """
 
     dense: F32
     sparse: SparseVector
-    late: F32 | None = None
+    late: F16 | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Collection(Protocol):
         ...
 
     async def scores(
-        self, passages: Sequence[Passage], dense: F32 | None, sparse: SparseVector | None, late: F32 | None
+        self, passages: Sequence[Passage], dense: F32 | None, sparse: SparseVector | None, late: F16 | None
     ) -> dict[str, F32]:
         """
         Return how well each of n passages answers, float32 (n,), by the name of each vector that is given.

@@ -13,7 +13,7 @@ import orjson
 import qdrant_edge as qdrant
 
 from gateways.core import memory
-from gateways.core.backend import F32, SparseVector
+from gateways.core.backend import F16, F32, SparseVector
 from gateways.core.fusion import Weights
 from gateways.core.profiles import Chunking, Profile
 from gateways.core.stores import edge_points as points
@@ -27,7 +27,10 @@ T = TypeVar("T")
 PROFILE, SHARD = "collection.json", "shard"
 # A search over this many passages takes about a millisecond: beyond, it leaves the event loop.
 _INLINE_PASSAGES = 20_000
-_PER_CALL = 256
+# So do the scores of more passages than these.
+_INLINE_SCORED = 32
+# Of passages with the vectors of their tokens fewer go in one call: each is a quarter of a megabyte.
+_PER_CALL, _PER_CALL_WITH_TOKENS = 256, 32
 # So many more are fused than are asked for: of passages with equal ranks the same ones are returned every time.
 _TIED = 8
 # Files are laid out in steps of 32 MiB: a start would otherwise read all of each in, the part without vectors too.
@@ -62,14 +65,15 @@ class EdgeCollection:
 
     async def replace(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
         """Write the passages, then forget the surplus of their documents' older ones."""
-        made = [points.point(one, its) for one, its in zip(passages, vectors, strict=True)]
-        slices = [made[at : at + _PER_CALL] for at in range(0, len(made), _PER_CALL)]
+        per_call = _PER_CALL_WITH_TOKENS if self._profile.late_interaction else _PER_CALL
         kept = {points.point_id(one) for one in passages}
         later = points.later_of({one.document_id for one in passages})
         async with self._writing:
             surplus = [record.id for record in await self._scroll(later, with_payload=False) if record.id not in kept]
-            for some in slices:
-                await self._call(self._shard.update, qdrant.UpdateOperation.upsert_points(some))
+            for at in range(0, len(passages), per_call):
+                some = zip(passages[at : at + per_call], vectors[at : at + per_call], strict=True)
+                made = [points.point(one, its) for one, its in some]
+                await self._call(self._shard.update, qdrant.UpdateOperation.upsert_points(made))
             if surplus:
                 await self._call(self._shard.update, qdrant.UpdateOperation.delete_points(surplus))
 
@@ -94,7 +98,7 @@ class EdgeCollection:
         return [Hit(points.passage(one.payload), one.score) for one in found]
 
     async def scores(
-        self, passages: Sequence[Passage], dense: F32 | None, sparse: SparseVector | None, late: F32 | None
+        self, passages: Sequence[Passage], dense: F32 | None, sparse: SparseVector | None, late: F16 | None
     ) -> dict[str, F32]:
         """Score passages as Collection says."""
         asked: dict[str, Any] = {}
@@ -105,7 +109,11 @@ class EdgeCollection:
         if late is not None:
             asked[points.LATE] = queries.of_tokens(late)
         ids = [points.point_id(one) for one in passages]
-        return await self._call(self._scores, ids, asked)
+        if len(ids) > _INLINE_SCORED:
+            return await self._call(self._scores, ids, asked)
+        if not self._open:
+            raise self._gone()
+        return self._scores(ids, asked)
 
     def _scores(self, ids: Sequence[uuid.UUID], asked: Mapping[str, Any]) -> dict[str, F32]:
         scores = {}

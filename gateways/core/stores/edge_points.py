@@ -26,7 +26,7 @@ def point(passage: Passage, vectors: Vectors) -> qdrant.Point:
     """Return the point of a passage: the same document and number give the same id."""
     named: Any = {DENSE: vectors.dense, SPARSE: sparse(vectors.sparse)}
     if vectors.late is not None:
-        named[LATE] = vectors.late
+        named[LATE] = vectors.late.astype(np.float32)
     return qdrant.Point(point_id(passage), named, _payload(passage))
 
 
@@ -61,7 +61,7 @@ def vectors(stored: Any) -> Vectors:
     """Return the vectors that a record holds."""
     terms = stored[SPARSE]
     indices, values = np.asarray(terms.indices, np.uint32), np.asarray(terms.values, np.float32)
-    late = np.asarray(stored[LATE], np.float32) if LATE in stored else None
+    late = np.asarray(stored[LATE], np.float16) if LATE in stored else None
     return Vectors(np.asarray(stored[DENSE], np.float32), SparseVector(indices, values), late)
 
 

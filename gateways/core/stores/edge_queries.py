@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import qdrant_edge as qdrant
 
-from gateways.core.backend import F32, SparseVector
+from gateways.core.backend import F16, F32, SparseVector
 from gateways.core.fusion import RRF_K
 from gateways.core.stores import edge_points as points
 from gateways.core.stores.base import FUSED
@@ -64,9 +64,9 @@ def of_sparse(vector: SparseVector) -> Any:
     return qdrant.Query.Nearest(points.sparse(vector), using=points.SPARSE)
 
 
-def of_tokens(vectors: F32) -> Any:
+def of_tokens(vectors: F16) -> Any:
     """Return the query by late interaction; its score is the mean over the rows of their greatest products."""
-    return qdrant.Query.Nearest(cast(Any, vectors / np.float32(len(vectors))), using=points.LATE)
+    return qdrant.Query.Nearest(cast(Any, vectors.astype(np.float32) / np.float32(len(vectors))), using=points.LATE)
 
 
 def _nearest(dense: F32 | None, sparse: SparseVector | None) -> Any:
