@@ -50,11 +50,12 @@ def fuse(scores: Mapping[str, F32], by: Weights | None) -> F32:
     """
     Return one score for each of n passages, float32 (n,) from 0 to 1, of their scores of each kind, (n,) each.
 
-    By weights it is the relevance: how likely a passage answers. By ranks it is the sum of 1 / (RRF_K + rank) over
-    the kinds (Cormack et al. 2009), which needs no scale and tells none.
+    By weights it is the relevance: how likely a passage answers. By ranks it is the mean over the kinds of
+    (RRF_K + 1) / (RRF_K + rank), reciprocal rank fusion (Cormack et al. 2009) scaled so that 1 is first in all of
+    them: it needs no scale and tells none.
     """
     if by is None:
-        ranked: F32 = np.sum([_reciprocal_ranks(values) for values in scores.values()], axis=0)
+        ranked: F32 = np.mean([_reciprocal_ranks(values) for values in scores.values()], axis=0)
         return ranked
     logits = by.bias + np.sum([getattr(by, kind) * values for kind, values in scores.items()], axis=0)
     relevance: F32 = (1 / (1 + np.exp(-logits))).astype(np.float32)
@@ -65,4 +66,4 @@ def _reciprocal_ranks(values: F32) -> F32:
     """Equal scores keep the order in which they came."""
     ranks = np.empty(len(values), np.float32)
     ranks[np.argsort(-values, kind="stable")] = np.arange(1, len(values) + 1)
-    return (1 / (RRF_K + ranks)).astype(np.float32)
+    return ((RRF_K + 1) / (RRF_K + ranks)).astype(np.float32)

@@ -314,7 +314,7 @@ def test_min_score_is_of_the_relevance_when_reranked(http: httpx.Client, manual:
 
 @pytest.mark.requires("rerank_search", "collections")
 def test_a_reranked_collection_may_fuse_by_ranks(http: httpx.Client, collection: str) -> None:
-    """Then the score is the sum of 1 / (K + rank) over what is known of each candidate: dense, sparse and late."""
+    """Then a score is the mean of (K + 1) / (K + rank) over what is known of a candidate: dense, sparse and late."""
     if not ok(http.put(f"/v1/collections/{collection}", json={"fusion": "rrf"}), 201)["late_interaction"]:
         pytest.skip("collections store no tokens here")
     ingest(http, [{"id": key, "text": text} for key, text in PASSAGES.items()], collection=collection)
@@ -326,9 +326,9 @@ def test_a_reranked_collection_may_fuse_by_ranks(http: httpx.Client, collection:
         assert [result["explain"]["ranks"][kind] for result in order] == list(range(1, len(results) + 1))
     for result in results:
         ranks = result["explain"]["ranks"]
-        least = sum(1 / (K + ranks[kind]) for kind in ("dense", "sparse", "late") if ranks[kind])
+        least = sum((K + 1) / (K + ranks[kind]) for kind in ("dense", "sparse", "late") if ranks[kind]) / 3
         # What shares no word has a rank among the candidates too, behind all that do.
-        assert least - 1e-6 <= result["score"] <= least + 1e-6 + (0 if ranks["sparse"] else 1 / (K + 1))
+        assert least - 1e-6 <= result["score"] <= least + 1e-6 + (0 if ranks["sparse"] else 1 / 3)
 
 
 @pytest.mark.requires("rerank_search")

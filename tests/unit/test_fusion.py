@@ -24,13 +24,14 @@ def test_weights_make_a_probability() -> None:
 
 
 def test_without_weights_ranks_are_fused() -> None:
-    """The sum of 1 / (RRF_K + rank); of equal scores the first comes first."""
+    """The mean of (RRF_K + 1) / (RRF_K + rank); of equal scores the first comes first."""
     ranks = {"dense": (1, 3, 2), "sparse": (3, 1, 2), "late": (2, 1, 3)}
 
     found = fuse(SCORES, None)
 
     assert found.dtype == np.float32
-    assert found == pytest.approx([sum(1 / (RRF_K + ranks[kind][n]) for kind in ranks) for n in range(3)], rel=1e-6)
+    expected = [sum((RRF_K + 1) / (RRF_K + ranks[kind][n]) for kind in ranks) / 3 for n in range(3)]
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_weights_are_those_of_the_model_and_of_the_scores_there_are() -> None:

@@ -13,7 +13,7 @@ from gateways.core.stores.filters import Condition
 
 DEFAULT = "default"
 # So many of each ranking are fused, at least.
-FUSED = 100
+FUSED = 50
 Metadata = dict[str, Any]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import orjson
@@ -14,15 +14,17 @@ import qdrant_edge as qdrant
 
 from gateways.core import memory
 from gateways.core.backend import F16, F32, SparseVector
-from gateways.core.fusion import Weights
+from gateways.core.fusion import RRF_K, Weights
 from gateways.core.profiles import Chunking, Profile
 from gateways.core.stores import edge_points as points
 from gateways.core.stores import edge_queries as queries
-from gateways.core.stores.base import CollectionGone, Hit, Passage, Vectors
+from gateways.core.stores.base import FUSED, CollectionGone, Hit, Passage, Vectors
 from gateways.core.stores.durable import write
 from gateways.core.stores.filters import Condition
 
 T = TypeVar("T")
+# A point's id, and its score.
+Ranked: TypeAlias = tuple[uuid.UUID, float]
 
 PROFILE, SHARD = "collection.json", "shard"
 # A search over this many passages takes about a millisecond: beyond, it leaves the event loop.
@@ -31,7 +33,7 @@ _INLINE_PASSAGES = 20_000
 _INLINE_SCORED = 32
 # Of passages with the vectors of their tokens fewer go in one call: each is a quarter of a megabyte.
 _PER_CALL, _PER_CALL_WITH_TOKENS = 256, 32
-# So many more are fused than are asked for: of passages with equal ranks the same ones are returned every time.
+# So many more are ranked than are asked for: of passages with equal scores the same ones are returned every time.
 _TIED = 8
 # Files are laid out in steps of 32 MiB: a start would otherwise read all of each in, the part without vectors too.
 _ON_DEMAND = qdrant.Memory.Cold
@@ -88,14 +90,39 @@ class EdgeCollection:
         """Return the k best passages, best first."""
         if not self._open:
             raise self._gone()
-        if dense is not None and sparse is not None:
-            request = queries.fused(dense, sparse, k + _TIED, where, min_score)
-            found = await self._off_loop_if_long(self._shard.query, request)
-            # The engine leaves it to chance which of equal ranks comes first, and two rankings have many.
-            found = sorted(found, key=lambda one: (-one.score, one.id))[:k]
+        if sparse is None:
+            request = queries.by(dense, None, k, where, min_score, with_payload=True)
+            found = await self._off_loop_if_long(self._shard.search, request)
+            return [Hit(points.passage(one.payload), one.score) for one in found]
+        if dense is not None:
+            ranked = await self._off_loop_if_long(self._fused, dense, sparse, k, where)
+            ranked = [(one, score) for one, score in ranked if min_score is None or score >= min_score]
         else:
-            found = await self._off_loop_if_long(self._shard.search, queries.by(dense, sparse, k, where, min_score))
-        return [Hit(points.passage(one.payload), one.score) for one in found]
+            ranked = await self._off_loop_if_long(self._ranked, dense, sparse, k, where, min_score)
+        payloads = {one.id: one.payload for one in self._shard.retrieve([one for one, _ in ranked], True, False)}
+        # What is missing was deleted meanwhile.
+        return [Hit(points.passage(payloads[one]), score) for one, score in ranked if one in payloads]
+
+    def _ranked(
+        self,
+        dense: F32 | None,
+        sparse: SparseVector | None,
+        k: int,
+        where: Condition | None,
+        min_score: float | None = None,
+    ) -> list[Ranked]:
+        """Return the k best by one vector; of equal ones always the same, which the engine leaves to chance."""
+        found = self._shard.search(queries.by(dense, sparse, k + _TIED, where, min_score))
+        return sorted(((cast(uuid.UUID, one.id), one.score) for one in found), key=_best_first)[:k]
+
+    def _fused(self, dense: F32, sparse: SparseVector, k: int, where: Condition | None) -> list[Ranked]:
+        """Return the k best by reciprocal ranks, each ranking filtered before it is cut."""
+        deep = max(k, FUSED)
+        worth: dict[uuid.UUID, float] = {}
+        for ranking in (self._ranked(dense, None, deep, where), self._ranked(None, sparse, deep, where)):
+            for rank, (one, _) in enumerate(ranking, 1):
+                worth[one] = worth.get(one, 0.0) + 1 / (RRF_K + rank)
+        return sorted(worth.items(), key=_best_first)[:k]
 
     async def scores(
         self, passages: Sequence[Passage], dense: F32 | None, sparse: SparseVector | None, late: F16 | None
@@ -200,10 +227,10 @@ class EdgeCollection:
             if offset is None or (most and len(found) >= most):
                 return found
 
-    async def _off_loop_if_long(self, work: Callable[[Any], T], request: Any) -> T:
+    async def _off_loop_if_long(self, work: Callable[..., T], *values: Any) -> T:
         if self._shard.info().points_count > _INLINE_PASSAGES:
-            return await self._call(work, request)
-        return work(request)
+            return await self._call(work, *values)
+        return work(*values)
 
     async def _call(self, work: Callable[..., T], *values: Any) -> T:
         """Work in a thread; what fails because the collection was closed meanwhile is a CollectionGone."""
@@ -222,6 +249,10 @@ class EdgeCollection:
 
     def _gone(self) -> CollectionGone:
         return CollectionGone(f"collection {self.name!r} was deleted meanwhile.", param="collection")
+
+
+def _best_first(its: Ranked) -> tuple[float, uuid.UUID]:
+    return -its[1], its[0]
 
 
 def create(path: Path, profile: Profile, threads: int) -> EdgeCollection:

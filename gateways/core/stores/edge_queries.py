@@ -1,4 +1,4 @@
-"""What is asked of the engine: one ranking, or two fused."""
+"""What is asked of the engine: a ranking, or how some passages score."""
 
 from __future__ import annotations
 
@@ -10,40 +10,26 @@ import numpy as np
 import qdrant_edge as qdrant
 
 from gateways.core.backend import F16, F32, SparseVector
-from gateways.core.fusion import RRF_K
 from gateways.core.stores import edge_points as points
-from gateways.core.stores.base import FUSED
 from gateways.core.stores.edge_filter import translate
 from gateways.core.stores.filters import Condition
 
-# The engine counts ranks from 0.
-_RRF = qdrant.Fusion.Rrf(k=RRF_K + 1)
-
 
 def by(
-    dense: F32 | None, sparse: SparseVector | None, k: int, where: Condition | None, min_score: float | None
+    dense: F32 | None,
+    sparse: SparseVector | None,
+    k: int,
+    where: Condition | None,
+    min_score: float | None,
+    *,
+    with_payload: bool = False,
 ) -> qdrant.SearchRequest:
     """Return the request for the k best by the one vector that is given."""
     return qdrant.SearchRequest(
         query=_nearest(dense, sparse),
         limit=k,
         filter=translate(where) if where else None,
-        with_payload=True,
-        score_threshold=min_score,
-    )
-
-
-def fused(
-    dense: F32, sparse: SparseVector, k: int, where: Condition | None, min_score: float | None
-) -> qdrant.QueryRequest:
-    """Return the request for the reciprocal rank fusion of both rankings, each filtered before it is cut."""
-    condition = translate(where) if where else None
-    rankings = [_nearest(dense, None), _nearest(None, sparse)]
-    return qdrant.QueryRequest(
-        limit=k,
-        query=cast(Any, _RRF),
-        prefetches=[qdrant.Prefetch(limit=max(k, FUSED), query=ranking, filter=condition) for ranking in rankings],
-        with_payload=True,
+        with_payload=with_payload,
         score_threshold=min_score,
     )
 
