@@ -40,7 +40,13 @@ def _is_number(value: Any) -> bool:
 _FUSION = {
     "anyOf": [
         {"type": "string", "enum": list(get_args(FUSIONS))},
-        {"type": "object", "additionalProperties": {"type": "number"}, "minProperties": 1},
+        {
+            "type": "object",
+            "properties": {field.name: {"type": "number"} for field in fields(Weights)},
+            "additionalProperties": False,
+            "minProperties": 1,
+        },
+        {"type": "null"},
     ],
     "default": None,
 }
