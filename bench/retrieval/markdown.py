@@ -27,10 +27,9 @@ def render(folder: Path, kind: str) -> str:
     if not files:
         raise BenchError(f"{folder} has no {pattern} to make a table of")
     made = KINDS[kind](pd.concat([pd.read_csv(file) for file in files]))
-    place = (
-        f"../{folder.resolve().relative_to(paths.ROOT)}" if folder.resolve().is_relative_to(paths.ROOT) else folder
-    )
-    return "\n".join([*made, "", f"[{folder.resolve().name}]({place})"]) + "\n"
+    file = files[0].resolve()
+    place = f"../{file.relative_to(paths.ROOT)}" if file.is_relative_to(paths.ROOT) else file.name
+    return "\n".join([*made, "", f"[{file.parent.name}]({place})"]) + "\n"
 
 
 def _quality(frame: pd.DataFrame) -> list[str]:
