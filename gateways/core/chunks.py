@@ -85,7 +85,7 @@ def _splitter(measure: Any, max_tokens: int, overlap: int) -> Any:
     # Imported where it is used: most processes never chunk, and it takes 8 MB.
     from semantic_text_splitter import TextSplitter
 
-    capacity = ((max_tokens + 1) // 2, max_tokens)
+    capacity = (max((max_tokens + 1) // 2, overlap + 1), max_tokens)  # more than what is shared
     if callable(measure):
         return TextSplitter.from_callback(measure, capacity, overlap)
     return TextSplitter.from_huggingface_tokenizer(measure, capacity, overlap)
