@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # seconds to import, and not needed to say "reused"
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ("numpy", "onnx", "onnxruntime", "onnxscript", "sentence-transformers", "torch", "transformers")
-RECIPE = ("export_onnx.py", "fp32.py", "graphs.py", "int8.py", "judges.py", "parity.py", "unfuse.py")
+RECIPE = ("export_onnx.py", "fp32.py", "graphs.py", "int8.py", "judges.py", "parity.py", "unfuse.py", "unpad.py")
 # Texts of each kind that a graph is compared on; more where int8 is judged, which is small models.
 FEW, MANY = 16, 100
 
@@ -170,6 +170,7 @@ def judged_dense(located: Located, staging: Path, texts: SearchTexts) -> Verdict
     from judges import judge_dense, quality_lost, reference_vectors, searched
     from parity import parity_texts, read_tokenizer
     from unfuse import unfuse
+    from unpad import unpad
 
     limit, wanted = located.info.max_input_tokens, precisions(located)
     tokenizer = read_tokenizer(located.folder, limit)
@@ -183,6 +184,7 @@ def judged_dense(located: Located, staging: Path, texts: SearchTexts) -> Verdict
     for name in wanted:
         graph = staging / f"{name}.onnx"
         unfuse(graph)
+        unpad(graph)
         measured, short = judge_dense(graph, name, tokenizer, sample, reference)
         graphs[name] = described(graph) | measured
         faults += short

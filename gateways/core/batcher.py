@@ -15,14 +15,13 @@ from typing import Any, TypeAlias
 from gateways.core import metrics
 from gateways.core.backend import Lane
 from gateways.core.errors import BackendUnavailable, ModelFailed, Overloaded
+from gateways.core.planning import PADDED, PassCost, plan
 
 log = logging.getLogger(__name__)
 
 # A model's way to run a batch: n inputs, each as long as it has tokens, to n results in their order.
 Run: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 
-# What a forward pass costs besides its padded tokens, in tokens: measured with both graphs on one core.
-PASS_TOKENS = 8
 # Work is spread over the model threads in shares no smaller than this: a few short texts are one thread's work.
 SHARE_TOKENS = 64
 # Bulk work gets one batch in this many while interactive work keeps coming, so it never starves.
@@ -34,6 +33,7 @@ class Ticket:
     """One request in the queue: its n results, filled as batches finish."""
 
     run: Run
+    cost: PassCost
     results: list[Any]
     pending: int
     settled: asyncio.Future[None]
@@ -52,6 +52,10 @@ class Row:
     position: int
     item: Sized
 
+    def __len__(self) -> int:
+        """Return its number of tokens."""
+        return len(self.item)
+
 
 @dataclass(eq=False, slots=True)
 class _Queue:
@@ -60,34 +64,6 @@ class _Queue:
 
     def __bool__(self) -> bool:
         return bool(self.planned or self.arrived)
-
-
-def plan(rows: Sequence[Row], max_batch_tokens: int) -> list[list[Row]]:
-    """
-    Cut rows into batches of similar length, shortest first, so that all passes together cost least.
-
-    A pass costs PASS_TOKENS and its padded tokens (rows x longest). Rows are ordered by length and cut by dynamic
-    programming: the best cut of the first n rows is the best cut of fewer, and one batch more. No batch is over
-    `max_batch_tokens` unless it is a single row.
-    """
-    ordered = sorted(rows, key=lambda row: len(row.item), reverse=True)
-    costs, starts = [0], [0]
-    for end in range(1, len(ordered) + 1):
-        least, best = costs[end - 1] + PASS_TOKENS + len(ordered[end - 1].item), end - 1
-        for start in range(end - 2, -1, -1):
-            padded = (end - start) * len(ordered[start].item)
-            if padded > max_batch_tokens:
-                break
-            if (cost := costs[start] + PASS_TOKENS + padded) < least:
-                least, best = cost, start
-        costs.append(least)
-        starts.append(best)
-    batches: list[list[Row]] = []
-    end = len(ordered)
-    while end:
-        batches.append(ordered[starts[end] : end])
-        end = starts[end]
-    return batches
 
 
 class Batcher:
@@ -130,7 +106,7 @@ class Batcher:
         dead = [thread.name for thread in self._threads if not thread.is_alive()]
         return f"{', '.join(dead)} has died" if dead else None
 
-    async def submit(self, run: Run, batch: Sequence[Sized], lane: Lane) -> Ticket:
+    async def submit(self, run: Run, batch: Sequence[Sized], lane: Lane, cost: PassCost = PADDED) -> Ticket:
         """
         Queue n inputs and wait for their n results.
 
@@ -138,6 +114,7 @@ class Batcher:
         """
         ticket = Ticket(
             run=run,
+            cost=cost,
             results=[None] * len(batch),
             pending=len(batch),
             settled=self._loop.create_future(),
@@ -182,7 +159,7 @@ class Batcher:
             if not queue.planned:
                 self._plan(queue)
             batch = queue.planned.popleft()
-            self._waiting_tokens -= sum(len(row.item) for row in batch)
+            self._waiting_tokens -= sum(map(len, batch))
             return batch
 
     def _next_queue(self) -> _Queue | None:
@@ -195,13 +172,13 @@ class Batcher:
 
     def _plan(self, queue: _Queue) -> None:
         """Plan all that arrived, each model's rows for themselves, split so that every model thread gets a share."""
-        tokens = sum(len(row.item) for row in queue.arrived)
+        tokens = sum(map(len, queue.arrived))
         share = max(SHARE_TOKENS, math.ceil(tokens / len(self._threads)))
         by_run: dict[Run, list[Row]] = {}
         for row in queue.arrived:
             by_run.setdefault(row.ticket.run, []).append(row)
         for rows in by_run.values():
-            queue.planned.extend(plan(rows, min(share, self._max_batch_tokens)))
+            queue.planned.extend(plan(rows, min(share, self._max_batch_tokens), rows[0].ticket.cost))
         queue.arrived.clear()
 
     def _run(self, batch: list[Row]) -> None:
@@ -218,7 +195,7 @@ class Batcher:
             self._settle([row.ticket for row in rows], error)
             return
         elapsed_s = time.perf_counter() - started_s
-        tokens = sum(len(row.item) for row in rows)
+        tokens = sum(map(len, rows))
         self._tokens_per_s += 0.1 * (len(self._threads) * tokens / elapsed_s - self._tokens_per_s)
         metrics.forward(len(rows), tokens)
         self._deliver(rows, results)

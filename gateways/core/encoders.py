@@ -18,14 +18,17 @@ from gateways.core.backend import (
     SparseEmbeddings,
     Truncate,
 )
+from gateways.core.embed_cache import EmbedCache
 from gateways.core.errors import BackendUnavailable, InvalidRequest, NotFound, fetching
+from gateways.core.lru import key_of
 
 
 class Encoders:
     """What routes, search and ingest ask of the models; the calls raise what Backend's raise."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, embed_cache_bytes: int = 0) -> None:
         self.backend = backend
+        self._embedded = EmbedCache(embed_cache_bytes)
         self._told: Sequence[ModelInfo] = ()
         self._listed: Sequence[ModelInfo] = ()
         self._by_name: dict[str, ModelInfo] = {}
@@ -92,8 +95,15 @@ class Encoders:
         lane: Lane = "interactive",
         tokens: bool = False,
     ) -> Embeddings:
-        """Embed n inputs with a dense model."""
-        return await self.backend.embed(model.id, inputs, truncate=truncate, lane=lane, tokens=tokens)
+        """Embed n inputs with a dense model; a single text that was asked for lately costs no forward pass."""
+
+        async def make() -> Embeddings:
+            return await self.backend.embed(model.id, inputs, truncate=truncate, lane=lane, tokens=tokens)
+
+        if len(inputs) > 1 or not isinstance(inputs[0], str):
+            return await make()
+        key = key_of(model.id, truncate, inputs[0]) + (b"tokens" if tokens else b"")
+        return await self._embedded.get_or_make(key, make)
 
     async def embed_sparse(
         self,

@@ -34,7 +34,7 @@ class Gateway(Encoders):
     """Everything behind the routes. `start` makes it ready; until then whatever needs the model is a 503."""
 
     def __init__(self, name: str, backend: Backend, settings: Settings) -> None:
-        super().__init__(backend)
+        super().__init__(backend, settings.embed_cache_mb * 1_000_000)
         self.name = name
         self.settings = settings
         self._store: VectorStore | None = None

@@ -29,8 +29,9 @@ from gateways.core.batcher import Batcher, Run, Ticket
 from gateways.core.errors import BackendUnavailable, InvalidRequest
 from gateways.core.late import inner
 from gateways.core.lineup import Lineup
+from gateways.core.lru import key_of
 from gateways.core.maxsim import maxsim
-from gateways.core.rerank_cache import Read, RerankCache, key_of
+from gateways.core.rerank_cache import Read, RerankCache
 from gateways.core.residents import Resident, Residents
 from gateways.core.runtime import Model, Runtime, measure_ms
 from gateways.core.settings import Settings
@@ -145,7 +146,7 @@ class LocalBackend:
         try:
             started_s = time.perf_counter()
             pairs = await asyncio.to_thread(resident.model.texts.pairs, query, documents, truncate)
-            ticket = await self._submit(resident.model.predict, pairs, lane)
+            ticket = await self._submit(resident.model, resident.model.predict, pairs, lane)
         finally:
             self._residents.release(resident)
         values: F32 = np.asarray(ticket.results, dtype=np.float32)
@@ -186,16 +187,16 @@ class LocalBackend:
                 batch = await asyncio.to_thread(tokenize, inputs, truncate)
             else:
                 batch = tokenize(inputs, truncate)
-            ticket = await self._submit(getattr(resident.model, verb), batch, lane)
+            ticket = await self._submit(resident.model, getattr(resident.model, verb), batch, lane)
         finally:
             self._residents.release(resident)
         metrics.embedded_texts.inc(len(batch))
         return ticket.results, [len(ids) for ids in batch], _timings(ticket, started_s), resident.model.info
 
-    async def _submit(self, run: Run, batch: Sequence[Sized], lane: Lane) -> Ticket:
+    async def _submit(self, model: Model, run: Run, batch: Sequence[Sized], lane: Lane) -> Ticket:
         assert self._batcher  # noqa: S101 a resident was acquired, so it runs
         long = sum(map(len, batch)) > self._settings.max_batch_tokens
-        return await self._batcher.submit(run, batch, "bulk" if long else lane)
+        return await self._batcher.submit(run, batch, "bulk" if long else lane, model.cost)
 
     async def _interact(
         self, dense: str, query: str, documents: Sequence[str], truncate: Truncate, lane: Lane

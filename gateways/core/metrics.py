@@ -23,6 +23,14 @@ forward_tokens = Counter(
 embedded_texts = Counter(
     "gateway_embedded_texts_total", "Texts the backend embedded, here or upstream.", registry=registry
 )
+embed_cache_hits = Counter(
+    "gateway_embed_cache_hits_total", "Texts whose embedding was remembered, or being made.", registry=registry
+)
+embed_cache_misses = Counter(
+    "gateway_embed_cache_misses_total",
+    "Texts, alone in their requests, that were embedded.",
+    registry=registry,
+)
 rerank_cache_hits = Counter(
     "gateway_rerank_cache_hits_total", "Texts to rerank whose token vectors were remembered.", registry=registry
 )

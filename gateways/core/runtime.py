@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from gateways.core.backend import F16, F32, ModelInfo, SparseVector, TokenIds
 from gateways.core.catalog import Catalog, Located
+from gateways.core.planning import PassCost
 from gateways.core.settings import Settings
 from gateways.core.tokens import Pair, TextTokenizer
 
@@ -25,6 +26,11 @@ class Model(Protocol):
     @property
     def texts(self) -> TextTokenizer:
         """Return its tokenizer."""
+        ...
+
+    @property
+    def cost(self) -> PassCost:
+        """Say what its forward passes cost, so that batches are made that cost little."""
         ...
 
 

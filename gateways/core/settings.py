@@ -23,6 +23,7 @@ class Settings(BaseModel):
     model: str = Field("", description="Id or alias of the default dense model; empty: the catalogue's.")
     model_memory_mb: int = Field(0, ge=0, description="Weights in memory at once, in MB (10^6); 0: no limit.")
     model_idle_s: float = Field(0.0, ge=0, description="Seconds until a model nobody uses is unloaded; 0: never.")
+    embed_cache_mb: int = Field(8, ge=0, description="Embeddings of single texts kept, in MB (10^6); 0: none.")
     rerank_cache_mb: int = Field(16, ge=0, description="Token vectors of reranked texts kept, in MB (10^6); 0: none.")
     precision: Literal["fp32", "int8"] = Field("fp32", description="Precision of the graph (`onnx_py`).")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")

@@ -8,12 +8,15 @@ import numpy as np
 import onnxruntime as ort
 
 from gateways.core.backend import F32, ModelInfo
+from gateways.core.planning import PADDED
 from gateways.core.tokens import Pair, TextTokenizer
 from gateways.onnx_py.session import padded
 
 
 class OnnxCrossEncoder:
     """A graph that scores pairs: input_ids, attention_mask and, where it tells the texts apart, token_type_ids."""
+
+    cost = PADDED
 
     def __init__(self, session: ort.InferenceSession, texts: TextTokenizer, info: ModelInfo) -> None:
         self._session = session

@@ -8,8 +8,9 @@ import onnxruntime as ort
 
 from gateways.core.backend import F32, ModelInfo, TokenIds
 from gateways.core.late import Interacting
+from gateways.core.planning import PADDED, UNPADDED
 from gateways.core.tokens import TextTokenizer
-from gateways.onnx_py.session import padded
+from gateways.onnx_py.session import UNPADDED_MARK, padded
 
 
 class OnnxDense(Interacting):
@@ -19,6 +20,7 @@ class OnnxDense(Interacting):
         self._session = session
         self.texts = texts
         self.info = info
+        self.cost = UNPADDED if UNPADDED_MARK in session.get_modelmeta().custom_metadata_map else PADDED
 
     def encode(self, batch: Sequence[TokenIds]) -> F32:
         """Return the pooled vectors of n token lists, float32 (n, dimensions)."""

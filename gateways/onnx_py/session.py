@@ -15,6 +15,8 @@ from gateways.core.settings import Settings
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 # On a CPU slower than the operators they replace: graphs are exported without them (scripts/unfuse.py).
 SLOW_FUSIONS = ["SkipLayerNormFusion", "BiasSkipLayerNormFusion", "BiasGeluFusion"]
+# A graph whose metadata has this computes no padding: scripts/unpad.py.
+UNPADDED_MARK = "unpadded"
 I64 = npt.NDArray[np.int64]
 
 

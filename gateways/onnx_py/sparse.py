@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import onnxruntime as ort
 
 from gateways.core.backend import F32, ModelInfo, SparseVector, TokenIds
+from gateways.core.planning import PADDED
 from gateways.core.tokens import TextTokenizer
 from gateways.core.vectors import nonzero
 from gateways.onnx_py.session import padded
@@ -14,6 +15,8 @@ from gateways.onnx_py.session import padded
 
 class OnnxSparse:
     """A graph that weighs the vocabulary: input_ids, attention_mask -> sparse_embedding."""
+
+    cost = PADDED
 
     def __init__(self, session: ort.InferenceSession, texts: TextTokenizer, info: ModelInfo) -> None:
         self._session = session

@@ -9,12 +9,15 @@ from sentence_transformers import CrossEncoder
 
 from gateways.core.backend import F32
 from gateways.core.catalog import CatalogError, Located
+from gateways.core.planning import PADDED
 from gateways.core.tokens import Pair, TextTokenizer
 from gateways.python.features import LOADING, padded, run
 
 
 class TorchCrossEncoder:
     """The modules of a CrossEncoder, run on pairs of tokens that are made once, before the queue."""
+
+    cost = PADDED
 
     def __init__(self, located: Located, texts: TextTokenizer) -> None:
         folder, device = str(located.folder), located.info.device

@@ -11,12 +11,15 @@ from sentence_transformers.models import Normalize, Pooling, Transformer
 from gateways.core.backend import F32, TokenIds
 from gateways.core.catalog import Located
 from gateways.core.late import Interacting
+from gateways.core.planning import PADDED
 from gateways.core.tokens import TextTokenizer
 from gateways.python.features import LOADING, padded, run
 
 
 class TorchDense(Interacting):
     """The modules of a SentenceTransformer, run on token batches that are made once, before the queue."""
+
+    cost = PADDED
 
     def __init__(self, located: Located, texts: TextTokenizer) -> None:
         encoder = _encoder(located)

@@ -9,6 +9,7 @@ from sentence_transformers import SparseEncoder
 
 from gateways.core.backend import SparseVector, TokenIds
 from gateways.core.catalog import Located
+from gateways.core.planning import PADDED
 from gateways.core.tokens import TextTokenizer
 from gateways.core.vectors import nonzero
 from gateways.python.features import LOADING, padded, run
@@ -16,6 +17,8 @@ from gateways.python.features import LOADING, padded, run
 
 class TorchSparse:
     """The modules of a SparseEncoder, run on token batches that are made once, before the queue."""
+
+    cost = PADDED
 
     def __init__(self, located: Located, texts: TextTokenizer) -> None:
         folder, device = str(located.folder), located.info.device

@@ -11,18 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateways.core.backend import F32, TokenIds
-from gateways.core.batcher import Batcher, Row, Ticket, plan
+from gateways.core.batcher import Batcher, Ticket
 from gateways.core.errors import ModelFailed, Overloaded
-
-LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=200)
-
-
-def rows_of(lengths: Sequence[int]) -> list[Row]:
-    """Return rows of these lengths, all of one ticket that nobody waits for."""
-    loop = asyncio.new_event_loop()
-    ticket = Ticket(first_and_length, [], len(lengths), loop.create_future(), 0.0)
-    loop.close()
-    return [Row(ticket, at, [1] * length) for at, length in enumerate(lengths)]
 
 
 def first_and_length(batch: Sequence[TokenIds]) -> F32:
@@ -38,33 +28,6 @@ def batcher(**options: int) -> Batcher:
 def results(ticket: Ticket) -> list[list[float]]:
     """Return what a request got, as lists."""
     return [result.tolist() for result in ticket.results]
-
-
-@given(LENGTHS, st.integers(1, 2_000))
-def test_a_plan_holds_every_row_exactly_once(lengths: list[int], budget: int) -> None:
-    """Nothing is lost and nothing is computed twice."""
-    rows = rows_of(lengths)
-
-    planned = [row.position for batch in plan(rows, budget) for row in batch]
-
-    assert sorted(planned) == list(range(len(rows)))
-
-
-@given(LENGTHS, st.integers(1, 2_000))
-def test_no_batch_is_over_the_padded_token_budget(lengths: list[int], budget: int) -> None:
-    """Rows x longest stays within the budget, except for a single row that is longer than it."""
-    for batch in plan(rows_of(lengths), budget):
-        padded = len(batch) * max(len(row.item) for row in batch)
-
-        assert padded <= budget or len(batch) == 1
-
-
-@given(LENGTHS)
-def test_a_plan_runs_short_rows_first(lengths: list[int]) -> None:
-    """Short questions do not wait behind long passages of the same moment."""
-    longest = [max(len(row.item) for row in batch) for batch in plan(rows_of(lengths), 512)]
-
-    assert longest == sorted(longest)
 
 
 async def submit_all(feeder: Batcher, batches: Sequence[Sequence[TokenIds]]) -> list[Ticket | BaseException]:

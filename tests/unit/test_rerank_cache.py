@@ -13,7 +13,8 @@ from gateways.core import metrics
 from gateways.core.backend import F32, Scores
 from gateways.core.errors import InvalidRequest
 from gateways.core.local import INTERACTING, LocalBackend
-from gateways.core.rerank_cache import Read, RerankCache, key_of
+from gateways.core.lru import key_of
+from gateways.core.rerank_cache import Read, RerankCache
 from gateways.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,60 @@
+"""Which of the inputs that wait go through the model together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Sized
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T", bound=Sized)
+
+
+class PassCost(NamedTuple):
+    """
+    What a forward pass costs, in tokens that it computes.
+
+    `fixed` is what any pass costs, `padding` what a cell of padding does, `pair` what it takes to compare two cells
+    of one row, padding or not: an attention compares all of them.
+    """
+
+    fixed: float
+    padding: float
+    pair: float
+
+    def of(self, rows: int, longest: int, tokens: int) -> float:
+        """Return the cost of a pass over rows that hold so many tokens together."""
+        cells = rows * longest
+        return self.fixed + tokens + self.padding * (cells - tokens) + self.pair * cells * longest
+
+
+# A model that computes padding like everything else, and one that does so in its attention only. Measured with
+# MiniLM's graphs on one core; a layer's products take 3.5 MFLOP a token, to compare two cells takes 1.5 kFLOP.
+PADDED = PassCost(fixed=8, padding=1, pair=0)
+UNPADDED = PassCost(fixed=4, padding=0, pair=1 / 2_300)
+
+
+def plan(inputs: Sequence[T], most_tokens: int, cost: PassCost) -> list[list[T]]:
+    """
+    Cut inputs, each as long as it has tokens, into batches of similar length, shortest first, that cost least.
+
+    Inputs are ordered by length and cut by dynamic programming: the best cut of the first n is the best cut of fewer,
+    and one batch more. No batch has over `most_tokens`, padding that is computed included, unless it is one input.
+    """
+    ordered = sorted(inputs, key=len, reverse=True)
+    costs, starts = [0.0], [0]
+    for end in range(1, len(ordered) + 1):
+        least, best, tokens = float("inf"), end - 1, 0
+        for start in range(end - 1, -1, -1):
+            rows, longest = end - start, len(ordered[start])
+            tokens += longest
+            if rows > 1 and max(tokens, cost.padding * rows * longest) > most_tokens:
+                break
+            if (total := costs[start] + cost.of(rows, longest, tokens)) < least:
+                least, best = total, start
+        costs.append(least)
+        starts.append(best)
+    batches: list[list[T]] = []
+    end = len(ordered)
+    while end:
+        batches.append(ordered[starts[end] : end])
+        end = starts[end]
+    return batches
