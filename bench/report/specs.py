@@ -78,7 +78,12 @@ SPECS = (
     Spec("overload", "Overload: more offered than can be answered", OF_MAX, OVERLOAD),
     Spec("burst", "A burst on a half load", OF_MAX, (("recovery s", "recovery_s", 2), *TIMES)),
     Spec("soak", "Soak", {}, SOAK),
-    Spec("cache", "Repeated texts", {**ROUTE, "percent": "% repeats"}, (RPS, *TIMES)),
+    Spec(
+        "cache",
+        "Repeated texts",
+        {**ROUTE, "percent": "% repeats", "concurrency": "in flight"},
+        (RPS, *TIMES, ("forward passes", "forwards", 0)),
+    ),
     Spec("quality", "Retrieval quality", ROUTE, QUALITY),
     Spec("cold", "Cold start, from exec", {"page_cache": "page cache"}, COLD),
 )

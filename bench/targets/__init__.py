@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ CAPABILITIES = ("search", "embeddings", "rerank", "hybrid")
 
 @dataclass(frozen=True)
 class Role:
-    """One process of a target."""
+    """One process of a target; with `caching` on top of its environment it remembers what it answered."""
 
     name: str
     env: str
     argv: tuple[str, ...]
     ready: str
     environ: dict[str, str] = field(default_factory=dict)
+    caching: dict[str, str] = field(default_factory=dict)
     metrics: str | None = None
     forward_counter: str | None = None
     model_files: tuple[str, ...] = ()
@@ -71,6 +72,11 @@ class Target:
         return self.precision != "pseudo" and self.ingest
 
     @property
+    def remembering(self) -> Target:
+        """The target with its caches on."""
+        return replace(self, roles=tuple(replace(role, environ=role.environ | role.caching) for role in self.roles))
+
+    @property
     def counts_forwards(self) -> bool:
         """Whether any role exposes a forward-pass counter."""
         return any(role.forward_counter for role in self.roles)
@@ -97,8 +103,10 @@ def load(file: Path, name: str) -> Target:
 
 
 def _role(table: dict[str, Any]) -> Role:
-    environ = {key: str(value) for key, value in table.pop("environ", {}).items()}
-    return Role(**_tuples(table), environ=environ)
+    environ, caching = (
+        {key: str(value) for key, value in table.pop(name, {}).items()} for name in ("environ", "caching")
+    )
+    return Role(**_tuples(table), environ=environ, caching=caching)
 
 
 def _tuples(table: dict[str, Any]) -> dict[str, Any]:
