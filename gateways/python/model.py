@@ -1,9 +1,9 @@
-"""sentence-transformers on torch, as a Runtime: which models it finds, and how it loads them."""
+"""torch, as a Runtime: which models it finds, and how it loads them."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import importlib
 
 import torch
 
@@ -12,14 +12,13 @@ from gateways.core.catalog import Catalog, Located
 from gateways.core.runtime import Model
 from gateways.core.settings import Settings
 from gateways.core.tokens import TextTokenizer
-from gateways.python.cross_encoder import TorchCrossEncoder
-from gateways.python.dense import TorchDense
-from gateways.python.sparse import TorchSparse
+from gateways.python import bert
 
-ENGINES: dict[Kind, Callable[[Located, TextTokenizer], Model]] = {
-    "dense": TorchDense,
-    "sparse": TorchSparse,
-    "rerank": TorchCrossEncoder,
+# What serves each kind, by its module: those on sentence-transformers take seconds to import.
+ENGINES: dict[Kind, str] = {
+    "dense": "dense.TorchDense",
+    "sparse": "sparse.TorchSparse",
+    "rerank": "cross_encoder.TorchCrossEncoder",
 }
 # One thread per model thread: threads inside an operator would fight over the same cores.
 torch.set_num_threads(1)
@@ -38,7 +37,12 @@ def load(located: Located, settings: Settings) -> Model:
     """Load a model of any kind. Raises CatalogError for a cross-encoder that is no reranker."""
     texts = TextTokenizer(located.folder / "tokenizer.json", located.info.max_input_tokens)
     info = dataclasses.replace(located.info, frame=texts.frame)
-    return ENGINES[info.kind](dataclasses.replace(located, info=info), texts)
+    located = dataclasses.replace(located, info=info)
+    if info.kind == "dense" and bert.pooling_of(located):
+        return bert.TorchBert(located, texts)
+    module, _, engine = ENGINES[info.kind].partition(".")
+    model: Model = getattr(importlib.import_module(f"gateways.python.{module}"), engine)(located, texts)
+    return model
 
 
 def _device(settings: Settings) -> str:
