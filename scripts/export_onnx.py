@@ -75,26 +75,40 @@ def reusable(onnx_dir: Path, inputs: dict[str, Any]) -> bool:
 
 
 def described(graph: Path) -> dict[str, Any]:
-    """A graph's file, sha256, size and operators; weights that lie beside it are vouched for by their own sha256."""
+    """A graph's file, sha256, size and operators; its weights, which lie beside it, have a sha256 of their own."""
     import onnx
 
     model = onnx.load(graph, load_external_data=False)
     operators = collections.Counter(node.op_type for node in model.graph.node)
-    weights = beside(graph)
     return {
-        "file": graph.name,
-        "sha256": sha256_of(graph),
-        "bytes": graph.stat().st_size,
-        **({"weights": {"file": weights.name, "sha256": sha256_of(weights)}} if weights.is_file() else {}),
+        **_file(graph),
+        **({"weights": _file(beside(graph))} if beside(graph).is_file() else {}),
         "opset": {opset.domain or "ai.onnx": opset.version for opset in model.opset_import},
         "nodes": len(model.graph.node),
         "operators": dict(operators.most_common()),
     }
 
 
+def _file(path: Path) -> dict[str, Any]:
+    return {"file": path.name, "sha256": sha256_of(path), "bytes": path.stat().st_size}
+
+
 def beside(graph: Path) -> Path:
-    """Where the weights of a graph of over 2 GiB lie."""
+    """Where the weights of a graph lie."""
     return graph.with_name(f"{graph.name}.data")
+
+
+def set_apart(graph: Path) -> None:
+    """
+    Put a graph's weights into a file beside it, which is mapped and not read: nothing is parsed, and copied twice.
+
+    Of the words, half of a small model's weights, only the pages that texts need come into memory.
+    """
+    import onnx
+
+    if not beside(graph).is_file():  # those of over 2 GiB lie there already
+        model = onnx.load(graph)
+        onnx.save(model, graph, save_as_external_data=True, location=beside(graph).name)
 
 
 def calibration_batches(texts: SearchTexts, tokenizer: Tokenizer) -> list[tuple[Any, Any]]:
@@ -160,6 +174,7 @@ def judged(located: Located, staging: Path, texts: SearchTexts) -> Verdict:
     judge = judge_sparse if located.info.kind == "sparse" else judge_rerank
     graph = staging / "fp32.onnx"
     unfuse(graph)
+    set_apart(graph)
     measured, faults = judge(graph, located.folder, located.info.max_input_tokens, texts)
     return {"fp32": described(graph) | measured}, faults
 
@@ -185,6 +200,7 @@ def judged_dense(located: Located, staging: Path, texts: SearchTexts) -> Verdict
         graph = staging / f"{name}.onnx"
         unfuse(graph)
         unpad(graph)
+        set_apart(graph)
         measured, short = judge_dense(graph, name, tokenizer, sample, reference)
         graphs[name] = described(graph) | measured
         faults += short
@@ -217,7 +233,8 @@ def counted(operators: dict[str, int]) -> str:
 def show(record: dict[str, Any]) -> None:
     """Print what was measured of each graph."""
     for name, graph in record["graphs"].items():
-        say(f"{name}: {graph['bytes'] / 1e6:.1f} MB, {graph['nodes']} nodes: {counted(graph['operators'])}")
+        megabytes = (graph["bytes"] + graph["weights"]["bytes"]) / 1e6
+        say(f"{name}: {megabytes:.1f} MB, {graph['nodes']} nodes: {counted(graph['operators'])}")
         for what, measured in {**graph["parity"], "search": graph.get("search", {})}.items():
             if measured:
                 said = ", ".join(f"{key} {value:.8g}" for key, value in measured.items())

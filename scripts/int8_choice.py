@@ -1,7 +1,8 @@
 """
 Which int8 graph: a table of ways to quantise all-MiniLM-L6-v2, each held to fp32 in vectors, search and speed.
 
-Every graph is made of onnx/fp32.onnx in a temporary folder; what ships is onnx/int8.onnx, the first row after fp32.
+Every graph is made in a temporary folder, of a graph that is exported for it; what ships, onnx/int8.onnx, is the
+first row after fp32.
 """
 
 from __future__ import annotations
@@ -23,15 +24,18 @@ from rich.table import Table
 # As a module (`python -m scripts.int8_choice`) its neighbours are not on the path; as a script they are.
 sys.path.append(str(Path(__file__).resolve().parent))
 
-from export_onnx import ROOT, calibration_batches, quiet
+from export_onnx import ROOT, beside, calibration_batches, quiet, traced
 from int8 import smooth
 from int8_variants import VARIANTS, Calibration
 from parity import F32, batches, cosines, embed, open_session, read_squad, read_tokenizer
 from tokenizers import Tokenizer
+from unpad import unpad
 
 from bench import cores, quality
 from bench.datasets import Corpus, Question, squad
 from bench.retrieval import measured, served
+from gateways.core import catalog
+from gateways.core.catalog import Located
 
 FOLDER = ROOT / "models" / "all-MiniLM-L6-v2"
 MAX_INPUT_TOKENS = 256
@@ -91,7 +95,7 @@ class Yardstick:
         low, high = measured.interval(over)
         row = Row(
             variant=variant,
-            megabytes=graph.stat().st_size / 1e6,
+            megabytes=sum(file.stat().st_size for file in (graph, beside(graph)) if file.is_file()) / 1e6,
             cosine_mean=cosine["mean"],
             cosine_min=cosine["min"],
             hit1=found.hit1,
@@ -113,18 +117,26 @@ def measure(
     first, passages, gains = yardstick.judge("fp32", graphs["fp32"])
     yardstick = replace(yardstick, passages=passages, gains=gains)
     rows = {"fp32": first, "shipped": yardstick.judge("shipped", graphs["shipped"])[0]}
-    calibration = calibrating(tokenizer, list(corpus.passages.values()), graphs["fp32"], folder)
+    traced(located(), folder)
+    calibration = calibrating(tokenizer, list(corpus.passages.values()), folder / "fp32.onnx", folder)
     for number, (variant, recipe) in enumerate(VARIANTS.items()):
         say(list(rows.values()))
         graph = folder / f"{number:02d}.onnx"
         try:
             recipe.build(graph, calibration)
+            unpad(graph)
             rows[variant], graphs[variant] = yardstick.judge(variant, graph)[0], graph
         except Exception as error:  # whatever a library raises: a variant that fails is a row of the table
             rows[variant] = Row(variant, failed=" ".join(f"{type(error).__name__}: {error}".split())[:300])
     say(list(rows.values()))
     speeds = timed(graphs, tokenizer, list(corpus.passages.values()))
     return [replace(row, texts_per_s=speeds.get(name, row.texts_per_s)) for name, row in rows.items()]
+
+
+def located() -> Located:
+    """The model's files, as the catalogue has them."""
+    models = catalog.load(ROOT / "models.yaml")
+    return models.locate(FOLDER.parent, FOLDER.name, "model.safetensors", precision="fp32", device="cpu")
 
 
 def calibrating(tokenizer: Tokenizer, passages: Sequence[str], fp32: Path, folder: Path) -> Calibration:

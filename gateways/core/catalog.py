@@ -167,7 +167,10 @@ class Located:
 
     def memory_bytes(self) -> int:
         """Return about what it takes when loaded: the size of its weights, unless the catalogue says otherwise."""
-        return self.entry.memory_mb * 1_000_000 if self.entry.memory_mb else self.weights.stat().st_size
+        if self.entry.memory_mb:
+            return self.entry.memory_mb * 1_000_000
+        beside = self.weights.with_name(f"{self.weights.name}.data")  # where an ONNX graph has them
+        return sum(file.stat().st_size for file in (self.weights, beside) if file.is_file())
 
 
 def load(path: Path) -> Catalog:
