@@ -31,7 +31,9 @@ class Settings(BaseModel):
     store: str = Field("edge", pattern="^[a-z_]+$", description="Vector store: a file of `gateways/core/stores`.")
     late_interaction: bool = Field(True, description="Whether new collections store the vectors of tokens too.")
     jobs: str = Field("sqlite", pattern="^[a-z_]+$", description="Job queue: a file of `gateways/core/jobs`.")
-    max_batch_tokens: int = Field(512, ge=1, description="Padded tokens of one forward pass, at most.")
+    max_batch_tokens: int = Field(
+        512, ge=1, description="Tokens of one forward pass, at most; padding counts where a model computes it."
+    )
     max_queue_tokens: int = Field(2_000_000, ge=1, description="Tokens that may wait before a request gets 429.")
     max_inputs: int = Field(2_048, ge=1, description="Texts, or documents to rerank, of one request, at most.")
     max_documents: int = Field(10_000, ge=1, description="Documents of one ingest request, at most.")
