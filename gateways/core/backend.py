@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple, Protocol, Self, TypeAlias, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from gateways.core.planning import PassCost
+
 F32: TypeAlias = npt.NDArray[np.float32]
 F16: TypeAlias = npt.NDArray[np.float16]
 U32: TypeAlias = npt.NDArray[np.uint32]
@@ -31,8 +33,9 @@ class ModelInfo:
     `dimensions` is the length of a dense vector, the vocabulary of a sparse model, and 0 for a reranker. `frame`
     counts the special tokens before and after a text. `stands_in_for` names models of the catalogue that are not
     here and for which this one answers. `scores` says what a reranker's raw scores are, and `of` which dense model's
-    tokens it compares, None where it reads pairs. `inference_time_ms` is one warm 16-token text; None until first
-    loaded. Without its weights, not `fetched`, a model is only told of, so that errors can say what would help.
+    tokens it compares, None where it reads pairs. `inference_time_ms` is one warm 16-token text, `pass_cost` what
+    passes cost on this machine; None until first loaded. Without its weights, not `fetched`, a model is only told of,
+    so that errors can say what would help.
     """
 
     id: str
@@ -47,6 +50,7 @@ class ModelInfo:
     loaded: bool = True
     fetched: bool = True
     inference_time_ms: float | None = None
+    pass_cost: PassCost | None = None
     frame: tuple[int, int] = (1, 1)
     scores: Literal["logits", "cosines"] = "logits"
     of: str | None = None

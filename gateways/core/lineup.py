@@ -5,15 +5,24 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from gateways.core import bm25
 from gateways.core.backend import ModelInfo
 from gateways.core.catalog import Catalog, CatalogError, Located, WeightsAbsent
 from gateways.core.errors import fetching
+from gateways.core.planning import PassCost
 from gateways.core.runtime import Runtime
 from gateways.core.settings import Settings
 
 log = logging.getLogger(__name__)
+
+
+class Measured(NamedTuple):
+    """What was found out of a model when it was loaded, as ModelInfo names it."""
+
+    inference_time_ms: float
+    pass_cost: PassCost
 
 
 class Lineup:
@@ -56,7 +65,7 @@ class Lineup:
             kind: self._served(kind, model_id) for kind, model_id in catalogue.defaults.items() if kind != "dense"
         }
 
-    def infos(self, loaded: Mapping[str, ModelInfo], measured_ms: Mapping[str, float]) -> tuple[ModelInfo, ...]:
+    def infos(self, loaded: Mapping[str, ModelInfo], measured: Mapping[str, Measured]) -> tuple[ModelInfo, ...]:
         """
         Describe every model that can be served, the default of each kind before the others.
 
@@ -66,7 +75,7 @@ class Lineup:
             model_id: dataclasses.replace(
                 loaded.get(model_id, located.info),
                 loaded=model_id in loaded,
-                inference_time_ms=measured_ms.get(model_id),
+                **(measured[model_id]._asdict() if model_id in measured else {}),
             )
             for model_id, located in self.located.items()
         }

@@ -28,7 +28,7 @@ from gateways.core.backend import (
 from gateways.core.batcher import Batcher, Run, Ticket
 from gateways.core.errors import BackendUnavailable, InvalidRequest
 from gateways.core.late import inner
-from gateways.core.lineup import Lineup
+from gateways.core.lineup import Lineup, Measured
 from gateways.core.lru import key_of
 from gateways.core.maxsim import maxsim
 from gateways.core.rerank_cache import Read, RerankCache
@@ -36,6 +36,7 @@ from gateways.core.residents import Resident, Residents
 from gateways.core.runtime import Model, Runtime, measure_ms
 from gateways.core.settings import Settings
 from gateways.core.truncation import of_documents
+from gateways.core.tuning import pass_cost
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class LocalBackend:
         self._runtime = runtime
         self._settings = settings
         self._infos: tuple[ModelInfo, ...] = ()
-        self._measured_ms: dict[str, float] = {}
+        self._measured: dict[str, Measured] = {}
         self._batcher: Batcher | None = None
         self._remembered = RerankCache(settings.rerank_cache_mb * 1_000_000)
         self._unloading: asyncio.Task[None] | None = None
@@ -248,8 +249,12 @@ class LocalBackend:
         return [known[key] for key in keys], spent
 
     def _load(self, model_id: str) -> Model:
-        model = self._runtime.load(self._lineup.located[model_id], self._settings)
-        self._measured_ms[model_id] = round(measure_ms(model), 2)
+        located = self._lineup.located[model_id]
+        model = self._runtime.load(located, self._settings)
+        if located.info.kind == "dense":
+            engine = f"{type(model).__name__} {model.info.precision} {model.info.device}"
+            model.cost = pass_cost(getattr(model, "encode"), located.weights, engine)  # noqa: B009
+        self._measured[model_id] = Measured(round(measure_ms(model), 2), model.cost)
         return model
 
     def _list(self) -> None:
@@ -257,7 +262,7 @@ class LocalBackend:
         held = {model_id: self._residents.get(model_id) for model_id in self._lineup.located}
         loaded = {model_id: model.info for model_id, model in held.items() if model}
         if self._infos or self._lineup.default in loaded:
-            self._infos = self._lineup.infos(loaded, self._measured_ms)
+            self._infos = self._lineup.infos(loaded, self._measured)
 
 
 def _placed(error: InvalidRequest, places: Sequence[int]) -> InvalidRequest:

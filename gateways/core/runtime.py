@@ -16,7 +16,13 @@ WARM_UP = "a warm question of about sixteen tokens, to measure the time of one p
 
 
 class Model(Protocol):
-    """What a gateway folder brings: sync, called from many threads. Each kind of model has the verbs of its kind."""
+    """
+    What a gateway folder brings: sync, called from many threads. Each kind of model has the verbs of its kind.
+
+    `cost` says what its passes cost, so that batches are made that cost little; where it can be measured, it is.
+    """
+
+    cost: PassCost
 
     @property
     def info(self) -> ModelInfo:
@@ -26,11 +32,6 @@ class Model(Protocol):
     @property
     def texts(self) -> TextTokenizer:
         """Return its tokenizer."""
-        ...
-
-    @property
-    def cost(self) -> PassCost:
-        """Say what its forward passes cost, so that batches are made that cost little."""
         ...
 
 

@@ -116,6 +116,7 @@ def _measured(model: ModelInfo) -> dict[str, Any]:
         "dimensions": model.dimensions or None,
         "max_input_tokens": model.max_input_tokens,
         "inference_time_ms": model.inference_time_ms,
+        "pass_cost_tokens": model.pass_cost._asdict() if model.pass_cost else None,
         "languages": model.languages,
         "precision": model.precision,
         "device": model.device,

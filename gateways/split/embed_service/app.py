@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from fastapi import FastAPI
 
 from gateways.core.api import ops
 from gateways.core.app import assemble
-from gateways.core.backend import Backend
+from gateways.core.backend import Backend, ModelInfo
 from gateways.core.settings import Settings
 from gateways.split.embed_service import routes
 
@@ -23,7 +24,7 @@ class Health:
 
     def health(self) -> dict[str, object]:
         """Return the models as they are now, loaded or not."""
-        models = [dataclasses.asdict(model) for model in self._backend.models()]
+        models = [_told(model) for model in self._backend.models()]
         return {"model_loaded": bool(models), "models": models}
 
 
@@ -35,3 +36,8 @@ def create_app(backend: Backend, settings: Settings) -> FastAPI:
 
     routers = [routes.router(backend, settings), ops.probes(Health(backend))]
     return assemble("embed service", routers, settings, backend.__aenter__, stop)
+
+
+def _told(model: ModelInfo) -> dict[str, Any]:
+    """Return all that is known of a model, as JSON has it."""
+    return dataclasses.asdict(model) | {"pass_cost": list(model.pass_cost) if model.pass_cost else None}

@@ -20,6 +20,7 @@ from gateways.core.backend import (
     Token,
     Truncate,
 )
+from gateways.core.planning import PassCost
 from gateways.core.settings import Settings
 from gateways.split.gateway.ask import Ask, Send, post
 
@@ -87,7 +88,8 @@ def _models(raw: bytes) -> tuple[ModelInfo, ...]:
 def _model(fields: dict[str, Any]) -> ModelInfo:
     listed = {name: tuple(fields[name]) for name in ("languages", "aliases", "frame", "stands_in_for")}
     prompts = tuple((name, text) for name, text in fields["prompts"])
-    return ModelInfo(**(fields | listed | {"prompts": prompts}))
+    cost = PassCost(*fields["pass_cost"]) if fields.get("pass_cost") else None
+    return ModelInfo(**(fields | listed | {"prompts": prompts, "pass_cost": cost}))
 
 
 def _scores(raw: bytes) -> Scores:
