@@ -78,14 +78,20 @@ class Api:
         return self.dialect.read_search(self.post(self.dialect.path(route), body))
 
     def forwards(self) -> float | None:
-        """The forward-pass counters of all roles, summed; None when no role has one."""
-        if not self._running.target.counts_forwards:
-            return None
-        return sum(
-            read_counter(self.get(process.url + (process.role.metrics or "/metrics")), process.role.forward_counter)
+        """The counters of texts that went through a model, summed over the roles; None when no role has one."""
+        return self._counted({role.name: role.forward_counter for role in self._running.target.roles})
+
+    def passes(self) -> float | None:
+        """The same of forward passes."""
+        return self._counted({role.name: role.pass_counter for role in self._running.target.roles})
+
+    def _counted(self, counters: Mapping[str, str | None]) -> float | None:
+        counts = [
+            read_counter(self.get(process.url + (process.role.metrics or "/metrics")), counter)
             for process in self._running.processes
-            if process.role.forward_counter
-        )
+            if (counter := counters[process.role.name])
+        ]
+        return sum(counts) if counts else None
 
     def post(self, path: str, body: bytes) -> bytes:
         """The raw answer to a body, 2xx only."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -178,6 +178,9 @@ def _fill_load(row: Row, seen: Seen) -> None:
     if seen.usage.cpu_s:
         row.cpu_ms_per_req = 1000 * cpu_s / seen.validated
         row.server_cores = cpu_s / outcome.wall_s
+        row.cpu_roles_ms = _pairs(
+            {role: 1000 * spent_s / seen.validated for role, spent_s in seen.usage.cpu_s.items()}, 3
+        )
 
 
 def _ms(value_ns: int | None) -> float | None:
@@ -195,7 +198,12 @@ def _fill_memory(row: Row, seen: Seen, live: Live) -> None:
     row.rss_recovered_mib = sum(role.rss for role in now.values())
     row.pss_mib = sum(role.pss for role in now.values())
     row.uss_mib = sum(role.uss for role in now.values())
-    row.rss_roles_mib = " ".join(f"{role}={mib:.1f}" for role, mib in steady.items())
+    row.rss_roles_mib = _pairs(steady, 1)
+    row.pss_roles_mib = _pairs({name: role.pss for name, role in now.items()}, 1)
+
+
+def _pairs(by_role: Mapping[str, float], digits: int) -> str:
+    return " ".join(f"{role}={number:.{digits}f}" for role, number in by_role.items())
 
 
 def texts_of(asked: Asked) -> tuple[str, ...]:

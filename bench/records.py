@@ -22,7 +22,11 @@ class Row:
     `replicate` counts the repeats of a cell within its block (starts of `cold`, tries of a cell whose window the
     machine disturbed). A cell's load is its `concurrency` (closed loop), its `batch` (texts or documents a request)
     or its `percent` (of the closed maximum offered by an open loop; of repeats in `cache`). `codes` are joined by
-    spaces; `rss_roles_mib` is role=MiB pairs, steady, joined by spaces. Memory columns are sums over the roles.
+    spaces; `rss_roles_mib` (steady), `pss_roles_mib` and `cpu_roles_ms` (a request) are role=number pairs, joined by
+    spaces. Memory and CPU columns are sums over the roles.
+
+    `bare_texts_per_s` is what the runtime alone does with as many texts a pass, `of_bare` the share of it that was
+    served. In `threads`, `concurrency` is the number of cores that serve.
 
     `shed` of the `errors` are answers 429 or 503. In `mixed`, `percent` is how much of the traffic is the mix.
 
@@ -63,10 +67,14 @@ class Row:
     texts_per_s: float | None = None
     tokens_per_s: float | None = None
     pairs_per_s: float | None = None
+    texts_per_pass: float | None = None
+    bare_texts_per_s: float | None = None
+    of_bare: float | None = None
     p99_change: float | None = None
     goodput_kept: float | None = None
     recovery_s: float | None = None
     cpu_ms_per_req: float | None = None
+    cpu_roles_ms: str = ""
     server_cores: float | None = None
     driver_cpu: float | None = None
     ceiling_rps: float | None = None
@@ -81,6 +89,7 @@ class Row:
     pss_mib: float | None = None
     uss_mib: float | None = None
     rss_roles_mib: str = ""
+    pss_roles_mib: str = ""
     forwards: float | None = None
     checked: int | None = None
     agreed: int | None = None

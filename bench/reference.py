@@ -47,10 +47,15 @@ class Encoder:
         )
         return [np.asarray(rows[1:-1], dtype=np.float32) for rows in found]  # all but [CLS] and [SEP]
 
-    def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Tokens of each text as the model sees it: special tokens counted, truncated at its limit; (n,)."""
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text as the model sees it: with special tokens, truncated at its limit."""
         encoded = self._model.tokenizer(list(texts), truncation=True, max_length=self._model.max_seq_length)
-        return np.asarray([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)
+        found: list[list[int]] = encoded["input_ids"]
+        return found
+
+    def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Tokens of each text as `ids` has them, (n,)."""
+        return np.asarray(list(map(len, self.ids(texts))), dtype=np.int64)
 
 
 @dataclass(frozen=True)

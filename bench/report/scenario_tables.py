@@ -23,7 +23,15 @@ def every(campaign: Campaign) -> list[Content]:
 def sweep(campaign: Campaign) -> Content:
     """Every cell of the sweep, refused ones too (their numbers left out)."""
     columns = ["target", "route", "c", "RPS", "95 % interval", "p50 ms", "p95 ms", "p99 ms", "CPU ms/req", "RSS MiB"]
-    columns += ["peak MiB", "by role, MiB", f"÷ {campaign.baseline or 'baseline'}", "verdict", "codes", again.AGAIN]
+    columns += [
+        "peak MiB",
+        "by role, MiB",
+        "by role, CPU ms",
+        f"÷ {campaign.baseline or 'baseline'}",
+        "verdict",
+        "codes",
+        again.AGAIN,
+    ]
     lines = campaign.summary[campaign.summary.scenario == "closed"]
     rows = [
         [
@@ -39,6 +47,7 @@ def sweep(campaign: Campaign) -> Content:
             number(line.rss_steady_mib, 0),
             number(line.rss_peak_mib, 0),
             str(line.rss_roles_mib).replace("=", " "),
+            str(line.cpu_roles_ms).replace("=", " "),
             number(line.ratio, 2, "×"),
             str(line.verdict),
             str(line.codes),

@@ -11,6 +11,7 @@ CPU: Column = ("CPU ms/req", "cpu_ms_per_req", 2)
 OFFERED: Column = ("offered RPS", "offered_rps", 1)
 GOODPUT: Column = ("within SLO RPS", "goodput_rps", 1)
 RPS: Column = ("RPS", "rps", 1)
+OF_BARE: Column = ("of it served", "of_bare", 2)
 ROUTE, OF_MAX = {"route": "route"}, {"percent": "% of closed max"}
 
 
@@ -67,6 +68,14 @@ SPECS = (
     Spec("single", "One request in flight", ROUTE, (RPS, *TIMES, CPU), "p50_ms"),
     Spec("server", "Open loop: latency from the intended send", {**ROUTE, **OF_MAX}, SERVER, "p99_ms"),
     Spec("offline", "Embedding in bulk, one request in flight", {"batch": "texts a request"}, OFFLINE, "texts_per_s"),
+    Spec("threads", "Embedding in bulk, by cores", {"concurrency": "cores"}, OFFLINE),
+    Spec(
+        "bare",
+        "Against the runtime alone",
+        {**ROUTE, "concurrency": "in flight"},
+        (RPS, ("texts a pass", "texts_per_pass", 1), ("runtime alone, texts/s", "bare_texts_per_s", 1), OF_BARE),
+    ),
+    Spec("store", "A large index, one request in flight", ROUTE, (("documents", "documents", 0), RPS, *TIMES)),
     Spec(
         "rerank",
         "Reranking, one request in flight",

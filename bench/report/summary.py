@@ -44,6 +44,8 @@ __all__ = [
 BASELINES = ("study", "python", "onnx_py")
 NUMBERS = ("int | None", "float | None")
 MEASURES = [column.name for column in fields(Row) if column.type in NUMBERS and column.name not in KEY]
+# Texts of role=number pairs, whose line is that of the row with the most memory.
+ROLES = ("rss_roles_mib", "pss_roles_mib", "cpu_roles_ms")
 MEMORY = [name for name in MEASURES if name.startswith(("rss_", "pss_", "uss_"))]
 BOUNDED = list(dict.fromkeys(column for columns in FIGURES.values() for column in columns))
 HEADLINE_CONCURRENCY = 16
@@ -127,7 +129,7 @@ def load(folder: Path) -> Campaign:
 
 def read_runs(file: Path) -> pd.DataFrame:
     """runs.csv with its texts as texts (empty, not NaN) and its numbers as numbers (NaN where empty or missing)."""
-    texts = ["target", "precision", "scenario", "route", "client", "started_utc", "rss_roles_mib", "page_cache"]
+    texts = ["target", "precision", "scenario", "route", "client", "started_utc", *ROLES, "page_cache"]
     texts += ["codes", "reason"]
     runs = pd.read_csv(file, dtype=dict.fromkeys(texts, "object")).reindex(columns=COLUMNS)
     runs[texts] = runs[texts].astype(object).fillna("")
@@ -152,6 +154,7 @@ def _line(key: Key, rows: pd.DataFrame) -> dict[str, Any]:
     for column in FIGURES.get(scenario, ()):
         found = statistics.interval(list(cells.by_block(rows, column).values()))
         bounds[f"{column}_low"], bounds[f"{column}_high"] = found or (None, None)
+    heaviest = good.sort_values("rss_steady_mib").iloc[-1] if len(good) else dict.fromkeys(ROLES, "")
     return {
         **{name: None if value == "" and name in KEY[4:] else value for name, value in zip(KEYS, key, strict=True)},
         "precision": first.precision,
@@ -162,7 +165,7 @@ def _line(key: Key, rows: pd.DataFrame) -> dict[str, Any]:
         "codes": " ".join(code for code in CODES if code in codes),
         **dict(zip(MEASURES, good[MEASURES].median().tolist(), strict=True)),
         **dict(zip(MEMORY, good[MEMORY].max().tolist(), strict=True)),
-        "rss_roles_mib": good.sort_values("rss_steady_mib").rss_roles_mib.iloc[-1] if len(good) else "",
+        **{column: heaviest[column] for column in ROLES},
         **bounds,
     }
 

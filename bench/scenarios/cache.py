@@ -36,11 +36,14 @@ def run(bench: Bench, cell: Cell, live: Live | None) -> list[Row]:
     count = max(MIN_REQUESTS, int(profile.min_seconds * BODIES_PER_SECOND))
     seed = bench.seed(cell.block) + 1000 * (cell.percent or 0)
     fresh = Words(bench.reference.squad.texts, seed).runs(RAG_QUERY, WARMUP + count)
-    warmup = fresh[:WARMUP]
-    timed = repeat(fresh[WARMUP:], share, count, seed) if share < 1 else (warmup[:CONCURRENCY] * count)[:count]
+    every = cell.percent == EVERY
+    warmup = fresh[:CONCURRENCY] if every else fresh[:WARMUP]
+    timed = (warmup * count)[:count] if every else repeat(fresh[WARMUP:], share, count, seed)
     with bench.start(cell.target.remembering, f"cache{cell.percent}") as running, Api(running) as api:
         running.wait_ready()
         live = Live.of(running, api, TextStream(bench.reference.squad.texts, seed))
+        for text in warmup if every else ():  # before the counters are read
+            api.post(api.dialect.path(cell.route), api.dialect.body(cell.route, text))
         load = live.load(
             bench.options,
             live.calls(cell.route, warmup),

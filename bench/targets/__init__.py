@@ -26,6 +26,7 @@ class Role:
     caching: dict[str, str] = field(default_factory=dict)
     metrics: str | None = None
     forward_counter: str | None = None
+    pass_counter: str | None = None
     model_files: tuple[str, ...] = ()
 
     @property
