@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from gateways.core import metrics
+from gateways.core import memory, metrics
 from gateways.core.backend import Lane
 from gateways.core.errors import BackendUnavailable, ModelFailed, Overloaded
 from gateways.core.planning import PADDED, PassCost, plan
@@ -24,6 +24,8 @@ Run: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 
 # Work is spread over the model threads in shares no smaller than this: a few short texts are one thread's work.
 SHARE_TOKENS = 64
+# A model thread that has had nothing to do for so long returns the memory that its passes took and let go.
+IDLE_S = 0.5
 # Bulk work gets one batch in this many while interactive work keeps coming, so it never starves.
 BULK_SHARE = 8
 
@@ -81,6 +83,7 @@ class Batcher:
         self._waiting_tokens = 0
         self._tokens_per_s = 1_000.0
         self._interactive_in_a_row = 0
+        self._held_memory = False
         self._closing = False
         self._condition = threading.Condition()
         self._threads = [
@@ -155,11 +158,14 @@ class Batcher:
             while not (queue := self._next_queue()):
                 if self._closing:
                     return None
-                self._condition.wait()
+                if not self._condition.wait(IDLE_S if self._held_memory else None) and self._held_memory:
+                    self._held_memory = False
+                    memory.trim()
             if not queue.planned:
                 self._plan(queue)
             batch = queue.planned.popleft()
             self._waiting_tokens -= sum(map(len, batch))
+            self._held_memory = True
             return batch
 
     def _next_queue(self) -> _Queue | None:

@@ -30,11 +30,16 @@ def tune_malloc(arenas: int) -> None:
 
 
 def give_back() -> None:
-    """Collect what nothing refers to any more, and let malloc return its free pages. Milliseconds."""
+    """Collect what nothing refers to any more, and let malloc return its free pages. Tens of milliseconds."""
     gc.collect()
-    trim = getattr(_libc, "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    trim()
+
+
+def trim() -> None:
+    """Let malloc return its free pages, wherever they are: by itself it returns those at the end of its heap only."""
+    malloc_trim = getattr(_libc, "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
 
 
 def unmap_pages(folder: Path, part: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Pages that were read once and are not needed go; nothing in them is lost."""
+"""Memory that was needed for a while goes back; nothing in it is lost."""
 
 from __future__ import annotations
 
@@ -48,5 +48,35 @@ def test_a_server_process_does_without_pydantics_version_1() -> None:
         "app = gateways.core.server.create_app(Gateway('pseudo', PseudoBackend(), settings))\n"
         "assert app.openapi()['paths']['/v1/embeddings']\n"
         "assert not [name for name, module in sys.modules.items() if name.startswith('pydantic.v1') and module]\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603  our own words
+
+
+def test_model_threads_that_are_idle_hold_no_memory_of_their_passes() -> None:
+    """What a pass took and let go is returned, though something that lives on lies behind it."""
+    program = (
+        "import asyncio, re, time\n"
+        "from pathlib import Path\n"
+        "from gateways.core import batcher, memory\n"
+        "memory.tune_malloc(1)\n"
+        "kept = []\n"
+        "def held_mib():\n"
+        "    return int(re.search(r'RssAnon:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) / 1024\n"
+        "def run(batch):\n"
+        "    large = [bytearray(b'x' * (1 << 20)) for _ in range(64)]\n"
+        "    kept.append(large.pop())\n"
+        "    return [len(large) for _ in batch]\n"
+        "async def main():\n"
+        "    feeder = batcher.Batcher(threads=1, max_batch_tokens=64, max_queue_tokens=1000)\n"
+        "    feeder.start()\n"
+        "    before = held_mib()\n"
+        "    await feeder.submit(run, [[1]], 'interactive')\n"
+        "    assert held_mib() > before + 32, 'nothing was held: this shows nothing'\n"
+        "    deadline = time.monotonic() + 20 * batcher.IDLE_S\n"
+        "    while held_mib() > before + 8 and time.monotonic() < deadline:\n"
+        "        await asyncio.sleep(0.05)\n"
+        "    assert held_mib() <= before + 8, held_mib() - before\n"
+        "    await feeder.close()\n"
+        "asyncio.run(main())\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603  our own words
