@@ -22,8 +22,11 @@ class PassCost(NamedTuple):
 
     def of(self, rows: int, longest: int, tokens: int) -> float:
         """Return the cost of a pass over rows that hold so many tokens together."""
-        cells = rows * longest
-        return self.fixed + tokens + self.padding * (cells - tokens) + self.pair * cells * longest
+        return self.fixed + self.computed(rows, longest, tokens) + self.pair * rows * longest**2
+
+    def computed(self, rows: int, longest: int, tokens: int) -> float:
+        """Return the tokens that such a pass computes, padding as far as it is computed."""
+        return tokens + self.padding * (rows * longest - tokens)
 
 
 # A model that computes padding like everything else, and one that takes none of it through its weights: it is moved
@@ -32,23 +35,28 @@ PADDED = PassCost(fixed=8, padding=1, pair=0)
 UNPADDED = PassCost(fixed=8, padding=0.1, pair=1 / 1_000)
 
 
+# Another pass makes the inputs of all later ones wait: it has to save this share of what all of them cost.
+WORTH_A_PASS = 0.05
+
+
 def plan(inputs: Sequence[T], most_tokens: int, cost: PassCost) -> list[list[T]]:
     """
     Cut inputs, each as long as it has tokens, into batches of similar length, shortest first, that cost least.
 
     Inputs are ordered by length and cut by dynamic programming: the best cut of the first n is the best cut of fewer,
-    and one batch more. No batch has over `most_tokens`, padding that is computed included, unless it is one input.
+    and one batch more, which has to be worth it. No batch computes over `most_tokens` unless it is one input.
     """
     ordered = sorted(inputs, key=len, reverse=True)
+    worth = WORTH_A_PASS * sum(map(len, ordered))
     costs, starts = [0.0], [0]
     for end in range(1, len(ordered) + 1):
         least, best, tokens = float("inf"), end - 1, 0
         for start in range(end - 1, -1, -1):
             rows, longest = end - start, len(ordered[start])
             tokens += longest
-            if rows > 1 and max(tokens, cost.padding * rows * longest) > most_tokens:
+            if rows > 1 and cost.computed(rows, longest, tokens) > most_tokens:
                 break
-            if (total := costs[start] + cost.of(rows, longest, tokens)) < least:
+            if (total := costs[start] + worth + cost.of(rows, longest, tokens)) < least:
                 least, best = total, start
         costs.append(least)
         starts.append(best)

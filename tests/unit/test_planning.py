@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateways.core.planning import PADDED, UNPADDED, PassCost, plan
+from gateways.core.planning import PADDED, UNPADDED, WORTH_A_PASS, PassCost, plan
 
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=200)
 MOST_TOKENS = 400
@@ -21,14 +21,15 @@ def inputs(lengths: Sequence[int]) -> list[list[int]]:
     return [[at] * length for at, length in enumerate(lengths)]
 
 
-def computed(lengths: Sequence[int], cost: PassCost) -> int:
+def computed(lengths: Sequence[int], cost: PassCost) -> float:
     """Return the tokens that a pass over rows of these lengths computes."""
-    return len(lengths) * max(lengths) if cost.padding else sum(lengths)
+    return cost.computed(len(lengths), max(lengths), sum(lengths))
 
 
 def cost_of(batches: Sequence[Sequence[int]], cost: PassCost) -> float:
-    """Return what passes over rows of these lengths cost together."""
-    return sum(cost.of(len(batch), max(batch), sum(batch)) for batch in batches)
+    """Return what passes over rows of these lengths cost together, and what it costs others to wait for each."""
+    waiting = WORTH_A_PASS * sum(map(sum, batches))
+    return sum(waiting + cost.of(len(batch), max(batch), sum(batch)) for batch in batches)
 
 
 def ways_to_cut(lengths: Sequence[int]) -> Iterator[list[Sequence[int]]]:
