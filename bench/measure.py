@@ -178,7 +178,7 @@ def _fill_load(row: Row, seen: Seen) -> None:
     if seen.usage.cpu_s:
         row.cpu_ms_per_req = 1000 * cpu_s / seen.validated
         row.server_cores = cpu_s / outcome.wall_s
-        row.cpu_roles_ms = _pairs(
+        row.cpu_roles_ms = pairs(
             {role: 1000 * spent_s / seen.validated for role, spent_s in seen.usage.cpu_s.items()}, 3
         )
 
@@ -198,11 +198,12 @@ def _fill_memory(row: Row, seen: Seen, live: Live) -> None:
     row.rss_recovered_mib = sum(role.rss for role in now.values())
     row.pss_mib = sum(role.pss for role in now.values())
     row.uss_mib = sum(role.uss for role in now.values())
-    row.rss_roles_mib = _pairs(steady, 1)
-    row.pss_roles_mib = _pairs({name: role.pss for name, role in now.items()}, 1)
+    row.rss_roles_mib = pairs(steady, 1)
+    row.pss_roles_mib = pairs({name: role.pss for name, role in now.items()}, 1)
 
 
-def _pairs(by_role: Mapping[str, float], digits: int) -> str:
+def pairs(by_role: Mapping[str, float], digits: int) -> str:
+    """Numbers by role as columns have them: role=number, joined by spaces."""
     return " ".join(f"{role}={number:.{digits}f}" for role, number in by_role.items())
 
 

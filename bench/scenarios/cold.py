@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from bench import agreement, page_cache
+from bench import agreement, measure, page_cache
 from bench.api import Api
 from bench.datasets.lengths import ClippedNormal, Words
 from bench.datasets.stream import TextStream
@@ -82,7 +82,8 @@ def _time(running: Running, api: Api, row: Row, text: str, bench: Bench) -> None
     row.rss_idle_mib = sum(role.rss for role in idle.values())
     row.pss_mib = sum(role.pss for role in idle.values())
     row.uss_mib = sum(role.uss for role in idle.values())
-    row.rss_roles_mib = " ".join(f"{name}={role.rss:.1f}" for name, role in idle.items())
+    row.rss_roles_mib = measure.pairs({name: role.rss for name, role in idle.items()}, 1)
+    row.pss_roles_mib = measure.pairs({name: role.pss for name, role in idle.items()}, 1)
 
 
 def _listens(port: int) -> bool:

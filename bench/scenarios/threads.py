@@ -8,7 +8,6 @@ from bench.api import Api
 from bench.cores import Pinning
 from bench.datasets.stream import TextStream
 from bench.plan import Cell, Options
-from bench.processes import Running
 from bench.records import Row
 from bench.scenarios import offline
 from bench.session import Bench, Live
@@ -39,10 +38,10 @@ def run(bench: Bench, cell: Cell, live: Live | None) -> list[Row]:
 
 def _window(bench: Bench, cell: Cell, on: tuple[int, ...]) -> Row:
     place = replace(bench.place, pinning=Pinning(on, bench.place.pinning.driver))
-    name = f"{cell.target.name}-threads{len(on)}-{cell.block}"
-    with Running(cell.target, place, name) as running, Api(running) as api:
+    placed = replace(bench, place=place)
+    with placed.start(cell.target, f"threads{len(on)}") as running, Api(running) as api:
         running.wait_ready()
         texts = TextStream(bench.reference.squad.texts, bench.seed(cell.block))
-        [row] = offline.run(replace(bench, place=place), cell, Live.of(running, api, texts))
+        [row] = offline.run(placed, cell, Live.of(running, api, texts))
     row.codes = " ".join(code for code in row.codes.split() if code != "E_PIN")
     return row

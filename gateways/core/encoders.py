@@ -100,7 +100,8 @@ class Encoders:
         async def make() -> Embeddings:
             return await self.backend.embed(model.id, inputs, truncate=truncate, lane=lane, tokens=tokens)
 
-        if len(inputs) > 1 or not isinstance(inputs[0], str):
+        # Passages in bulk, with the vectors of all their tokens, would drive out the queries.
+        if lane == "bulk" or len(inputs) != 1 or not isinstance(inputs[0], str):
             return await make()
         key = key_of(model.id, truncate, inputs[0]) + (b"tokens" if tokens else b"")
         return await self._embedded.get_or_make(key, make)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence, Sized
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from gateways.core.lru import key_of
 from gateways.core.maxsim import maxsim
 from gateways.core.rerank_cache import Read, RerankCache
 from gateways.core.residents import Resident, Residents
-from gateways.core.runtime import Model, Runtime, measure_ms
+from gateways.core.runtime import DenseModel, Model, Runtime, measure_ms
 from gateways.core.settings import Settings
 from gateways.core.truncation import of_documents
 from gateways.core.tuning import pass_cost
@@ -253,7 +253,7 @@ class LocalBackend:
         model = self._runtime.load(located, self._settings)
         if located.info.kind == "dense":
             engine = f"{type(model).__name__} {model.info.precision} {model.info.device}"
-            model.cost = pass_cost(getattr(model, "encode"), located.weights, engine)  # noqa: B009
+            model.cost = pass_cost(cast(DenseModel, model).encode, located.weights, engine)
         self._measured[model_id] = Measured(round(measure_ms(model), 2), model.cost)
         return model
 

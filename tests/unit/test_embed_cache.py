@@ -80,6 +80,20 @@ def test_what_the_answer_depends_on_is_asked_for_anew() -> None:
     with_encoders(asked)
 
 
+def test_only_queries_are_remembered() -> None:
+    """What is ingested, and what comes in a list of several, drives no query out."""
+
+    async def asked(encoders: Encoders) -> None:
+        model = encoders.model(None)
+        for _ in range(2):
+            before = passes()
+            await embed(encoders, lane="bulk")
+            await encoders.embed(model, [TEXT, TEXT])
+            assert passes() == before + 3
+
+    with_encoders(asked)
+
+
 def test_who_asks_while_it_is_made_waits_for_it() -> None:
     """A hundred at once are one forward pass."""
 
