@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from bench.report.panels import columns
 from bench.retrieval.measured import Row
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
