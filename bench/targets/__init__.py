@@ -77,11 +77,6 @@ class Target:
         """The target with its caches on."""
         return replace(self, roles=tuple(replace(role, environ=role.environ | role.caching) for role in self.roles))
 
-    @property
-    def counts_forwards(self) -> bool:
-        """Whether any role exposes a forward-pass counter."""
-        return any(role.forward_counter for role in self.roles)
-
     def check_installed(self) -> None:
         """Raise TargetError when a role's environment is not there."""
         for role in self.roles:
