@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
+import qdrant_edge as qdrant
 
 from gateways.core import bm25
 from gateways.core.backend import ModelInfo
 from gateways.core.errors import Conflict, NotFound
 from gateways.core.profiles import Chunking, Profile, StoreMismatch
-from gateways.core.stores.base import CollectionGone, Passage, Vectors
+from gateways.core.stores.base import CollectionGone, Hit, Passage, Vectors
 from gateways.core.stores.edge import EdgeStore
+from gateways.core.stores.filters import parse
+from gateways.core.vectors import normalize
 
 MODELS = (
     ModelInfo("tiny", "dense", dimensions=4, max_input_tokens=8),
@@ -87,6 +90,62 @@ def test_tokens_are_compared_in_the_store(tmp_path: Path) -> None:
         known = asyncio.run(collection.known(["pump"]))["pump"].late
         assert known is not None
         assert known == pytest.approx(tokens[0], abs=0.1)
+    store.close()
+
+
+def test_many_passages_are_found_in_four_bits(tmp_path: Path) -> None:
+    """In a collection long enough for it, the best and their scores are those that a full comparison gives."""
+    seed, dimensions, count = 20, 64, 6_000
+    wide = Profile("broad", dimensions, "bm25")
+    store = opened(tmp_path, (*MODELS, ModelInfo("broad", "dense", dimensions=dimensions, max_input_tokens=8)))
+    asyncio.run(store.put("books", wide))
+    random = np.random.default_rng(seed)
+    vectors = normalize(random.standard_normal((count, dimensions), dtype=np.float32))
+    asked = normalize(random.standard_normal((20, dimensions), dtype=np.float32))
+    nothing = bm25.embed([""], query=False).rows[0]
+
+    async def found() -> list[list[Hit]]:
+        collection = store.collection("books")
+        for first in range(0, count, 500):
+            some = range(first, first + 500)
+            await collection.replace(
+                [Passage(str(at), str(at), "", 0, 0, {"even": at % 2 == 0}) for at in some],
+                [Vectors(vectors[at], nothing) for at in some],
+            )
+        return [
+            await collection.search(query, None, 10, parse({"even": True}) if at % 2 else None)
+            for at, query in enumerate(asked)
+        ]
+
+    for at, hits in enumerate(asyncio.run(found())):
+        cosines = vectors @ asked[at]
+        if at % 2:
+            cosines[1::2] = -1
+        best = np.argsort(-cosines)[:10]
+        assert [int(hit.passage.id) for hit in hits] == best.tolist()
+        assert [hit.score for hit in hits] == pytest.approx(cosines[best].tolist(), abs=1e-5)
+    store.close()
+
+
+def test_an_earlier_versions_collection_is_served(tmp_path: Path) -> None:
+    """One whose vectors are not there in 4 bits is opened, searched and written as it is."""
+    (tmp_path / "books").mkdir()
+    config = qdrant.EdgeConfig(
+        vectors={"dense": qdrant.EdgeVectorParams(4, qdrant.Distance.Cosine)},
+        sparse_vectors={"sparse": qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
+        wal_enabled=False,
+    )
+    qdrant.EdgeShard.create(str(tmp_path / "books" / "shard"), config).close()
+    (tmp_path / "books" / "collection.json").write_bytes(orjson.dumps(DEFAULT))
+
+    for words in (["one"], ["two"]):
+        store = opened(tmp_path)
+        asyncio.run(fill(store, "books", words[0], words))
+        store.close()
+
+    store = opened(tmp_path)
+    hits = asyncio.run(store.collection("books").search(np.full(4, 0.5, np.float32), None, 10, None))
+    assert {hit.passage.text for hit in hits} == {"one", "two"}
     store.close()
 
 

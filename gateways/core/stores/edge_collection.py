@@ -18,6 +18,7 @@ from gateways.core.fusion import RRF_K, Weights
 from gateways.core.profiles import Chunking, Profile
 from gateways.core.stores import edge_points as points
 from gateways.core.stores import edge_queries as queries
+from gateways.core.stores import edge_shard
 from gateways.core.stores.base import FUSED, CollectionGone, Hit, Passage, Vectors
 from gateways.core.stores.durable import write
 from gateways.core.stores.filters import Condition
@@ -26,7 +27,7 @@ T = TypeVar("T")
 # A point's id, and its score.
 Ranked: TypeAlias = tuple[uuid.UUID, float]
 
-PROFILE, SHARD = "collection.json", "shard"
+PROFILE = "collection.json"
 # A search over this many passages takes about a millisecond: beyond, it leaves the event loop.
 _INLINE_PASSAGES = 20_000
 # So do the scores of more passages than these.
@@ -35,8 +36,8 @@ _INLINE_SCORED = 32
 _PER_CALL, _PER_CALL_WITH_TOKENS = 256, 32
 # So many more are ranked than are asked for: of passages with equal scores the same ones are returned every time.
 _TIED = 8
-# Files are laid out in steps of 32 MiB: a start would otherwise read all of each in, the part without vectors too.
-_ON_DEMAND = qdrant.Memory.Cold
+# Over more passages than these a few are found in 4 bits a dimension, which reads an eighth as much.
+_COARSE_PASSAGES = 5_000
 
 
 class EdgeCollection:
@@ -45,6 +46,7 @@ class EdgeCollection:
     def __init__(self, path: Path, shard: qdrant.EdgeShard, profile: Profile) -> None:
         self._path = path
         self._shard = shard
+        self._coarse = edge_shard.has_coarse(path)
         self._profile = profile
         self._writing = asyncio.Lock()
         self._open = True
@@ -74,7 +76,7 @@ class EdgeCollection:
             surplus = [record.id for record in await self._scroll(later, with_payload=False) if record.id not in kept]
             for at in range(0, len(passages), per_call):
                 some = zip(passages[at : at + per_call], vectors[at : at + per_call], strict=True)
-                made = [points.point(one, its) for one, its in some]
+                made = [points.point(one, its, self._coarse) for one, its in some]
                 await self._call(self._shard.update, qdrant.UpdateOperation.upsert_points(made))
             if surplus:
                 await self._call(self._shard.update, qdrant.UpdateOperation.delete_points(surplus))
@@ -91,8 +93,8 @@ class EdgeCollection:
         if not self._open:
             raise self._gone()
         if sparse is None:
-            request = queries.by(dense, None, k, where, min_score, with_payload=True)
-            found = await self._off_loop_if_long(self._shard.search, request)
+            request = queries.by(dense, None, k, where, min_score, with_payload=True, coarse=self._long_enough())
+            found = await self._off_loop_if_long(self._shard.query, request)
             return [Hit(points.passage(one.payload), one.score) for one in found]
         if dense is not None:
             ranked = await self._off_loop_if_long(self._fused, dense, sparse, k, where)
@@ -112,7 +114,7 @@ class EdgeCollection:
         min_score: float | None = None,
     ) -> list[Ranked]:
         """Return the k best by one vector; of equal ones always the same, which the engine leaves to chance."""
-        found = self._shard.search(queries.by(dense, sparse, k + _TIED, where, min_score))
+        found = self._shard.query(queries.by(dense, sparse, k + _TIED, where, min_score, coarse=self._long_enough()))
         return sorted(((cast(uuid.UUID, one.id), one.score) for one in found), key=_best_first)[:k]
 
     def _fused(self, dense: F32, sparse: SparseVector, k: int, where: Condition | None) -> list[Ranked]:
@@ -227,6 +229,10 @@ class EdgeCollection:
             if offset is None or (most and len(found) >= most):
                 return found
 
+    def _long_enough(self) -> bool:
+        """Whether it has vectors of 4 bits a dimension, and passages enough for them to be faster."""
+        return self._coarse and self._shard.info().points_count > _COARSE_PASSAGES
+
     async def _off_loop_if_long(self, work: Callable[..., T], *values: Any) -> T:
         if self._shard.info().points_count > _INLINE_PASSAGES:
             return await self._call(work, *values)
@@ -257,10 +263,7 @@ def _best_first(its: Ranked) -> tuple[float, uuid.UUID]:
 
 def create(path: Path, profile: Profile, threads: int) -> EdgeCollection:
     """Make a collection in a folder that is not there yet."""
-    shard = qdrant.EdgeShard.create(str(path / SHARD), _config(profile, threads))
-    for field in points.INDEXED:
-        shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword))
-    shard.flush()
+    shard = edge_shard.create(path, profile, threads)
     write(path / PROFILE, orjson.dumps(profile))
     return EdgeCollection(path, shard, profile)
 
@@ -278,26 +281,4 @@ def read_profile(path: Path) -> Profile:
 
 def load(path: Path, profile: Profile, threads: int) -> EdgeCollection:
     """Open the collection of a folder."""
-    return EdgeCollection(path, qdrant.EdgeShard.load(str(path / SHARD), _config(profile, threads)), profile)
-
-
-def _config(profile: Profile, threads: int) -> qdrant.EdgeConfig:
-    modifier = qdrant.Modifier.Idf if profile.idf else None
-    dense = qdrant.EdgeVectorParams(profile.dimensions, qdrant.Distance.Cosine, memory=_ON_DEMAND)
-    vectors = {points.DENSE: dense}
-    if profile.late_interaction:
-        # 4 bits a dimension; never searched but among a few passages, so it has no index.
-        vectors[points.LATE] = qdrant.EdgeVectorParams(
-            profile.dimensions,
-            qdrant.Distance.Dot,
-            multivector_config=qdrant.MultiVectorConfig(qdrant.MultiVectorComparator.MaxSim),
-            datatype=qdrant.VectorStorageDatatype.Turbo4,  # type: ignore[attr-defined]  # the stubs forgot it
-            memory=_ON_DEMAND,
-        )
-    return qdrant.EdgeConfig(
-        vectors=vectors,
-        sparse_vectors={points.SPARSE: qdrant.EdgeSparseVectorParams(modifier=modifier)},
-        max_search_threads=threads,
-        # No log of its own: what was not flushed yet is written again from the job journal, and deletes flush.
-        wal_enabled=False,
-    )
+    return EdgeCollection(path, edge_shard.load(path, profile, threads), profile)

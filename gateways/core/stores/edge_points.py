@@ -13,7 +13,8 @@ import qdrant_edge as qdrant
 from gateways.core.backend import SparseVector
 from gateways.core.stores.base import Metadata, Passage, Vectors
 
-DENSE, SPARSE, LATE = "dense", "sparse", "late"
+# COARSE are the dense vectors again, in 4 bits a dimension.
+DENSE, COARSE, SPARSE, LATE = "dense", "coarse", "sparse", "late"
 # Fields of the payload that have an index. One of numbers as well would make each flush half as long again.
 INDEXED = ("document_id", "marks")
 _LATER = "later"
@@ -22,9 +23,11 @@ _NAMESPACE = uuid.UUID("6b1f6f0e-7f0a-5a53-9c63-0d6a6c9f2f51")
 LATER = [qdrant.FieldCondition("marks", match=qdrant.MatchValue(_LATER))]
 
 
-def point(passage: Passage, vectors: Vectors) -> qdrant.Point:
+def point(passage: Passage, vectors: Vectors, coarse: bool) -> qdrant.Point:
     """Return the point of a passage: the same document and number give the same id."""
     named: Any = {DENSE: vectors.dense, SPARSE: sparse(vectors.sparse)}
+    if coarse:
+        named[COARSE] = vectors.dense
     if vectors.late is not None:
         named[LATE] = vectors.late.astype(np.float32)
     return qdrant.Point(point_id(passage), named, _payload(passage))

@@ -14,21 +14,35 @@ from gateways.core.stores import edge_points as points
 from gateways.core.stores.edge_filter import translate
 from gateways.core.stores.filters import Condition
 
+# The best k of 11,967 passages were, for all of 1,600 questions, among the 2k that are best in 4 bits a dimension.
+_MORE = 16
+
 
 def by(
     dense: F32 | None,
     sparse: SparseVector | None,
     k: int,
     where: Condition | None,
-    min_score: float | None,
+    min_score: float | None = None,
     *,
     with_payload: bool = False,
-) -> qdrant.SearchRequest:
-    """Return the request for the k best by the one vector that is given."""
-    return qdrant.SearchRequest(
-        query=_nearest(dense, sparse),
+    coarse: bool = False,
+) -> qdrant.QueryRequest:
+    """
+    Return the request for the k best by the one vector that is given.
+
+    With `coarse` they are among some more that are best in 4 bits a dimension; how they score is computed in full.
+    """
+    query = _nearest(dense, sparse)
+    named = translate(where) if where else None
+    found = (
+        [qdrant.Prefetch(2 * k + _MORE, _in_four_bits(dense), filter=named)] if coarse and dense is not None else []
+    )
+    return qdrant.QueryRequest(
         limit=k,
-        filter=translate(where) if where else None,
+        query=query,
+        prefetches=found,
+        filter=None if found else named,
         with_payload=with_payload,
         score_threshold=min_score,
     )
@@ -60,3 +74,7 @@ def _nearest(dense: F32 | None, sparse: SparseVector | None) -> Any:
         return of_dense(dense)
     assert sparse is not None  # noqa: S101 a search is by one of them
     return of_sparse(sparse)
+
+
+def _in_four_bits(vector: F32) -> Any:
+    return qdrant.Query.Nearest(cast(Any, vector), using=points.COARSE)
