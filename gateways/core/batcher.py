@@ -26,6 +26,8 @@ Run: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 SHARE_TOKENS = 64
 # A model thread that has had nothing to do for so long returns the memory that its passes took and let go.
 IDLE_S = 0.5
+# One that is never idle does so after a pass of so many tokens, once the passes are short again; not all the time.
+LONG_PASS_TOKENS, TRIM_EVERY_S = 1_024, 5.0
 # Bulk work gets one batch in this many while interactive work keeps coming, so it never starves.
 BULK_SHARE = 8
 
@@ -84,6 +86,8 @@ class Batcher:
         self._tokens_per_s = 1_000.0
         self._interactive_in_a_row = 0
         self._held_memory = False
+        self._held_much = False
+        self._trimmed_s = 0.0
         self._closing = False
         self._condition = threading.Condition()
         self._threads = [
@@ -151,6 +155,15 @@ class Batcher:
     def _work(self) -> None:
         while (batch := self._take()) is not None:
             self._run(batch)
+            self._trim_if_short_again(sum(map(len, batch)))
+
+    def _trim_if_short_again(self, tokens: int) -> None:
+        now_s = time.monotonic()
+        if tokens >= LONG_PASS_TOKENS:
+            self._held_much = True
+        elif self._held_much and now_s - self._trimmed_s >= TRIM_EVERY_S:
+            self._held_much, self._trimmed_s = False, now_s
+            memory.trim()
 
     def _take(self) -> list[Row] | None:
         """Wait for work and return the next batch, None when closing and drained."""

@@ -20,8 +20,11 @@ from gateways.core.vectors import normalize
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# Embedded together and flushed once: enough that a flush (tens of ms) does not show, few enough to show progress.
+# Flushed once: enough that a flush (tens of ms) does not show, few enough to show progress.
 DOCUMENTS_PER_STEP, CHARACTERS_PER_STEP = 64, 250_000
+# Embedded and written together: enough to fill passes, few enough that the vectors of their tokens are a few
+# megabytes. What more would need at once, a process would keep for long after: its heap has holes then.
+CHARACTERS_AT_ONCE = 16_000
 PASSAGES_AT_ONCE = 256
 RETRY_FIRST_S, RETRY_MOST_S = 0.25, 5.0
 _PASSING = (BackendUnavailable, Overloaded, UpstreamFailed)
@@ -85,7 +88,8 @@ class IngestWorker:
 
     async def _steps(self, job: Job) -> None:
         processed = job.processed_documents
-        while documents := _first_of(await self._jobs.documents(job.id, processed, DOCUMENTS_PER_STEP)):
+        while ahead := await self._jobs.documents(job.id, processed, DOCUMENTS_PER_STEP):
+            documents = _first_of(ahead, CHARACTERS_PER_STEP)
             try:
                 collection = await self._open(job)
                 errors = await self._step(job, collection, documents, processed)
@@ -110,6 +114,17 @@ class IngestWorker:
     async def _step(
         self, job: Job, collection: Collection, documents: Sequence[Document], first: int
     ) -> list[DocumentError]:
+        """Write the documents, some at a time, and list those that could not be."""
+        errors: list[DocumentError] = []
+        done = 0
+        while some := _first_of(documents[done:], CHARACTERS_AT_ONCE):
+            errors += await self._write_or_list(job, collection, some, first + done)
+            done += len(some)
+        return errors
+
+    async def _write_or_list(
+        self, job: Job, collection: Collection, documents: Sequence[Document], first: int
+    ) -> list[DocumentError]:
         """Write the documents; where one breaks the model, all others are still written and it is listed."""
         try:
             await self._write(job, collection, documents)
@@ -120,8 +135,8 @@ class IngestWorker:
                 return [DocumentError(first, documents[0].id, error.message)]
             half = len(documents) // 2
             return [
-                *await self._step(job, collection, documents[:half], first),
-                *await self._step(job, collection, documents[half:], first + half),
+                *await self._write_or_list(job, collection, documents[:half], first),
+                *await self._write_or_list(job, collection, documents[half:], first + half),
             ]
         return []
 
@@ -174,8 +189,8 @@ async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
             wait_s = min(2 * wait_s, RETRY_MOST_S)
 
 
-def _first_of(documents: Sequence[Document]) -> Sequence[Document]:
-    """Return as many of the documents as make a step: one at least, few where they are long."""
+def _first_of(documents: Sequence[Document], characters: int) -> Sequence[Document]:
+    """Return the first of the documents: as many as have so many characters, one at least."""
     sizes = accumulate(len(document.text) for document in documents)
-    fitting = sum(size <= CHARACTERS_PER_STEP for size in sizes)
+    fitting = sum(size <= characters for size in sizes)
     return documents[: max(fitting, 1)]

@@ -33,7 +33,7 @@ _INLINE_PASSAGES = 20_000
 # So do the scores of more passages than these.
 _INLINE_SCORED = 32
 # Of passages with the vectors of their tokens fewer go in one call: each is a quarter of a megabyte.
-_PER_CALL, _PER_CALL_WITH_TOKENS = 256, 32
+_PER_CALL, _PER_CALL_WITH_TOKENS = 256, 8
 # So many more are ranked than are asked for: of passages with equal scores the same ones are returned every time.
 _TIED = 8
 # Over more passages than these a few are found in 4 bits a dimension, which reads an eighth as much.
