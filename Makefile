@@ -8,7 +8,7 @@ PROFILE ?= quick
 # with the newest unfinished one of the profile.
 BENCH_OPTIONS := --profile $(PROFILE) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) \
 	$(if $(GATEWAYS),--gateways $(GATEWAYS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(PEERS),--peers) \
-	$(if $(RESUME),--resume)
+	$(if $(BLOCKS),--blocks $(BLOCKS)) $(if $(RESUME),--resume)
 
 # Locust's own campaign, or cells of one that exists: CAMPAIGN=<its name>.
 LOCUST_OPTIONS = --gateways $(GATEWAY) --scenarios closed,second_opinion --concurrency $(or $(USERS),16) \
@@ -34,7 +34,7 @@ models: setup ## fetch and export models of models.yaml: MODEL="<id or alias> ..
 run: setup ## serve GATEWAY=python|onnx_py|split|pseudo [PORT= DATA_DIR= PRECISION=fp32|int8 DEVICE= THREADS=]
 	@$(PYTHON) scripts/run_gateway.py $(GATEWAY)
 
-bench: setup ## verify, then measure, then recommend [PROFILE=quick|full PEERS=1 CONCURRENCY= GATEWAYS= DEVICE= RESUME=1]
+bench: setup ## verify, then measure, then recommend [PROFILE=quick|full PEERS=1 CONCURRENCY= GATEWAYS= DEVICE= BLOCKS= RESUME=1]
 	@$(TOOLS) -m bench run $(BENCH_OPTIONS)
 
 bench-locust: setup ## the driver, then Locust: master and WORKERS=2 here [GATEWAY= USERS=16 SECONDS=20 CAMPAIGN=]
