@@ -4,6 +4,7 @@ PYTHON ?= python3
 TOOLS := .venv/bin/python
 GATEWAY ?= onnx_py
 PROFILE ?= quick
+SOAKED = $(if $(filter command line environment,$(origin GATEWAY)),$(GATEWAY),split)
 # Narrow a campaign: CONCURRENCY=1,16 GATEWAYS=python,onnx_py DEVICE=cpu; PEERS=1 adds the peers. RESUME=1 goes on
 # with the newest unfinished one of the profile.
 BENCH_OPTIONS := --profile $(PROFILE) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) \
@@ -17,7 +18,7 @@ RECOMMEND_OPTIONS = --rps $(or $(RPS),100) $(if $(P95_MS),--p95-ms $(P95_MS)) $(
 	$(if $(ROUTE),--route $(ROUTE)) $(if $(RAM_GB),--ram-gb $(RAM_GB)) $(if $(VCPU),--vcpu $(VCPU)) \
 	$(if $(PRICE_HOUR),--price-hour $(PRICE_HOUR)) $(if $(HEADROOM),--headroom $(HEADROOM)) $(CAMPAIGN)
 
-.PHONY: help setup setup-tests models run bench bench-locust quality fusion storage recommend report test contract conformance fuzz check format lock clean
+.PHONY: help setup setup-tests models run bench bench-locust quality fusion storage recommend report test contract conformance fuzz faults soak audit check format lock clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -69,6 +70,16 @@ conformance: setup ## hold any server to a dialect: TARGET=http://...|<target> D
 
 fuzz: setup ## 5,000 requests made from /openapi.json, to pseudo and onnx_py [GATEWAYS= CASES=]
 	@FUZZ_CASES=$(or $(CASES),5000) $(TOOLS) -m pytest tests/fuzz -s
+
+faults: setup ## the faults that RELIABILITY.md lists, each into real processes; ROUNDS=100 of kill -9
+	@FAULT_ROUNDS=$(or $(ROUNDS),100) $(TOOLS) -m pytest tests/faults -v
+
+soak: setup ## MINUTES=20 of load with a fault every minute, into results/ [GATEWAY=split FAULTS=0|1 OUT=]
+	@$(TOOLS) -m tests.faults.soak --gateway $(SOAKED) --minutes $(or $(MINUTES),20) --faults $(or $(FAULTS),1) \
+		--out $(or $(OUT),results/soak)
+
+audit: setup ## known vulnerabilities, unsafe code, secrets; an SBOM of each gateway in build/sbom
+	@$(PYTHON) scripts/setup.py --audit && $(TOOLS) scripts/audit
 
 check: setup ## formatting, lint, types, import contracts, deploy files
 	@$(TOOLS) -m ruff format --check . && $(TOOLS) -m ruff check . && $(TOOLS) -m mypy

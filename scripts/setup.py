@@ -32,10 +32,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", action="store_true", help="also the environments of the peers under bench/peers")
     parser.add_argument("--tests", action="store_true", help="also the clients' environment and the tests' models")
+    parser.add_argument("--audit", action="store_true", help="only the environment of the auditors")
     arguments = parser.parse_args()
     if sys.version_info < OLDEST_PYTHON:
         raise SystemExit(f"this needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")
     started_s = time.monotonic()
+    if arguments.audit:
+        foreign("audit", ROOT / "scripts" / "audit" / "requirements.txt")
+        return
     environment(ROOT / ".venv", ["-e", f".[{TOOLS}]"], CONSTRAINTS, sources=[ROOT / "pyproject.toml"])
     for name in GATEWAYS:
         project = [ROOT / "pyproject.toml"]

@@ -22,6 +22,7 @@ from gateways.core.dialects import cohere, tei, unified, unprefixed
 from gateways.core.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound
 from gateways.core.front import Front, bug
 from gateways.core.gateway import Gateway
+from gateways.core.keys import read_keys
 from gateways.core.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ def create_app(gateway: Gateway) -> FastAPI:
     resources = [resource.router(gateway) for resource in (embeddings, sparse, rerank, models, ingest, search)]
     others = [dialect.router(gateway) for dialect in (unprefixed, tei, unified, cohere)]
     routers = [*resources, *others, ops.config(gateway), ops.probes(gateway)]
-    return openapi.document(assemble(gateway.name, routers, gateway.settings, gateway.start, gateway.stop))
+    refusal = gateway.backend.refusal
+    return openapi.document(assemble(gateway.name, routers, gateway.settings, gateway.start, gateway.stop, refusal))
 
 
 def assemble(
@@ -56,11 +58,13 @@ def assemble(
     settings: Settings,
     start: Callable[[], Awaitable[object]],
     stop: Callable[[], Awaitable[object]],
+    refusal: Callable[[], GatewayError | None] = lambda: None,
 ) -> FastAPI:
     """
     Return an application that listens at once while `start` runs behind it.
 
-    When `start` raises, the reason is logged and the process ends: it would never become ready.
+    When `start` raises, the reason is logged and the process ends: it would never become ready. `refusal` is what
+    `Front` asks.
     """
 
     @asynccontextmanager
@@ -71,10 +75,11 @@ def assemble(
         await asyncio.gather(app.state.starting, return_exceptions=True)
         await stop()
 
-    keys = [key.strip() for key in settings.api_keys.split(",") if key.strip()]
     app = Front(
-        keys,
+        read_keys(settings),
+        settings,
         routers,
+        refusal,
         title=f"embedding gateway: {name}",
         version=gateways.__version__,
         lifespan=lifespan,
@@ -84,6 +89,7 @@ def assemble(
     )
     app.state.settings = settings
     app.state.start_error = None
+    app.state.draining = False
     for router in routers:
         # Documenting all client errors at once also keeps FastAPI from promising a 422 that never comes.
         app.include_router(router, responses={"4XX": {"model": ErrorAnswer, "description": "What was wrong"}})

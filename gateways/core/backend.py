@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, Protocol, Self, TypeAlias, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from gateways.core.errors import GatewayError
 from gateways.core.planning import PassCost
 
 F32: TypeAlias = npt.NDArray[np.float32]
@@ -163,6 +164,10 @@ class Backend(Protocol):
 
     def failure(self) -> str | None:
         """Return what is broken for good, so that a restart is the cure; None while nothing is."""
+        ...
+
+    def refusal(self) -> GatewayError | None:
+        """Return what an interactive request would be refused with now, before any of it is read; None: it is not."""
         ...
 
     async def embed(

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 
 from gateways.core import memory, metrics
 from gateways.core.backend import Lane
-from gateways.core.errors import BackendUnavailable, ModelFailed, Overloaded
+from gateways.core.errors import BackendUnavailable, GatewayError, ModelFailed, Overloaded
+from gateways.core.model_threads import ModelThread, ModelThreads
 from gateways.core.planning import PADDED, PassCost, plan
 
 log = logging.getLogger(__name__)
@@ -24,27 +25,31 @@ Run: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 
 # Work is spread over the model threads in shares no smaller than this: a few short texts are one thread's work.
 SHARE_TOKENS = 64
+# Bulk work gets one batch in this many while interactive work keeps coming, so it never starves; and where some came
+# lately, its batches are short, for the next request may have to wait for one to end.
+BULK_SHARE = 8
+LATELY_S, BULK_TOKENS_LATELY = 1.0, 128
 # A model thread that has had nothing to do for so long returns the memory that its passes took and let go.
 IDLE_S = 0.5
 # One that is never idle does so after a pass of so many tokens, once the passes are short again; not all the time.
 LONG_PASS_TOKENS, TRIM_EVERY_S = 1_024, 5.0
-# Bulk work gets one batch in this many while interactive work keeps coming, so it never starves.
-BULK_SHARE = 8
 
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """One request in the queue: its n results, filled as batches finish."""
+    """One request in the queue: its n results, filled as batches finish; `waiting_tokens` are in no batch yet."""
 
     run: Run
     cost: PassCost
+    lane: Lane
     results: list[Any]
     pending: int
+    waiting_tokens: int
     settled: asyncio.Future[None]
     queued_s: float
     started_s: float = 0.0
     finished_s: float = 0.0
-    error: Exception | None = None
+    error: GatewayError | None = None
     abandoned: bool = False
 
 
@@ -59,6 +64,10 @@ class Row:
     def __len__(self) -> int:
         """Return its number of tokens."""
         return len(self.item)
+
+    def wanted(self) -> bool:
+        """Whether anybody still waits for its result."""
+        return not (self.ticket.abandoned or self.ticket.error)
 
 
 @dataclass(eq=False, slots=True)
@@ -76,85 +85,119 @@ class Batcher:
 
     A request brings the `run` of its model, which is called from the model threads only; no batch mixes two.
     Everything else is called on the event loop that `start` ran on.
+
+    Refused are requests beyond `max_queue_tokens`, and interactive ones that would wait longer than `max_wait_s`. A
+    thread that is at one pass for over `hang_s`, or that died, fails that pass and is replaced.
     """
 
-    def __init__(self, *, threads: int, max_batch_tokens: int, max_queue_tokens: int) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int,
+        max_batch_tokens: int,
+        max_queue_tokens: int,
+        max_wait_s: float = math.inf,
+        hang_s: float = math.inf,
+    ) -> None:
         self._max_batch_tokens = max_batch_tokens
         self._max_queue_tokens = max_queue_tokens
+        self._max_wait_s = max_wait_s
         self._queues: dict[Lane, _Queue] = {"interactive": _Queue(), "bulk": _Queue()}
-        self._waiting_tokens = 0
-        self._tokens_per_s = 1_000.0
+        self._waiting_tokens: dict[Lane, int] = {"interactive": 0, "bulk": 0}
+        self._tokens_per_s = 0.0
         self._interactive_in_a_row = 0
+        self._last_interactive_s = -math.inf
         self._held_memory = False
         self._held_much = False
         self._trimmed_s = 0.0
         self._closing = False
         self._condition = threading.Condition()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"model-{number}", daemon=True) for number in range(threads)
-        ]
+        self._threads = ModelThreads(threads, self._work, self._lose, hang_s)
 
     def start(self) -> None:
         """Start the model threads, bound to the running loop."""
         self._loop = asyncio.get_running_loop()
-        for thread in self._threads:
-            thread.start()
+        self._threads.start()
+        metrics.queue_tokens.set_function(lambda: sum(self._waiting_tokens.values()))
 
     async def close(self) -> None:
-        """Let the threads finish what is queued, and join them."""
+        """Let the threads finish what is queued, and join those that can be."""
         with self._condition:
             self._closing = True
             self._condition.notify_all()
-        for thread in self._threads:
-            await asyncio.to_thread(thread.join)
+        await self._threads.join()
 
     def failure(self) -> str | None:
-        """Return why nothing would be encoded any more, None while all threads live."""
-        dead = [thread.name for thread in self._threads if not thread.is_alive()]
-        return f"{', '.join(dead)} has died" if dead else None
+        """Return why inputs may not be encoded any more, None while all threads do their work."""
+        return self._threads.failure()
+
+    def refusal(self) -> Overloaded | None:
+        """Return what an interactive request would be refused with now, None while it would not be."""
+        return self._refusal("interactive", 0)
 
     async def submit(self, run: Run, batch: Sequence[Sized], lane: Lane, cost: PassCost = PADDED) -> Ticket:
         """
-        Queue n inputs and wait for their n results.
+        Queue n inputs and wait for their n results; when nobody waits any more, what is queued never runs.
 
-        Raises Overloaded when the queue is full, ModelFailed when the model broke on these inputs.
+        Raises Overloaded when too much waits, ModelFailed when the model broke on one of these inputs.
         """
         ticket = Ticket(
             run=run,
             cost=cost,
+            lane=lane,
             results=[None] * len(batch),
             pending=len(batch),
+            waiting_tokens=sum(map(len, batch)),
             settled=self._loop.create_future(),
             queued_s=time.perf_counter(),
         )
-        self._enqueue(ticket, batch, lane)
+        self._enqueue(ticket, batch)
         try:
             await ticket.settled
         except asyncio.CancelledError:
             ticket.abandoned = True
+            with self._condition:
+                self._forget(ticket)
             raise
         if ticket.error:
-            raise ModelFailed("the model failed on this input; the server's log has the cause") from ticket.error
+            raise ticket.error
         return ticket
 
-    def _enqueue(self, ticket: Ticket, batch: Sequence[Sized], lane: Lane) -> None:
-        tokens = sum(map(len, batch))
+    def _enqueue(self, ticket: Ticket, batch: Sequence[Sized]) -> None:
         with self._condition:
             if self._closing:
                 raise BackendUnavailable("this server is stopping", retry_after_s=1)
-            if self._waiting_tokens and self._waiting_tokens + tokens > self._max_queue_tokens:
-                raise Overloaded(
-                    f"{self._waiting_tokens} tokens wait already and {self._max_queue_tokens} may; retry later",
-                    retry_after_s=max(1, math.ceil(self._waiting_tokens / self._tokens_per_s)),
-                )
-            self._waiting_tokens += tokens
-            self._queues[lane].arrived.extend(Row(ticket, at, item) for at, item in enumerate(batch))
+            if refused := self._refusal(ticket.lane, ticket.waiting_tokens):
+                raise refused
+            self._waiting_tokens[ticket.lane] += ticket.waiting_tokens
+            if ticket.lane == "interactive":
+                self._last_interactive_s = time.monotonic()
+            self._queues[ticket.lane].arrived.extend(Row(ticket, at, item) for at, item in enumerate(batch))
             self._condition.notify(len(batch))
-        metrics.queue_tokens.set(self._waiting_tokens)
 
-    def _work(self) -> None:
-        while (batch := self._take()) is not None:
-            self._run(batch)
+    def _refusal(self, lane: Lane, tokens: int) -> Overloaded | None:
+        waiting = sum(self._waiting_tokens.values())
+        if waiting and waiting + tokens > self._max_queue_tokens:
+            said = f"{waiting} tokens wait already and {self._max_queue_tokens} may"
+            return Overloaded(f"{said}; retry later", retry_after_s=self._seconds(waiting))
+        # The speed is known once there was a pass.
+        ahead = self._waiting_tokens["interactive"]
+        if lane == "interactive" and ahead > self._max_wait_s * self._tokens_per_s > 0:
+            said = f"a request would wait {ahead / self._tokens_per_s:.1f} s for the model and {self._max_wait_s:g} s"
+            return Overloaded(f"{said} is the most; retry later", retry_after_s=self._seconds(ahead))
+        return None
+
+    def _seconds(self, tokens: int) -> int:
+        return max(1, math.ceil(tokens / self._tokens_per_s)) if self._tokens_per_s else 1
+
+    def _forget(self, ticket: Ticket) -> None:
+        """Count what is left of a ticket as waiting no more; its rows are passed over. Called with the lock."""
+        self._waiting_tokens[ticket.lane] -= ticket.waiting_tokens
+        ticket.waiting_tokens = 0
+
+    def _work(self, thread: ModelThread[Row]) -> None:
+        while not thread.replaced and (batch := self._take()) is not None:
+            self._run(thread, batch)
             self._trim_if_short_again(sum(map(len, batch)))
 
     def _trim_if_short_again(self, tokens: int) -> None:
@@ -168,16 +211,22 @@ class Batcher:
     def _take(self) -> list[Row] | None:
         """Wait for work and return the next batch, None when closing and drained."""
         with self._condition:
-            while not (queue := self._next_queue()):
-                if self._closing:
-                    return None
-                if not self._condition.wait(IDLE_S if self._held_memory else None) and self._held_memory:
-                    self._held_memory = False
-                    memory.trim()
-            if not queue.planned:
-                self._plan(queue)
-            batch = queue.planned.popleft()
-            self._waiting_tokens -= sum(map(len, batch))
+            while True:
+                while not (queue := self._next_queue()):
+                    if self._closing:
+                        return None
+                    if not self._condition.wait(IDLE_S if self._held_memory else None) and self._held_memory:
+                        self._held_memory = False
+                        memory.trim()
+                if not queue.planned:
+                    self._plan(queue)
+                # What was given up since it was planned is not run.
+                batch = [row for row in queue.planned.popleft() if row.wanted()] if queue.planned else []
+                if batch:
+                    break
+            for row in batch:
+                row.ticket.waiting_tokens -= len(row)
+                self._waiting_tokens[row.ticket.lane] -= len(row)
             self._held_memory = True
             return batch
 
@@ -191,51 +240,85 @@ class Batcher:
 
     def _plan(self, queue: _Queue) -> None:
         """Plan all that arrived, each model's rows for themselves, split so that every model thread gets a share."""
-        tokens = sum(map(len, queue.arrived))
-        share = max(SHARE_TOKENS, math.ceil(tokens / len(self._threads)))
-        by_run: dict[Run, list[Row]] = {}
-        for row in queue.arrived:
-            by_run.setdefault(row.ticket.run, []).append(row)
-        for rows in by_run.values():
-            queue.planned.extend(plan(rows, min(share, self._max_batch_tokens), rows[0].ticket.cost))
+        rows = [row for row in queue.arrived if row.wanted()]
         queue.arrived.clear()
-
-    def _run(self, batch: list[Row]) -> None:
-        rows = [row for row in batch if not (row.ticket.abandoned or row.ticket.error)]
-        if not rows:
-            return
-        started_s = time.perf_counter()
+        share = max(SHARE_TOKENS, math.ceil(sum(map(len, rows)) / self._threads.count))
+        most = min(share, self._max_batch_tokens)
+        lately = time.monotonic() - self._last_interactive_s < LATELY_S
+        if queue is self._queues["bulk"] and lately:
+            most = min(most, BULK_TOKENS_LATELY)
+        by_run: dict[Run, list[Row]] = {}
         for row in rows:
-            row.ticket.started_s = row.ticket.started_s or started_s
-        try:
-            results = rows[0].ticket.run([row.item for row in rows])
-        except Exception as error:
-            log.exception("a batch of %d inputs failed", len(rows))
-            self._settle([row.ticket for row in rows], error)
-            return
-        elapsed_s = time.perf_counter() - started_s
-        tokens = sum(map(len, rows))
-        self._tokens_per_s += 0.1 * (len(self._threads) * tokens / elapsed_s - self._tokens_per_s)
-        metrics.forward(len(rows), tokens)
-        self._deliver(rows, results)
+            by_run.setdefault(row.ticket.run, []).append(row)
+        for its in by_run.values():
+            queue.planned.extend(plan(its, most, its[0].ticket.cost))
 
-    def _deliver(self, rows: list[Row], results: Iterable[Any]) -> None:
+    def _run(self, thread: ModelThread[Row], rows: Sequence[Row]) -> None:
+        """Run a batch; where the model breaks on it, each half for itself: one bad input fails alone."""
+        rows = [row for row in rows if row.wanted()]
+        if not rows or thread.replaced:
+            return
+        thread.begin(rows)
+        for row in rows:
+            row.ticket.started_s = row.ticket.started_s or thread.since_s
+        try:
+            results = list(rows[0].ticket.run([row.item for row in rows]))
+            if len(results) != len(rows):
+                raise ValueError(f"{len(results)} results for {len(rows)} inputs")
+        except Exception as error:
+            self._break(thread, rows, error)
+            return
+        tokens = sum(map(len, rows))
+        speed = self._threads.count * tokens / (time.perf_counter() - thread.since_s)
+        self._tokens_per_s += (0.1 if self._tokens_per_s else 1.0) * (speed - self._tokens_per_s)
+        metrics.forward(len(rows), tokens)
+        self._deliver(thread, rows, results)
+
+    def _break(self, thread: ModelThread[Row], rows: Sequence[Row], error: Exception) -> None:
+        if not thread.end():
+            return  # they have failed already
+        if len(rows) > 1:
+            log.warning("a batch of %d inputs failed, each half is tried: %s", len(rows), error)
+            self._run(thread, rows[: len(rows) // 2])
+            self._run(thread, rows[len(rows) // 2 :])
+        else:
+            log.error("the model failed on an input of %d tokens", len(rows[0]), exc_info=error)
+            self._fail(rows, f"the model failed on {_named(rows[0])}; the server's log has the cause")
+
+    def _deliver(self, thread: ModelThread[Row], rows: Sequence[Row], results: Iterable[Any]) -> None:
         finished = []
         with self._condition:  # two threads may hold rows of one ticket
+            if not thread.end():
+                return  # it came back, too late
             for row, result in zip(rows, results, strict=True):
                 row.ticket.results[row.position] = result
                 row.ticket.pending -= 1
                 if not row.ticket.pending:
                     finished.append(row.ticket)
-        self._settle(finished, None)
+        self._settle(finished)
 
-    def _settle(self, tickets: list[Ticket], error: Exception | None) -> None:
+    def _lose(self, rows: Sequence[Row], why: str) -> None:
+        self._fail(rows, f"the model did not come back from a pass with this input: {why}")
+
+    def _fail(self, rows: Sequence[Row], why: str) -> None:
+        tickets = list({id(row.ticket): row.ticket for row in rows}.values())
+        with self._condition:
+            for ticket in tickets:
+                ticket.error = ticket.error or ModelFailed(why)
+                self._forget(ticket)
+        self._settle(tickets)
+
+    def _settle(self, tickets: list[Ticket]) -> None:
         now_s = time.perf_counter()
         for ticket in tickets:
             ticket.finished_s = now_s
-            ticket.error = error
         if tickets:
             self._loop.call_soon_threadsafe(_wake, tickets)
+
+
+def _named(row: Row) -> str:
+    """Return what an input is called, by its place where there are several."""
+    return f"input {row.position}, counted from 0" if len(row.ticket.results) > 1 else "this input"
 
 
 def _wake(tickets: list[Ticket]) -> None:

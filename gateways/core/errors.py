@@ -4,16 +4,20 @@ Every error a client can see.
 * GatewayError
   x InvalidRequest      400  the request itself is wrong
   x Unauthorized        401  the key is missing or unknown
+  x Forbidden           403  the key is not allowed to do this
   x NotFound            404  no such model, job, document, collection or route; or the model's weights are not here
   x MethodNotAllowed    405  the route exists, for other methods
+  x TooSlow             408  the request did not come in time
   x Conflict            409  an idempotency key came back with another body
   x TooLarge            413  the body, the list or an input is over its limit
   x UnsupportedMedia    415  the body is not JSON
-  x Overloaded          429  the queue is full; retry after the stated seconds
+  x Overloaded          429  too much waits, or the key's limit is reached; retry after the stated seconds
+  x HeadTooLarge        431  the header fields are over their limit
   x ModelFailed         500  the model broke on this very input; the log has the cause
   x UpstreamFailed      502  the upstream answered what cannot be used
   x BackendUnavailable  503  the model is loading, or the upstream is down
   x DeadlineExceeded    504  the answer would have come too late
+  x NoSpace             507  the disk is full, or cannot be written
 """
 
 from __future__ import annotations
@@ -72,6 +76,14 @@ class Unauthorized(GatewayError):
     default_code = "invalid_api_key"
 
 
+class Forbidden(GatewayError):
+    """The key is not allowed to do this."""
+
+    status = 403
+    type = "permission_error"
+    default_code = "insufficient_scope"
+
+
 class NotFound(GatewayError):
     """What the request names does not exist."""
 
@@ -86,6 +98,14 @@ class MethodNotAllowed(GatewayError):
     status = 405
     type = "invalid_request_error"
     default_code = "method_not_allowed"
+
+
+class TooSlow(GatewayError):
+    """The request did not come in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    default_code = "request_timeout"
 
 
 class Conflict(GatewayError):
@@ -113,11 +133,19 @@ class UnsupportedMedia(GatewayError):
 
 
 class Overloaded(GatewayError):
-    """The queue is full."""
+    """Too much waits already, or the key's limit is reached."""
 
     status = 429
     type = "rate_limit_error"
     default_code = "overloaded"
+
+
+class HeadTooLarge(GatewayError):
+    """The header fields are over their limit."""
+
+    status = 431
+    type = "invalid_request_error"
+    default_code = "header_too_large"
 
 
 class ModelFailed(GatewayError):
@@ -145,3 +173,10 @@ class DeadlineExceeded(GatewayError):
 
     status = 504
     default_code = "deadline_exceeded"
+
+
+class NoSpace(GatewayError):
+    """The disk is full, or cannot be written."""
+
+    status = 507
+    default_code = "no_space"

@@ -1,11 +1,11 @@
-"""What every request passes first: the key is checked, the answer counted and timed, and hot routes found at once."""
+"""What every request passes first: keys and load are checked, answers counted and timed, hot routes found at once."""
 
 from __future__ import annotations
 
-import hmac
+import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -13,11 +13,20 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gateways.core import metrics
 from gateways.core.api.body import JsonRoute, json_response
-from gateways.core.errors import GatewayError, Unauthorized
+from gateways.core.connection import TASK
+from gateways.core.errors import GatewayError, NotFound
+from gateways.core.keys import Keys, scope_of
+from gateways.core.settings import Settings
 
 log = logging.getLogger(__name__)
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/health", "/metrics"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/health"})
+DOCS_PATHS = frozenset({"/docs", "/openapi.json"})
+# Tags of routes that need no model to answer; and the longest body of a request that others wait behind for short.
+_NO_MODEL = frozenset({"documents", "collections"})
+_SHORT_BYTES = 4_096
+# Nobody reads the answer; the number is what web servers log then.
+CLIENT_GONE = 499
 
 
 class Front(FastAPI):
@@ -27,13 +36,24 @@ class Front(FastAPI):
     Their handlers check the body, the deadline and every error themselves, so the middleware and the routing table
     of the framework, which would cost as much as all else that is not the model, have nothing to add. Whatever is
     not such a route, a wrong method or an unknown path included, goes the framework's way.
+
+    `refusal` says what a short request that needs a model is refused with, unread, while too much waits for it.
     """
 
-    def __init__(self, keys: Sequence[str], routers: Sequence[APIRouter], **options: Any) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        settings: Settings,
+        routers: Sequence[APIRouter],
+        refusal: Callable[[], GatewayError | None],
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
-        self._keys = [key.encode() for key in keys]
+        self._keys = keys
+        self._refusal = refusal
+        self._access = {"/metrics": settings.metrics_access, **dict.fromkeys(DOCS_PATHS, settings.docs_access)}
         self._shortcuts = {
-            (method, route.path): route
+            (method, route.path): (route, not _NO_MODEL.intersection(route.tags))
             for router in routers
             for route in router.routes
             if isinstance(route, JsonRoute) and route.answer and "{" not in route.path
@@ -52,27 +72,43 @@ class Front(FastAPI):
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if self.state.draining:  # the next request of this client is for another process
+                    message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
 
-        route = self._shortcuts.get((scope["method"], scope["path"]))
+        route, computes = self._shortcuts.get((scope["method"], scope["path"]), (None, False))
+        if computes:
+            scope[TASK] = asyncio.current_task()  # to be given up with the connection; what changes anything is not
         try:
-            if self._keys and scope["path"] not in OPEN_PATHS and not self._admits(scope):
-                await _refusal(route)(scope, receive, counted)
+            if refused := self._refused(scope, computes):
+                await _refuse(refused, route)(scope, receive, counted)
             elif route:
                 scope["app"] = self
                 await (await _answer(route, Request(scope, receive)))(scope, receive, counted)
             else:
                 await super().__call__(scope, receive, counted)
+        except asyncio.CancelledError:
+            if not await _gone(receive):
+                raise
+            status = CLIENT_GONE
         finally:
             path = route.path if route else getattr(scope.get("route"), "path", "unmatched")
             metrics.requests.labels(path, status).inc()
             metrics.latency.labels(path).observe(time.perf_counter() - started_s)
 
-    def _admits(self, scope: Scope) -> bool:
-        sent = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        key = sent.removeprefix(b"Bearer ").strip()
-        # All keys are compared, whichever fits: the time taken tells nothing.
-        return any([hmac.compare_digest(key, known) for known in self._keys])  # noqa: C419
+    def _refused(self, scope: Scope, computes: bool) -> GatewayError | None:
+        """Return why this request is not let in, None where it is."""
+        path = scope["path"]
+        if self._access.get(path) == "off":
+            return NotFound(f"there is no route {path} here", code="unknown_route")
+        if self._keys and path not in OPEN_PATHS and self._access.get(path) != "open":
+            needed = "admin" if path == "/metrics" else scope_of(scope["method"], path)
+            if refused := self._keys.refusal(scope["headers"], needed):
+                return refused
+        if computes and (refused := self._refusal()) and _is_short(scope):
+            metrics.refusals.inc()
+            return refused
+        return None
 
 
 def bug() -> GatewayError:
@@ -89,6 +125,19 @@ async def _answer(route: JsonRoute, request: Request) -> Response:
         return route.error_response(bug())
 
 
-def _refusal(route: JsonRoute | None) -> Response:
-    error = Unauthorized("this gateway needs a key: send the header Authorization: Bearer <key>")
+async def _gone(receive: Receive) -> bool:
+    """Whether the client has hung up: only then there is something to receive after the body."""
+    try:
+        async with asyncio.timeout(0):
+            return bool((await receive())["type"] == "http.disconnect")
+    except TimeoutError:
+        return False
+
+
+def _is_short(scope: Scope) -> bool:
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    return length.isdigit() and int(length) <= _SHORT_BYTES
+
+
+def _refuse(error: GatewayError, route: JsonRoute | None) -> Response:
     return route.error_response(error) if route else json_response(error.body(), error.status, error.headers())

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
+import dataclasses
 import importlib
 import logging
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import TextIO
 
-from gateways.core import metrics
+from gateways.core import data_dir, metrics
 from gateways.core.backend import Backend
 from gateways.core.encoders import Encoders, starting
 from gateways.core.ingest import IngestWorker
-from gateways.core.jobs.base import Document, Job, JobQueue
+from gateways.core.jobs.base import Change, Document, Job, JobQueue
 from gateways.core.pipeline import Found, Question, search
 from gateways.core.profiles import Chunking, Profile, check_chunking
 from gateways.core.settings import Settings
@@ -24,10 +21,6 @@ from gateways.core.stores.base import VectorStore
 
 log = logging.getLogger(__name__)
 OFF_LOOP_THREADS = 2
-
-
-class DataDirBusy(Exception):
-    """Another process serves from the same DATA_DIR."""
 
 
 class Gateway(Encoders):
@@ -41,18 +34,22 @@ class Gateway(Encoders):
         self._jobs: JobQueue | None = None
 
     async def start(self) -> None:
-        """Load the model, open DATA_DIR, take up unfinished jobs. Raises DataDirBusy, StoreMismatch."""
+        """
+        Load the model, open DATA_DIR, take up unfinished jobs.
+
+        Raises DataDirBusy, DataDirUnusable, StoreMismatch.
+        """
         # Store and journal calls take turns anyway; each further thread would keep a malloc arena of its own.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(OFF_LOOP_THREADS, "off-loop"))
-        self._lock = _lock(self.settings.data_dir)
+        self._lock = data_dir.lock(self.settings.data_dir)
         await self.backend.__aenter__()
-        settings, default = self.settings, self._default_profile()
+        settings, default = self.settings, default_profile(self, self.settings)
         store = importlib.import_module(f"gateways.core.stores.{settings.store}")
         jobs = importlib.import_module(f"gateways.core.jobs.{settings.jobs}")
         self._store = store.open_store(settings.data_dir, default, self.models(), settings.cores())
         self._jobs = jobs.open_jobs(settings.data_dir)
         metrics.documents.set(self.store.count())
-        self._worker = IngestWorker(self, self.store, self.jobs, default)
+        self._worker = IngestWorker(self, self.store, self.jobs, default, self.check_space)
         self._working = asyncio.create_task(self._worker.run())
 
     async def stop(self) -> None:
@@ -96,20 +93,36 @@ class Gateway(Encoders):
     def profile(self, collection: str) -> Profile:
         """Return how a collection is searched, or would be if it were made now with nothing chosen."""
         known = {its.name: its.profile for its in self.store.collections()}
-        return known.get(collection) or self._default_profile()
+        return known.get(collection) or default_profile(self, self.settings)
+
+    async def put(self, collection: str, profile: Profile) -> bool:
+        """Make a collection, or give one another profile, durably; say whether it was made. Raises Conflict."""
+        made = await self.store.put(collection, profile)
+        await self.jobs.record(Change("put_collection", collection, profile=dataclasses.asdict(profile)))
+        return made
 
     async def submit(
         self, collection: str, documents: Sequence[Document], key: str | None, chunk: Chunking | None = None
     ) -> Job:
-        """Queue documents; they are on disk when this returns. InvalidRequest for a `chunk` that cannot be made."""
+        """
+        Queue documents; they are on disk when this returns.
+
+        Raises InvalidRequest for a `chunk` that cannot be made, Conflict, NoSpace.
+        """
+        self.check_space()
         if chunk:
             check_chunking(chunk, self.model(self.profile(collection).embedding_model))
         job = await self.jobs.submit(collection, documents, key, chunk)
         self._worker.wake()
         return job
 
+    def check_space(self) -> None:
+        """Raise NoSpace where DATA_DIR's disk is all but full."""
+        data_dir.check_space(self.settings.data_dir, self.settings.min_free_mb * 1_000_000)
+
     async def delete(self, collection: str, document_id: str) -> bool:
         """Forget a document, durably; say whether there was one."""
+        await self.jobs.record(Change("delete_document", collection, document_id))
         deleted = await self.store.collection(collection).delete(document_id)
         metrics.documents.set(self.store.count())
         return deleted
@@ -124,22 +137,9 @@ class Gateway(Encoders):
         """Return the passages that answer best."""
         return await search(self, self.store, asked)
 
-    def _default_profile(self) -> Profile:
-        dense, sparse = self.model(None), self.model(None, "sparse")
-        late = self.settings.late_interaction and self.interaction(dense.id) is not None
-        return Profile(dense.id, dense.dimensions, sparse.id, late_interaction=late)
 
-
-def _lock(data_dir: Path) -> TextIO:
-    """Take the folder for this process until it ends, however it ends."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    lock = (data_dir / "lock").open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        raise DataDirBusy(f"DATA_DIR is served by process {lock.read().strip()}; stop it or use another") from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock
+def default_profile(encoders: Encoders, settings: Settings) -> Profile:
+    """Return how a collection is searched when nobody said how."""
+    dense, sparse = encoders.model(None), encoders.model(None, "sparse")
+    late = settings.late_interaction and encoders.interaction(dense.id) is not None
+    return Profile(dense.id, dense.dimensions, sparse.id, late_interaction=late)

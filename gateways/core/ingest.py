@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from gateways.core import memory, metrics
 from gateways.core.encoders import Encoders
-from gateways.core.errors import BackendUnavailable, GatewayError, Overloaded, UpstreamFailed
-from gateways.core.jobs.base import Document, DocumentError, Job, JobQueue
+from gateways.core.errors import BackendUnavailable, GatewayError, NoSpace, Overloaded, UpstreamFailed
+from gateways.core.jobs.base import Change, Document, DocumentError, Job, JobQueue
 from gateways.core.passages import cut
 from gateways.core.profiles import Profile
 from gateways.core.stores.base import Collection, CollectionGone, Passage, Vectors, VectorStore
@@ -27,7 +27,7 @@ DOCUMENTS_PER_STEP, CHARACTERS_PER_STEP = 64, 250_000
 CHARACTERS_AT_ONCE = 16_000
 PASSAGES_AT_ONCE = 256
 RETRY_FIRST_S, RETRY_MOST_S = 0.25, 5.0
-_PASSING = (BackendUnavailable, Overloaded, UpstreamFailed)
+_PASSING = (BackendUnavailable, NoSpace, Overloaded, UpstreamFailed)
 
 
 class JobDropped(Exception):
@@ -42,7 +42,16 @@ class IngestWorker:
     nothing is lost and nothing is there twice.
     """
 
-    def __init__(self, encoders: Encoders, store: VectorStore, jobs: JobQueue, default: Profile) -> None:
+    def __init__(
+        self,
+        encoders: Encoders,
+        store: VectorStore,
+        jobs: JobQueue,
+        default: Profile,
+        check_space: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Call `check_space` before each step; while that raises NoSpace, wait."""
+        self._check_space = check_space
         self._encoders = encoders
         self._store = store
         self._jobs = jobs
@@ -60,20 +69,25 @@ class IngestWorker:
             if collection not in {known.name for known in self._store.collections()}:
                 return False
             await self._jobs.cancel_all(collection)
+            await self._jobs.record(Change("delete_collection", collection))
             return await self._store.delete(collection)
 
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
             self._submitted.clear()
-            worked = False
-            while job := await self._jobs.claim():
-                await self._work(job)
-                worked = True
-            if worked:  # what an ingest needed for a while, a small process should not keep
+            if await self.work_off():  # what an ingest needed for a while, a small process should not keep
                 await asyncio.to_thread(memory.give_back)
                 await self._store.rest()
             await self._submitted.wait()
+
+    async def work_off(self) -> bool:
+        """Work until no job is left, and say whether there was one."""
+        worked = False
+        while job := await self._jobs.claim():
+            await self._work(job)
+            worked = True
+        return worked
 
     async def _work(self, job: Job) -> None:
         try:
@@ -91,6 +105,7 @@ class IngestWorker:
         while ahead := await self._jobs.documents(job.id, processed, DOCUMENTS_PER_STEP):
             documents = _first_of(ahead, CHARACTERS_PER_STEP)
             try:
+                await _patiently(self._room)
                 collection = await self._open(job)
                 errors = await self._step(job, collection, documents, processed)
                 await collection.flush()
@@ -99,6 +114,9 @@ class IngestWorker:
             processed += len(documents)
             await self._jobs.advance(job.id, processed, errors)
             metrics.documents.set(self._store.count())
+
+    async def _room(self) -> None:
+        self._check_space()
 
     async def _open(self, job: Job) -> Collection:
         """Return the collection of a job that is still wanted, made when there was none."""

@@ -26,7 +26,7 @@ from gateways.core.backend import (
     Truncate,
 )
 from gateways.core.batcher import Batcher, Run, Ticket
-from gateways.core.errors import BackendUnavailable, InvalidRequest
+from gateways.core.errors import BackendUnavailable, GatewayError, InvalidRequest
 from gateways.core.late import inner
 from gateways.core.lineup import Lineup, Measured
 from gateways.core.lru import key_of
@@ -74,6 +74,8 @@ class LocalBackend:
             threads=settings.cores(),
             max_batch_tokens=settings.max_batch_tokens,
             max_queue_tokens=settings.max_queue_tokens,
+            max_wait_s=settings.max_wait_ms / 1e3,
+            hang_s=settings.model_hang_s,
         )
         self._batcher.start()
         for model_id, located in self._lineup.located.items():
@@ -97,8 +99,12 @@ class LocalBackend:
         return bool(self._infos) and not self.failure()
 
     def failure(self) -> str | None:
-        """Return which model thread died, if one did."""
+        """Return which model thread hangs or died, if one does."""
         return self._batcher.failure() if self._batcher else None
+
+    def refusal(self) -> GatewayError | None:
+        """Return what an interactive request would be refused with now."""
+        return self._batcher.refusal() if self._batcher else None
 
     async def embed(
         self,

@@ -41,6 +41,12 @@ requests = Counter("gateway_requests_total", "Requests answered.", ["route", "st
 latency = Histogram("gateway_request_seconds", "Time to answer.", ["route"], buckets=_LATENCY_S, registry=registry)
 documents = Gauge("gateway_documents", "Documents that search can find.", registry=registry)
 queue_tokens = Gauge("gateway_queue_tokens", "Tokens that wait for the model.", registry=registry)
+refusals = Counter(
+    "gateway_refusals_total", "Requests refused before their body was read: too many wait.", registry=registry
+)
+model_thread_losses = Counter(
+    "gateway_model_thread_losses_total", "Model threads that hung or died, and were replaced.", registry=registry
+)
 
 model_loaded = Gauge("gateway_model_loaded", "1 while a model is in memory.", ["model"], registry=registry)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gateways.core import bm25
 from gateways.core.backend import ModelInfo
 from gateways.core.errors import InvalidRequest
-from gateways.core.fusion import Fusion
+from gateways.core.fusion import Fusion, Weights
 
 TOP_K = 5
 # Fewer tokens are no passage: hardly a sentence fits.
@@ -54,6 +55,14 @@ class Profile:
             other.sparse_model,
             other.late_interaction,
         )
+
+
+def profile_of(stored: Mapping[str, Any]) -> Profile:
+    """Return a profile that was written as JSON; KeyError or TypeError where it is not one."""
+    rest = {name: value for name, value in stored.items() if name not in ("chunk", "fusion")}
+    chunk, fusion = stored["chunk"], stored.get("fusion")
+    weights = Weights(**fusion) if isinstance(fusion, dict) else fusion
+    return Profile(**rest, chunk=Chunking(**chunk) if chunk else None, fusion=weights)
 
 
 class StoreMismatch(Exception):

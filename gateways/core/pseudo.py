@@ -29,7 +29,7 @@ from gateways.core.backend import (
     Truncate,
 )
 from gateways.core.chunks import chunk
-from gateways.core.errors import InvalidRequest, NotFound
+from gateways.core.errors import GatewayError, InvalidRequest, NotFound
 from gateways.core.maxsim import maxsim
 from gateways.core.truncation import check_ids, cut, of_documents
 
@@ -69,6 +69,10 @@ class PseudoBackend:
 
     def failure(self) -> str | None:
         """Return None: there is nothing that could break."""
+        return None
+
+    def refusal(self) -> GatewayError | None:
+        """Return None: nothing waits here."""
         return None
 
     async def embed(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Access: TypeAlias = Literal["open", "key", "off"]
 
 
 class Settings(BaseModel):
@@ -18,6 +20,9 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on.")
     data_dir: Path = Field(Path("data"), description="Folder of the vectors and the job journal.")
+    min_free_mb: int = Field(
+        256, ge=0, description="MB (10^6) that DATA_DIR's disk must have free for more to be ingested."
+    )
     models_dir: Path = Field(Path("models"), description="Folder of the fetched weights and exported graphs.")
     models_file: Path = Field(Path("models.yaml"), description="The model catalogue.")
     model: str = Field("", description="Id or alias of the default dense model; empty: the catalogue's.")
@@ -35,18 +40,41 @@ class Settings(BaseModel):
         512, ge=1, description="Tokens of one forward pass, at most; padding counts where a model computes it."
     )
     max_queue_tokens: int = Field(2_000_000, ge=1, description="Tokens that may wait before a request gets 429.")
+    max_wait_ms: int = Field(
+        2_000, ge=1, description="Milliseconds a query may have to wait for the model; one that would gets 429."
+    )
+    model_hang_s: float = Field(60.0, gt=0, description="Seconds until a forward pass counts as hung.")
     max_inputs: int = Field(2_048, ge=1, description="Texts, or documents to rerank, of one request, at most.")
     max_documents: int = Field(10_000, ge=1, description="Documents of one ingest request, at most.")
     max_body_bytes: int = Field(33_554_432, ge=1_024, description="Bytes of one request body, at most.")
     max_metadata_bytes: int = Field(65_536, ge=2, description="Bytes of one document's metadata as JSON, at most.")
     request_timeout_s: float = Field(60.0, gt=0, description="Seconds until a request gets 504.")
+    read_timeout_s: float = Field(30.0, gt=0, description="Seconds that a client may take to send a request.")
+    drain_s: float = Field(
+        0.0, ge=0, description="Seconds that requests are still taken after SIGTERM, while /readyz says 503."
+    )
     shutdown_grace_s: int = Field(10, ge=0, description="Seconds that requests in flight get after SIGTERM.")
-    api_keys: str = Field("", description="Keys that are let in, separated by commas; empty: everyone.")
-    embedding_api_url: str = Field("", description="Embed service of the thin gateway; empty: pseudo vectors.")
+    api_keys: str = Field("", description="Keys that may do everything, separated by commas.")
+    api_keys_file: Path | None = Field(
+        None, description="YAML of keys by hash, with scopes and limits; with neither, everyone is let in."
+    )
+    metrics_access: Access = Field("open", description="`/metrics`: open, for keys of the scope admin, or off.")
+    docs_access: Access = Field(
+        "key", description="`/docs` and `/openapi.json`: open, for keys where there are any, or off."
+    )
+    cors_origins: str = Field("", description="Origins whose pages may call, separated by commas; empty: none.")
+    tls_certfile: Path | None = Field(None, description="Certificate chain in PEM; with TLS_KEYFILE: serve HTTPS.")
+    tls_keyfile: Path | None = Field(None, description="Its private key in PEM.")
+    embedding_api_url: str = Field(
+        "", description="Embed services of the thin gateway, separated by commas; empty: pseudo vectors."
+    )
     embedding_api_dialect: Literal["native", "texts", "openai", "tei"] = Field(
         "native", description="What the embed service speaks."
     )
     embedding_api_key: str = Field("", description="Bearer token sent to the embed service.")
+    hedge_ms: int = Field(
+        0, ge=0, description="Milliseconds until a call is made to a second embed service as well; 0: never."
+    )
     embed_runtime: Literal["onnx_py", "python"] = Field("onnx_py", description="Runtime of the embed service.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
 
@@ -54,6 +82,12 @@ class Settings(BaseModel):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if bool(self.tls_certfile) != bool(self.tls_keyfile):
+            raise ValueError("TLS_CERTFILE and TLS_KEYFILE go together")
+        return self
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Self:
@@ -69,6 +103,9 @@ class Settings(BaseModel):
         """Return the settings a client may see: no secret, nothing about this machine's folders."""
         secret = {
             "api_keys",
+            "api_keys_file",
+            "tls_certfile",
+            "tls_keyfile",
             "embedding_api_key",
             "embedding_api_url",
             "data_dir",

@@ -1,8 +1,8 @@
 """
 The binary answers between an embed service and the thin gateway.
 
-All little-endian. Each begins with 4 bytes of magic, uint32 n texts, uint32 rows, uint32 columns, float32 tokenize,
-queue and infer ms, and int32 token counts (n). Then follows
+The media type has a parameter, `serving`: see there. All little-endian. Each begins with 4 bytes of magic, uint32 n
+texts, uint32 rows, uint32 columns, float32 tokenize, queue and infer ms, and int32 token counts (n). Then follows
 
 * `EMB2`, vectors: float32 (rows, columns), row by row; a row per text, or one per token, text by text
 * `TOK1`, vectors with those of tokens: int32 rows of each text (n), float32 (n, columns), a pooled vector per text,
@@ -13,17 +13,28 @@ queue and infer ms, and int32 token counts (n). Then follows
 
 from __future__ import annotations
 
+import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from gateways.core.backend import Embeddings, SparseEmbeddings, SparseVector, Times, TokenVectors
+from gateways.core.backend import Embeddings, ModelInfo, SparseEmbeddings, SparseVector, Times, TokenVectors
 
 MEDIA_TYPE = "application/vnd.embeddings.f32"
 DENSE, WITH_TOKENS, SPARSE = b"EMB2", b"TOK1", b"SPA2"
 _HEADER = struct.Struct("<4sIIIfff")
+
+
+def identities(models: Iterable[ModelInfo]) -> frozenset[str]:
+    """Return what makes the vectors of models what they are."""
+    return frozenset(f"{one.id} {one.dimensions} {one.precision}" for one in models if one.kind == "dense")
+
+
+def serving(models: Iterable[ModelInfo]) -> str:
+    """Return a word for these identities: an answer carries it, in case the service is another one than was asked."""
+    return hashlib.sha256("\n".join(sorted(identities(models))).encode()).hexdigest()[:16]
 
 
 class WireError(ValueError):

@@ -20,7 +20,8 @@ class Proxy(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, upstream: tuple[str, int]) -> None:
+    def __init__(self, upstream: Callable[[], tuple[str, int]]) -> None:
+        """Ask `upstream` for each connection where it goes."""
         super().__init__(("127.0.0.1", 0), _Pump)
         self.upstream = upstream
         self.spoil: Spoil | None = None
@@ -36,7 +37,7 @@ class _Pump(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         try:
-            with socket.create_connection(self.server.upstream) as server, selectors.DefaultSelector() as ready:
+            with socket.create_connection(self.server.upstream()) as server, selectors.DefaultSelector() as ready:
                 ready.register(self.request, selectors.EVENT_READ, server)
                 ready.register(server, selectors.EVENT_READ, self.request)
                 while all(self._hand_on(key.fileobj, key.data, server) for key, _ in ready.select()):
@@ -58,11 +59,18 @@ class _Pump(socketserver.BaseRequestHandler):
 @contextmanager
 def proxy_to(host: str, port: int) -> Iterator[Proxy]:
     """Yield a proxy in front of a server, which need not run yet."""
-    with Proxy((host, port)) as proxy:
-        serving = threading.Thread(target=proxy.serve_forever, args=(0.01,))
-        serving.start()
+    with serving(lambda: (host, port)) as proxy:
+        yield proxy
+
+
+@contextmanager
+def serving(upstream: Callable[[], tuple[str, int]]) -> Iterator[Proxy]:
+    """Yield a proxy that asks for each connection where it goes."""
+    with Proxy(upstream) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.01,))
+        thread.start()
         try:
             yield proxy
         finally:
             proxy.shutdown()
-            serving.join()
+            thread.join()

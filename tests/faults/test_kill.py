@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from itertools import islice
@@ -10,8 +11,12 @@ from tests.faults.client import client_of
 from tests.faults.conftest import Start
 from tests.processes import Gateway, wait_until
 
-# Seconds between the last 202 and the kill: none, and six drawn once and kept, so that a failure comes again.
-MOMENTS_S = [0.0, *(round(random.Random(2).uniform(0.001, 0.4), 3) for _ in range(6))]  # noqa: S311
+# `make faults` kills a hundred times.
+ROUNDS = int(os.environ.get("FAULT_ROUNDS", "7"))
+# Seconds between the last 202 and the kill: none, and others drawn in an order that is always the same, so that a
+# failure comes again.
+_moments = random.Random(2)  # noqa: S311
+MOMENTS_S = [0.0, *(round(_moments.uniform(0.001, 0.4), 3) for _ in range(ROUNDS - 1))]
 SEVERAL_HUNDRED = 300
 
 
@@ -38,6 +43,31 @@ def test_kill_at_any_moment(start: Start) -> None:
         with client_of(gateway) as client:
             jobs = client.submit(fresh)
         killed_and_restarted(gateway, after_s)
+        with client_of(gateway) as client:
+            client.completed(jobs)
+
+    with client_of(gateway) as client:
+        client.holds_exactly(texts)
+
+
+def test_kill_of_any_process_at_any_moment(start: Start, passages: dict[str, str]) -> None:
+    """The gateway, the embed service or both, again and again: every job completes, and every passage is there."""
+    gateway = start("split")
+    embed_service = gateway.processes["embed"]
+    every = iter(passages.items())
+    texts: dict[str, str] = {}
+
+    for round_, after_s in enumerate(MOMENTS_S):
+        fresh = dict(islice(every, 12))
+        texts |= fresh
+        with client_of(gateway) as client:
+            jobs = client.submit(fresh)
+        time.sleep(after_s)
+        for process in ([gateway.front], [embed_service], [gateway.front, embed_service])[round_ % 3]:
+            process.kill()
+            process.launch()
+        embed_service.wait_ready()
+        gateway.front.wait_ready()
         with client_of(gateway) as client:
             client.completed(jobs)
 

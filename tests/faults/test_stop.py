@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import count, islice
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from bench.processes import answers as answering
 from tests.conftest import SHAPES
-from tests.faults.client import client_of
+from tests.faults.client import client_of, metric
 from tests.faults.conftest import Start
-from tests.processes import wait_until
+from tests.faults.proxy import serving
+from tests.processes import Gateway, wait_until
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -45,8 +50,7 @@ def test_an_accepted_request_is_answered(start: Start, passages: dict[str, str])
     body = {"input": list(islice(passages.values(), 96))}
 
     def busy() -> bool:
-        lines = httpx.get(gateway.metrics_url, trust_env=False).text.splitlines()
-        return any(line.startswith("gateway_forward_texts_total") and float(line.split()[-1]) > 8 for line in lines)
+        return metric(gateway.metrics_url, "gateway_forward_texts_total") > 8
 
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(httpx.post, f"{gateway.url}/v1/embeddings", json=body, timeout=60, trust_env=False)
@@ -69,6 +73,54 @@ def test_two_processes_never_share_a_folder(start: Start) -> None:
 
     popen = second.front.popen
     assert popen is not None
+    assert first.front.popen is not None
     assert popen.wait(30) != 0
-    assert "DATA_DIR" in second.front.log()
+    assert f"DATA_DIR is served by process {first.front.popen.pid}" in second.front.log()
     assert httpx.get(f"{first.url}/readyz", trust_env=False).status_code == 200
+
+
+def test_a_rolling_restart_fails_nobody(start: Start) -> None:
+    """Two gateways behind a balancer that asks for /readyz: each is restarted under load, and no request fails."""
+    gateways = [start("pseudo"), start("pseudo")]
+    for gateway in gateways:
+        gateway.front.kill()
+        gateway.front.environ["DRAIN_S"] = "1"
+        gateway.front.start()
+    ready: list[tuple[str, int]] = []
+    stop = threading.Event()
+    answers: list[int] = []
+    turns = count()
+
+    def balance() -> None:
+        with httpx.Client(timeout=5, trust_env=False) as http:
+            while not stop.is_set():
+                ready[:] = [_address(one) for one in gateways if answering(http, f"{one.url}/readyz")]
+                time.sleep(0.05)
+
+    def ask(url: str) -> None:
+        while not stop.is_set():
+            body = {"input": f"number {next(turns)}"}
+            answers.append(httpx.post(f"{url}/v1/embeddings", json=body, timeout=30, trust_env=False).status_code)
+
+    with ThreadPoolExecutor(5) as pool, serving(lambda: ready[next(turns) % len(ready)]) as proxy:
+        work = [pool.submit(balance)]
+        try:
+            wait_until(lambda: len(ready) == 2, 10, "both in the balance")
+            work += [pool.submit(ask, proxy.url) for _ in range(4)]
+            wait_until(lambda: len(answers) > 50, 30, "answers")
+            for gateway in gateways:
+                assert gateway.front.stop() == 0
+                gateway.front.start()
+                wait_until(lambda: len(ready) == 2, 10, "both in the balance again")
+        finally:
+            stop.set()
+        for one in work:
+            one.result()
+
+    assert len(answers) > 200
+    assert set(answers) == {200}
+
+
+def _address(gateway: Gateway) -> tuple[str, int]:
+    url = urlsplit(gateway.url)
+    return url.hostname or "", url.port or 0

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.conftest import shapes
+from tests.faults.client import metric
 from tests.faults.conftest import Start
 from tests.faults.proxy import Proxy, Spoil, proxy_to
 from tests.processes import ROOT, Gateway, describe, wait_until
@@ -39,8 +40,7 @@ def rerank(http: httpx.Client, documents: list[str]) -> httpx.Response:
 
 def computed(gateway: Gateway) -> float:
     """Return how many texts went through the model."""
-    lines = httpx.get(gateway.metrics_url, trust_env=False).text.splitlines()
-    return next(float(line.split()[-1]) for line in lines if line.startswith("gateway_forward_texts_total"))
+    return metric(gateway.metrics_url, "gateway_forward_texts_total")
 
 
 def test_kill_during_a_rerank(start: Start, passages: dict[str, str]) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,9 +23,10 @@ def first_and_length(batch: Sequence[TokenIds]) -> F32:
     return np.array([[ids[0], len(ids)] for ids in batch], dtype=np.float32)
 
 
-def batcher(**options: int) -> Batcher:
+def batcher(**options: float) -> Batcher:
     """Return a small batcher."""
-    return Batcher(**{"threads": 2, "max_batch_tokens": 64, "max_queue_tokens": 100_000} | options)
+    chosen: dict[str, Any] = {"threads": 2, "max_batch_tokens": 64, "max_queue_tokens": 100_000} | options
+    return Batcher(**chosen)
 
 
 def results(ticket: Ticket) -> list[list[float]]:
@@ -155,3 +159,122 @@ def test_interactive_work_overtakes_bulk_and_bulk_never_starves() -> None:
     while_both_wait = order[2:27]
     assert while_both_wait.count(2) >= 2
     assert while_both_wait.count(1) >= 20
+
+
+def test_a_bad_input_fails_alone() -> None:
+    """A batch that breaks is halved until the bad one is by itself; who else was in it gets his results."""
+
+    def fragile(batch: Sequence[TokenIds]) -> F32:
+        if any(ids[0] == 13 for ids in batch):
+            raise ValueError("unlucky")
+        return first_and_length(batch)
+
+    async def scenario() -> list[Ticket | BaseException]:
+        feeder = batcher(threads=1)
+        feeder.start()
+        batches = [[[n]] for n in range(20)] + [[[50], [13], [51]]]
+        waiting = [feeder.submit(fragile, batch, "interactive") for batch in batches]
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        await feeder.close()
+        return outcomes
+
+    outcomes = asyncio.run(scenario())
+
+    failed = {n for n, outcome in enumerate(outcomes) if isinstance(outcome, ModelFailed)}
+    assert failed == {13, 20}
+    assert all(results(outcome) == [[n, 1]] for n, outcome in enumerate(outcomes) if isinstance(outcome, Ticket))
+    assert "input 1, counted from 0" in str(outcomes[20])
+
+
+def test_what_is_given_up_leaves_the_queue_and_never_runs() -> None:
+    """A cancelled request makes room at once, and its inputs do not reach the model."""
+    gate = threading.Event()
+    seen: list[int] = []
+
+    def blocked(batch: Sequence[TokenIds]) -> F32:
+        gate.wait(timeout=30)
+        seen.extend(ids[0] for ids in batch)
+        return first_and_length(batch)
+
+    async def scenario() -> None:
+        feeder = batcher(threads=1, max_queue_tokens=100)
+        feeder.start()
+        first = asyncio.create_task(feeder.submit(blocked, [[1] * 10], "interactive"))
+        await asyncio.sleep(0.05)  # it is at the model
+        given_up = asyncio.create_task(feeder.submit(blocked, [[2] * 90], "interactive"))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await feeder.submit(blocked, [[3] * 90], "interactive")
+        given_up.cancel()
+        await asyncio.gather(given_up, return_exceptions=True)
+        last = asyncio.create_task(feeder.submit(blocked, [[4] * 90], "interactive"))
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(first, last)
+        await feeder.close()
+
+    asyncio.run(scenario())
+
+    assert seen == [1, 4]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_hangs_or_dies_is_replaced() -> None:
+    """What it was at fails, `failure` tells of it until the next pass, and the thread that follows serves."""
+    gate = threading.Event()
+
+    def hangs(batch: Sequence[TokenIds]) -> F32:
+        gate.wait(timeout=30)
+        return first_and_length(batch)
+
+    def dies(batch: Sequence[TokenIds]) -> F32:
+        raise SystemExit
+
+    async def scenario() -> list[str | None]:
+        feeder = batcher(threads=1, hang_s=0.2)
+        feeder.start()
+        said: list[str | None] = [feeder.failure()]
+        for run in (hangs, dies):
+            with pytest.raises(ModelFailed, match="did not come back"):
+                await feeder.submit(run, [[1, 2]], "interactive")
+            said.append(feeder.failure())
+            assert results(await feeder.submit(first_and_length, [[7, 7]], "interactive")) == [[7, 2]]
+        gate.set()
+        deadline = asyncio.get_running_loop().time() + 10
+        while feeder.failure() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        said.append(feeder.failure())
+        await feeder.close()
+        return said
+
+    well, hung, died, well_again = asyncio.run(scenario())
+
+    assert (well, well_again) == (None, None)
+    assert hung is not None
+    assert "at one pass for over 0.2 s" in hung
+    assert died is not None
+    assert "has died" in died
+
+
+def test_a_query_that_would_wait_too_long_is_refused() -> None:
+    """Once the speed is known: by what waits before it, in its own lane; bulk work may wait."""
+
+    def slow(batch: Sequence[TokenIds]) -> F32:
+        time.sleep(0.02)
+        return first_and_length(batch)
+
+    async def scenario() -> None:
+        feeder = batcher(threads=1, max_batch_tokens=8, max_wait_s=0.1)
+        feeder.start()
+        await feeder.submit(slow, [[1] * 8], "interactive")
+        assert feeder.refusal() is None
+        waiting = [asyncio.create_task(feeder.submit(slow, [[1] * 8], "interactive")) for _ in range(40)]
+        bulk = asyncio.create_task(feeder.submit(slow, [[1] * 8] * 40, "bulk"))
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        refused = [outcome for outcome in outcomes if isinstance(outcome, Overloaded)]
+        assert 0 < len(refused) < len(outcomes)
+        assert "would wait" in str(refused[0])
+        assert len((await bulk).results) == 40
+        await feeder.close()
+
+    asyncio.run(scenario())

@@ -162,12 +162,12 @@ def test_a_request_that_was_given_up_is_not_sent() -> None:
 
 def test_too_much_is_refused_and_what_is_answered_makes_room() -> None:
     """Beyond the limit a request gets 429 and the seconds to wait, unless nothing else is under way."""
-    backlog = Backlog(max_queue_tokens=10)
+    backlog = Backlog(max_queue_tokens=10, max_batch_tokens=512, max_wait_s=60)
     most = 10 * CHARACTERS_PER_TOKEN
 
-    with backlog.holding(3 * most), pytest.raises(Overloaded) as refused, backlog.holding(1):
+    with backlog.holding(3 * most, "bulk"), pytest.raises(Overloaded) as refused, backlog.holding(1, "interactive"):
         pytest.fail("taken on beyond the limit")
     assert refused.value.retry_after_s is not None
     assert refused.value.retry_after_s >= 1
-    with backlog.holding(most // 2), backlog.holding(most // 2):
+    with backlog.holding(most // 2, "bulk"), backlog.holding(most // 2, "bulk"):
         pass

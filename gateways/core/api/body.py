@@ -71,14 +71,15 @@ class JsonRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             settings: Settings = request.app.state.settings
+            most_s = settings.request_timeout_s
             try:
+                most_s = timeout_s(request, most_s)
                 body = parse(model, await read(request, settings.max_body_bytes))
-                async with asyncio.timeout(settings.request_timeout_s):
+                async with asyncio.timeout(most_s):
                     response: Response = await endpoint(request, body)
                     return response
             except TimeoutError:
-                late = DeadlineExceeded(f"no answer within {settings.request_timeout_s:g} s")
-                return self.error_response(late)
+                return self.error_response(DeadlineExceeded(f"no answer within {most_s:g} s"))
             except GatewayError as error:
                 return self.error_response(error)
 
@@ -88,6 +89,19 @@ class JsonRoute(APIRoute):
     def error_response(self, error: GatewayError) -> Response:
         """Return the error as this route's clients know it; a dialect has a shape of its own."""
         return json_response(error.body(), error.status, error.headers())
+
+
+def timeout_s(request: Request, most_s: float) -> float:
+    """Return the seconds that this request may take: X-Request-Timeout-Ms, or `most_s` where that is less."""
+    for name, value in request.scope["headers"]:
+        if name == b"x-request-timeout-ms":
+            if not value.isdigit() or not int(value[:12]) > 0:
+                said = (
+                    f"X-Request-Timeout-Ms is {value[:20].decode('latin-1')!r}; send a whole number of milliseconds"
+                )
+                raise InvalidRequest(f"{said}, 1 at least", param="X-Request-Timeout-Ms")
+            return min(most_s, int(value[:12]) / 1e3)
+    return most_s
 
 
 async def read(request: Request, limit_bytes: int) -> bytes:

@@ -109,7 +109,7 @@ def router(gateway: Gateway) -> APIRouter:
         name = request.path_params["name"]
         if not re.fullmatch(PATTERN, name):
             raise InvalidRequest("name must be 1 to 64 letters, digits, - or _.", param="name")
-        made = await gateway.store.put(name, _profile(gateway, name, body))
+        made = await gateway.put(name, _profile(gateway, name, body))
         return json_response(_described(gateway.store.collection(name)), 201 if made else 200)
 
     @routes.get("/v1/collections")

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Protocol
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 import gateways
@@ -64,8 +64,10 @@ def probes(checked: Checked) -> APIRouter:
         return json_response({"status": "ok" if checked.ready() else "starting"} | checked.health())
 
     @routes.get("/readyz")
-    async def readyz() -> Response:
+    async def readyz(request: Request) -> Response:
         """Tell whether to send requests here."""
+        if request.app.state.draining:
+            return json_response({"status": "not ready", "reason": "this process is about to stop"}, 503)
         if checked.ready():
             return json_response({"status": "ready"})
         reason = checked.failure() or "the model is loading, or the upstream is away"

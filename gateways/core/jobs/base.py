@@ -46,6 +46,16 @@ class Job:
     chunk: Chunking | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was done to a collection besides ingest; with the jobs, in their order, it tells what the store holds."""
+
+    kind: Literal["delete_document", "delete_collection", "put_collection"]
+    collection: str
+    document_id: str | None = None
+    profile: dict[str, Any] | None = None
+
+
 class JobQueue(Protocol):
     """Jobs that survive kill -9 and a power cut from the moment `submit` returns."""
 
@@ -94,6 +104,10 @@ class JobQueue(Protocol):
 
     async def fail(self, job_id: str, error: str) -> None:
         """Mark a job failed, unless it was cancelled."""
+        ...
+
+    async def record(self, change: Change) -> None:
+        """Write down a change, durably, at this point of the jobs."""
         ...
 
     def close(self) -> None:

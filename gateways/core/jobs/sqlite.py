@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import orjson
 
-from gateways.core.errors import Conflict
-from gateways.core.jobs.base import Document, DocumentError, Job, Status
+from gateways.core.errors import BackendUnavailable, Conflict, GatewayError, NoSpace
+from gateways.core.jobs.base import Change, Document, DocumentError, Job, Status
 from gateways.core.profiles import Chunking
 
 T = TypeVar("T")
@@ -49,6 +49,17 @@ CREATE TABLE IF NOT EXISTS documents (
     metadata TEXT NOT NULL,
     PRIMARY KEY (job, position)
 ) WITHOUT ROWID;
+-- Before document `position` of job `job` was written: see `gateways.core.jobs.base.Change`.
+CREATE TABLE IF NOT EXISTS changes (
+    number INTEGER PRIMARY KEY,
+    job INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    collection TEXT NOT NULL,
+    document TEXT,
+    profile TEXT,
+    created_at REAL NOT NULL
+);
 """
 _JOB = "id, collection, status, total, processed, error, errors, created_at, started_at, finished_at, chunk"
 # The first one to finish a job wins: a worker at its last step cannot undo a cancel.
@@ -116,6 +127,10 @@ class SqliteJobs:
         """Mark a job failed, unless it was cancelled."""
         await self._execute(_FINISH + "id = ?", "failed", error, time.time(), job_id)
 
+    async def record(self, change: Change) -> None:
+        """Write down a change before the next document that is not processed yet."""
+        await self._call(lambda: self._record(change))
+
     def close(self) -> None:
         """Close the journal."""
         with self._lock:
@@ -129,7 +144,10 @@ class SqliteJobs:
             with self._lock:
                 return work()
 
-        return await asyncio.to_thread(locked)
+        try:
+            return await asyncio.to_thread(locked)
+        except sqlite3.OperationalError as error:
+            raise _unwritten(error) from error
 
     def _submit(self, collection: str, documents: Sequence[Document], key: str | None, chunk: Chunking | None) -> Job:
         content = hashlib.sha256(orjson.dumps([collection, documents, chunk])).hexdigest()
@@ -165,6 +183,17 @@ class SqliteJobs:
             )
         return job_id
 
+    def _record(self, change: Change) -> None:
+        at = self._connection.execute(
+            "SELECT number, processed FROM jobs WHERE finished_at IS NULL ORDER BY number LIMIT 1"
+        ).fetchone() or (self._connection.execute("SELECT coalesce(max(number), 0) + 1 FROM jobs").fetchone()[0], 0)
+        profile = orjson.dumps(change.profile).decode() if change.profile else None
+        self._connection.execute(
+            "INSERT INTO changes (job, position, kind, collection, document, profile, created_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*at, change.kind, change.collection, change.document_id, profile, time.time()),
+        )
+
     def _cancel(self, job_id: str) -> Job | None:
         stopped = self._connection.execute(_FINISH + "id = ?", ("cancelled", None, time.time(), job_id)).rowcount
         found = self._jobs("WHERE id = ?", job_id)
@@ -192,6 +221,14 @@ class SqliteJobs:
 def open_jobs(data_dir: Path) -> SqliteJobs:
     """Open or make the journal below `data_dir`."""
     return SqliteJobs(data_dir / "jobs.sqlite")
+
+
+def _unwritten(error: sqlite3.OperationalError) -> GatewayError:
+    """Return what a client is told of a journal that cannot be written: nothing of its request was kept."""
+    said = f"the job journal cannot be written, nothing was accepted: {error}"
+    if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
+        return NoSpace(said)
+    return BackendUnavailable(said, code="journal_unwritable", retry_after_s=10)
 
 
 def _job(row: tuple[Any, ...]) -> Job:

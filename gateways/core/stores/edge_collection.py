@@ -14,8 +14,8 @@ import qdrant_edge as qdrant
 
 from gateways.core import memory
 from gateways.core.backend import F16, F32, SparseVector
-from gateways.core.fusion import RRF_K, Weights
-from gateways.core.profiles import Chunking, Profile
+from gateways.core.fusion import RRF_K
+from gateways.core.profiles import Profile, profile_of
 from gateways.core.stores import edge_points as points
 from gateways.core.stores import edge_queries as queries
 from gateways.core.stores import edge_shard
@@ -270,11 +270,8 @@ def create(path: Path, profile: Profile, threads: int) -> EdgeCollection:
 
 def read_profile(path: Path) -> Profile:
     """Return the profile in a collection's folder; ValueError when an earlier version wrote it."""
-    stored = orjson.loads((path / PROFILE).read_bytes())
     try:
-        chunk, fusion = stored.pop("chunk"), stored.pop("fusion", None)
-        weights = Weights(**fusion) if isinstance(fusion, dict) else fusion
-        return Profile(**stored, chunk=Chunking(**chunk) if chunk else None, fusion=weights)
+        return profile_of(orjson.loads((path / PROFILE).read_bytes()))
     except (KeyError, TypeError):
         raise ValueError(f"{path.name} was written by an earlier version") from None
 

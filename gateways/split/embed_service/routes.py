@@ -31,6 +31,7 @@ def router(backend: Backend, settings: Settings) -> APIRouter:
     """Return the routes; `Accept: application/vnd.embeddings.f32` asks for vectors in binary."""
     routes = APIRouter(route_class=JsonRoute, tags=["embed"])
     encoders = Encoders(backend)
+    packed = Packed(backend)
 
     @routes.post("/embed")
     async def embed(request: Request, body: EmbedRequest) -> Response:
@@ -41,7 +42,7 @@ def router(backend: Backend, settings: Settings) -> APIRouter:
         tokens = answer.tokens
         if _binary(request):
             raw = wire.encode_with_tokens(answer, tokens) if tokens else wire.encode(answer)
-            return Response(raw, media_type=wire.MEDIA_TYPE)
+            return packed(raw)
         vectors = normalize(answer.vectors) if body.normalize else answer.vectors
         shown = {"embeddings": list(vectors), "model_dim": vectors.shape[1]}
         if tokens:
@@ -55,7 +56,7 @@ def router(backend: Backend, settings: Settings) -> APIRouter:
         model = encoders.model(body.model, "dense")
         answer = await backend.embed_tokens(model.id, inputs, truncate=body.truncate, lane=body.lane)
         if _binary(request):
-            return Response(wire.encode(answer), media_type=wire.MEDIA_TYPE)
+            return packed(wire.encode(answer))
         vectors = normalize(answer.vectors) if body.normalize else answer.vectors
         of_texts = np.split(vectors, np.cumsum(answer.token_counts)[:-1])
         shown = {"embeddings": [list(rows) for rows in of_texts], "model_dim": vectors.shape[1]}
@@ -68,7 +69,7 @@ def router(backend: Backend, settings: Settings) -> APIRouter:
         model = encoders.model(body.model, "sparse")
         answer = await encoders.embed_sparse(model, texts, query=body.query, truncate=body.truncate, lane=body.lane)
         if _binary(request):
-            return Response(wire.encode_sparse(answer), media_type=wire.MEDIA_TYPE)
+            return packed(wire.encode_sparse(answer))
         return json_response(_told(model, answer) | {"embeddings": [row._asdict() for row in answer.rows]})
 
     @routes.post("/rerank")
@@ -100,6 +101,22 @@ def router(backend: Backend, settings: Settings) -> APIRouter:
         return json_response({"model": model.id, "chunks": spans})
 
     return routes
+
+
+class Packed:
+    """Binary answers, which say what this service serves."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._told: Sequence[ModelInfo] = ()
+        self._media_type = wire.MEDIA_TYPE
+
+    def __call__(self, raw: bytes) -> Response:
+        """Return the answer."""
+        told = self._backend.models()
+        if told is not self._told:
+            self._told, self._media_type = told, f"{wire.MEDIA_TYPE};serving={wire.serving(told)}"
+        return Response(raw, media_type=self._media_type)
 
 
 def _binary(request: Request) -> bool:

@@ -14,15 +14,18 @@ from urllib.parse import urlsplit
 import httptools
 
 IDLE_CONNECTIONS = 8
+# A host that is gone answers nothing at all.
+CONNECT_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status and body of a response, and the seconds to wait where it tells them."""
+    """Status and body of a response, the seconds to wait where it tells them, and `serving` of its media type."""
 
     status: int
     body: bytes
     retry_after_s: int | None = None
+    serving: str = ""
 
 
 class Client:
@@ -35,7 +38,8 @@ class Client:
         self._host, self._tls = url.hostname, url.scheme == "https"
         self._port = url.port or (443 if self._tls else 80)
         self._path = url.path.rstrip("/")
-        self._headers = {"Host": url.netloc.rpartition("@")[2], **headers}
+        self.name = url.netloc.rpartition("@")[2]
+        self._headers = {"Host": self.name, **headers}
         self._timeout_s = timeout_s
         self._idle: list[_Connection] = []
 
@@ -78,7 +82,8 @@ class Client:
 
     async def _connect(self) -> _Connection:
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(_Connection, self._host, self._port, ssl=self._tls or None)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            _, connection = await loop.create_connection(_Connection, self._host, self._port, ssl=self._tls or None)
         return connection
 
 
@@ -102,6 +107,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
         self._retry_after_s: int | None = None
+        self._serving = ""
         self._answered = asyncio.get_running_loop().create_future()
         self._transport.write(raw)
         return await self._answered
@@ -118,6 +124,8 @@ class _Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() == b"retry-after" and value.isdigit():  # a date is as good as nothing
             self._retry_after_s = int(value)
+        elif name.lower() == b"content-type":
+            self._serving = value.partition(b";serving=")[2].decode("latin-1")
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
@@ -128,7 +136,7 @@ class _Connection(asyncio.Protocol):
         answered, self._answered = self._answered, None
         body, self._body = b"".join(self._body), []
         if answered and not answered.done():
-            answered.set_result(Answer(self._parser.get_status_code(), body, self._retry_after_s))
+            answered.set_result(Answer(self._parser.get_status_code(), body, self._retry_after_s, self._serving))
 
     def _fail(self, error: ConnectionError) -> None:
         self.reusable = False

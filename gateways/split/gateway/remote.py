@@ -1,4 +1,4 @@
-"""A Backend somewhere else: the embed service at EMBEDDING_API_URL."""
+"""A Backend somewhere else: the embed services at EMBEDDING_API_URL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gateways.core.backend import (
     Token,
     Truncate,
 )
-from gateways.core.errors import BackendUnavailable
+from gateways.core.errors import BackendUnavailable, GatewayError
 from gateways.core.settings import Settings
 from gateways.split.gateway import answers
 from gateways.split.gateway.backlog import Backlog
@@ -45,7 +45,7 @@ class RemoteBackend:
     def __init__(self, settings: Settings) -> None:
         self._upstream = Upstream(settings)
         self._dialect = self._upstream.dialect
-        self._backlog = Backlog(settings.max_queue_tokens)
+        self._backlog = Backlog(settings.max_queue_tokens, settings.max_batch_tokens, settings.max_wait_ms / 1e3)
         # By model, so that nobody waits while another model is loaded upstream.
         self._shared: dict[tuple[str, bool, bool], Sharing] = {}
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(CALLS_IN_FLIGHT))
@@ -69,6 +69,10 @@ class RemoteBackend:
         """Return None: an upstream that is away may come back."""
         return None
 
+    def refusal(self) -> GatewayError | None:
+        """Return what an interactive request would be refused with now."""
+        return self._backlog.refusal("interactive")
+
     async def embed(
         self,
         model: str,
@@ -91,7 +95,7 @@ class RemoteBackend:
         self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
     ) -> SparseEmbeddings:
         """Weigh the vocabulary upstream."""
-        async with self._slot(model, inputs):
+        async with self._slot(model, inputs, lane):
             parts = [
                 await self._dialect.embed_sparse(self._upstream.send, model, part, truncate, lane)
                 for part in self._parts(inputs)
@@ -112,7 +116,7 @@ class RemoteBackend:
     ) -> Scores:
         """Score upstream."""
         started_s = time.perf_counter()
-        async with self._slot(model, documents):
+        async with self._slot(model, documents, lane):
             scores = await self._dialect.rerank(self._upstream.send, model, query, documents, truncate, lane)
         answers.check_scores(scores, len(documents))
         return scores if scores.infer_ms else answers.timed(scores, started_s)
@@ -132,9 +136,9 @@ class RemoteBackend:
         return found
 
     @asynccontextmanager
-    async def _slot(self, model: str, inputs: Sequence[Sized]) -> AsyncIterator[None]:
+    async def _slot(self, model: str, inputs: Sequence[Sized], lane: Lane = "interactive") -> AsyncIterator[None]:
         """Wait for one of this model's calls. Raises Overloaded."""
-        with self._backlog.holding(_length(inputs)):
+        with self._backlog.holding(_length(inputs), lane):
             async with self._slots[model]:
                 yield
 
@@ -156,9 +160,10 @@ class RemoteBackend:
                 partial(self._post, model, rows_are_tokens, tokens),
                 rows_are_tokens=rows_are_tokens,
                 most_inputs=self._dialect.most_inputs,
+                services=self._upstream.services,
             )
             self._shared[model, rows_are_tokens, tokens] = shared
-        with self._backlog.holding(_length(inputs)):
+        with self._backlog.holding(_length(inputs), lane):
             if len(inputs) <= self._dialect.most_inputs:
                 answer = await shared.embed(inputs, truncate, lane)
             else:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from gateways.core.backend import Embeddings, Inputs, Lane, TokenIds, Truncate
 from gateways.core.errors import GatewayError, InvalidRequest, ModelFailed, TooLarge, UpstreamFailed
 
-# One call computes upstream while the next is gathered here; more would only split the batches.
+# Of each service: one call computes there while the next is gathered here; more would only split the batches.
 CALLS_IN_FLIGHT = 2
 TEXTS_PER_CALL = 64
 # Errors that one request's input may have brought on all that travelled with it.
@@ -34,29 +34,43 @@ class Sharing:
     Requests with the same wishes share a call; an error of such a call is narrowed down by sending each alone.
     """
 
-    def __init__(self, post: Post, *, rows_are_tokens: bool, most_inputs: int = TEXTS_PER_CALL) -> None:
+    def __init__(
+        self, post: Post, *, rows_are_tokens: bool, most_inputs: int = TEXTS_PER_CALL, services: int = 1
+    ) -> None:
         self._post = post
+        self._most_calls = CALLS_IN_FLIGHT * services
         self._most = min(TEXTS_PER_CALL, most_inputs)
         self._rows_are_tokens = rows_are_tokens
         self._waiting: dict[Wish, deque[_Waiting]] = {}
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], list[_Waiting]] = {}
 
     async def embed(self, inputs: Inputs, truncate: Truncate, lane: Lane) -> Embeddings:
         """Return this request's part of the answer to the call it travels with."""
         waiting = _Waiting(inputs, asyncio.get_running_loop().create_future())
         self._waiting.setdefault((truncate, lane), deque()).append(waiting)
         self._send_what_waits()
-        return await waiting.answered
+        try:
+            return await waiting.answered
+        except asyncio.CancelledError:
+            self._give_up()
+            raise
 
     def _send_what_waits(self) -> None:
-        if self._waiting and len(self._calls) < CALLS_IN_FLIGHT:
-            call = asyncio.create_task(self._call(*self._take()))
-            self._calls.add(call)
+        if self._waiting and len(self._calls) < self._most_calls:
+            taken, wish = self._take()
+            call = asyncio.create_task(self._call(taken, wish))
+            self._calls[call] = taken
             call.add_done_callback(self._called)
 
     def _called(self, call: asyncio.Task[None]) -> None:
-        self._calls.discard(call)
+        del self._calls[call]
         self._send_what_waits()
+
+    def _give_up(self) -> None:
+        """Cancel the calls that nobody waits for any more: upstream they would be computed for nobody."""
+        for call, taken in self._calls.items():
+            if all(waiting.answered.cancelled() for waiting in taken):
+                call.cancel()
 
     def _take(self) -> tuple[list[_Waiting], Wish]:
         """Take the oldest requests of the wish that has its turn; what is left of them lines up behind the others."""

@@ -1,0 +1,85 @@
+"""More than a gateway can do: what it refuses, how it says so, and that it is well again afterwards."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count, islice
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import shapes
+from tests.faults.client import client_of, metric
+from tests.processes import Gateway, describe, wait_until
+
+WAIT_MS = 100
+CLIENTS, EACH = 120, 6
+
+
+@pytest.fixture(params=["onnx_py", "split"])
+def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gateway]:
+    """Yield a gateway on one core that lets nobody wait long for the model."""
+    if request.param not in shapes():
+        pytest.skip(f"GATEWAYS leaves out {request.param}")
+    started = describe(request.param, tmp_path, MAX_WAIT_MS=str(WAIT_MS), THREADS="1")
+    yield started.start()
+    started.kill()
+
+
+def test_overload_is_refused_and_over_at_once(gateway: Gateway) -> None:
+    """Far more clients than it can serve in time: 200, or 429 with a time to come back; then it is well again."""
+    numbers = count()
+    with httpx.Client(base_url=gateway.url, timeout=60, trust_env=False) as http:
+        for _ in range(20):  # it has to know how fast it is
+            assert http.post("/v1/embeddings", json={"input": f"number {next(numbers)}"}).status_code == 200
+
+        def ask(_: int) -> list[httpx.Response]:
+            with httpx.Client(base_url=gateway.url, timeout=60, trust_env=False) as own:
+                asked = ({"input": f"number {next(numbers)} of very many"} for _ in range(EACH))
+                return [own.post("/v1/embeddings", json=body) for body in asked]
+
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            answers = [answer for its in pool.map(ask, range(CLIENTS)) for answer in its]
+        health = http.get("/readyz")
+        after = http.post("/v1/embeddings", json={"input": "when it is over"})
+
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert {answer.status_code for answer in answers} == {200, 429}
+    assert 0 < len(refused) < len(answers)
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+    assert "would wait" in refused[0].json()["error"]["message"]
+    assert metric(f"{gateway.url}/metrics", "gateway_refusals_total") > 0
+    assert (health.status_code, after.status_code) == (200, 200)
+
+
+def test_bulk_and_queries_both_get_on(gateway: Gateway, passages: dict[str, str]) -> None:
+    """While queries keep coming an ingest gets on; while it runs no query is refused, none waits for all of it."""
+    texts = dict(islice(passages.items(), 200))
+    stop = threading.Event()
+    numbers = count()
+    statuses: list[int] = []
+
+    def keep_asking() -> None:
+        with httpx.Client(base_url=gateway.url, timeout=60, trust_env=False) as http:
+            while not stop.is_set():
+                answer = http.post("/v1/search", json={"query": f"question number {next(numbers)}"})
+                statuses.append(answer.status_code)
+
+    with client_of(gateway) as client, ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(keep_asking)
+        try:
+            wait_until(lambda: len(statuses) > 20, 30, "the first answers")
+            jobs = client.submit(texts)
+            begun = len(statuses)
+            client.completed(jobs)
+            meanwhile = len(statuses) - begun
+        finally:
+            stop.set()
+        asking.result()
+        client.holds_exactly(texts)
+
+    assert set(statuses) == {200}
+    assert meanwhile > len(texts) / 4
