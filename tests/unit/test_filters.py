@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+import operator
+import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateways.core.backend import SparseVector
 from gateways.core.errors import InvalidRequest
@@ -16,7 +20,7 @@ from gateways.core.profiles import Profile
 from gateways.core.stores import edge_collection
 from gateways.core.stores.base import Passage, Vectors
 from gateways.core.stores.edge_collection import EdgeCollection
-from gateways.core.stores.filters import parse
+from gateways.core.stores.filters import Condition, Equals, Join, parse
 
 NO_TERMS = SparseVector(np.empty(0, np.uint32), np.empty(0, np.float32))
 METADATA: dict[str, dict[str, Any]] = {
@@ -108,3 +112,71 @@ def test_a_wrong_filter_is_refused_with_its_place(collection: EdgeCollection, wh
         found(collection, where)
 
     assert refused.value.param == at
+
+
+FIELDS = ("lang", "year", "ok", "tags")
+SCALARS = st.one_of(st.sampled_from(["x", "y", ""]), st.integers(-2, 3), st.sampled_from([0.5, -1.5, 2.0]), st.none())
+BOUNDS = st.dictionaries(st.sampled_from(["gt", "gte", "lt", "lte"]), st.integers(-2, 3), min_size=1, max_size=2)
+LEAVES = st.one_of(
+    SCALARS,
+    st.booleans(),
+    BOUNDS,
+    st.builds(lambda values: {"in": values}, st.lists(st.one_of(SCALARS, st.booleans()), min_size=1, max_size=3)),
+)
+FILTERS = st.recursive(
+    st.dictionaries(st.sampled_from(FIELDS), LEAVES, min_size=1, max_size=2),
+    lambda parts: st.one_of(
+        st.builds(lambda some: {"and": some}, st.lists(parts, min_size=1, max_size=3)),
+        st.builds(lambda some: {"or": some}, st.lists(parts, min_size=1, max_size=3)),
+        st.builds(lambda one: {"not": one}, parts),
+    ),
+    max_leaves=6,
+)
+
+
+def many() -> list[dict[str, Any]]:
+    """Return metadata of all kinds in those fields, the same each time."""
+    drawn = random.Random(7)  # noqa: S311
+    values: list[Any] = ["x", "y", "", -2, 0, 1, 3, 0.5, -1.5, 2.0, True, False, None, ["x", 1], [3, "y"], []]
+    return [{name: drawn.choice(values) for name in FIELDS if drawn.random() < 0.8} for _ in range(60)]
+
+
+@pytest.fixture(scope="module")
+def varied(tmp_path_factory: pytest.TempPathFactory) -> EdgeCollection:
+    """Return a collection with passages of all that metadata."""
+    made = edge_collection.create(tmp_path_factory.mktemp("store") / "books", Profile("tiny", 4, "bm25"), threads=1)
+    passages = [Passage(str(at), str(at), "", 0, 1, metadata) for at, metadata in enumerate(many())]
+    vectors = [Vectors(np.full(4, 0.5, np.float32), NO_TERMS) for _ in passages]
+    asyncio.run(made.replace(passages, vectors))
+    return made
+
+
+def holds(condition: Condition, metadata: dict[str, Any]) -> bool:
+    """Say whether a condition holds, by the words of its docstring alone."""
+    if isinstance(condition, Join):
+        parts = [holds(part, metadata) for part in condition.parts]
+        return not any(parts) if condition.how == "not" else (any if condition.how == "or" else all)(parts)
+    if condition.field not in metadata:
+        return False
+    held = metadata[condition.field]
+    values = held if isinstance(held, list) else [held]
+    if isinstance(condition, Equals):
+        return any(
+            value == condition.value and isinstance(value, bool) == isinstance(condition.value, bool)
+            for value in values
+        )
+    compare = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    return any(all(compare[name](value, bound) for name, bound in condition.bounds.items()) for value in numbers)
+
+
+@given(where=FILTERS)
+@settings(max_examples=400, deadline=None)
+def test_any_filter_finds_what_it_says(varied: EdgeCollection, where: dict[str, Any]) -> None:
+    """Whatever is combined: what the engine finds is what holds, read passage by passage."""
+    condition = parse(where)
+
+    hits = asyncio.run(varied.search(np.full(4, 0.5, np.float32), None, 100, condition))
+
+    expected = {str(at) for at, metadata in enumerate(many()) if holds(condition, metadata)}
+    assert {hit.passage.id for hit in hits} == expected
