@@ -10,11 +10,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 from gateways.core import memory, metrics
 from gateways.core.backend import Lane
-from gateways.core.errors import BackendUnavailable, GatewayError, ModelFailed, Overloaded
+from gateways.core.errors import BackendUnavailable, GatewayError, ModelFailed, ModelHung, Overloaded
 from gateways.core.model_threads import ModelThread, ModelThreads
 from gateways.core.planning import PADDED, PassCost, plan
 
@@ -24,7 +25,8 @@ log = logging.getLogger(__name__)
 Run: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 
 # Work is spread over the model threads in shares no smaller than this: a few short texts are one thread's work.
-SHARE_TOKENS = 64
+# A share has room for padding, or there would be one more of them than threads.
+SHARE_TOKENS, SHARE_ROOM = 64, 1.25
 # Bulk work gets one batch in this many while interactive work keeps coming, so it never starves; and where some came
 # lately, its batches are short, for the next request may have to wait for one to end.
 BULK_SHARE = 8
@@ -239,14 +241,20 @@ class Batcher:
         return bulk or None
 
     def _plan(self, queue: _Queue) -> None:
-        """Plan all that arrived, each model's rows for themselves, split so that every model thread gets a share."""
+        """Plan what arrived, each model's rows for themselves, split so that every model thread gets a share."""
         rows = [row for row in queue.arrived if row.wanted()]
         queue.arrived.clear()
-        share = max(SHARE_TOKENS, math.ceil(sum(map(len, rows)) / self._threads.count))
-        most = min(share, self._max_batch_tokens)
-        lately = time.monotonic() - self._last_interactive_s < LATELY_S
-        if queue is self._queues["bulk"] and lately:
+        most = self._max_batch_tokens
+        if queue is self._queues["interactive"]:
+            # The oldest go first, as many as fit in a pass of each thread: who came later does not overtake them.
+            oldest = _fitting(rows, int(most * self._threads.count / SHARE_ROOM))
+            queue.arrived.extend(rows[oldest:])
+            rows = rows[:oldest]
+        elif time.monotonic() - self._last_interactive_s < LATELY_S:
             most = min(most, BULK_TOKENS_LATELY)
+        if self._threads.count > 1:
+            share = SHARE_ROOM * sum(map(len, rows)) / self._threads.count
+            most = min(max(SHARE_TOKENS, math.ceil(share)), most)
         by_run: dict[Run, list[Row]] = {}
         for row in rows:
             by_run.setdefault(row.ticket.run, []).append(row)
@@ -283,7 +291,7 @@ class Batcher:
             self._run(thread, rows[len(rows) // 2 :])
         else:
             log.error("the model failed on an input of %d tokens", len(rows[0]), exc_info=error)
-            self._fail(rows, f"the model failed on {_named(rows[0])}; the server's log has the cause")
+            self._fail(rows, ModelFailed(f"the model failed on {_named(rows[0])}; the server's log has the cause"))
 
     def _deliver(self, thread: ModelThread[Row], rows: Sequence[Row], results: Iterable[Any]) -> None:
         finished = []
@@ -298,13 +306,13 @@ class Batcher:
         self._settle(finished)
 
     def _lose(self, rows: Sequence[Row], why: str) -> None:
-        self._fail(rows, f"the model did not come back from a pass with this input: {why}")
+        self._fail(rows, ModelHung(f"the model did not come back from a pass with this input: {why}"))
 
-    def _fail(self, rows: Sequence[Row], why: str) -> None:
+    def _fail(self, rows: Sequence[Row], error: ModelFailed) -> None:
         tickets = list({id(row.ticket): row.ticket for row in rows}.values())
         with self._condition:
             for ticket in tickets:
-                ticket.error = ticket.error or ModelFailed(why)
+                ticket.error = ticket.error or error
                 self._forget(ticket)
         self._settle(tickets)
 
@@ -314,6 +322,12 @@ class Batcher:
             ticket.finished_s = now_s
         if tickets:
             self._loop.call_soon_threadsafe(_wake, tickets)
+
+
+def _fitting(rows: Sequence[Row], tokens: int) -> int:
+    """Return how many of the first rows have so many tokens together; one at least."""
+    sizes = accumulate(map(len, rows))
+    return max(1, sum(size <= tokens for size in sizes))
 
 
 def _named(row: Row) -> str:

@@ -14,6 +14,7 @@ Every error a client can see.
   x Overloaded          429  too much waits, or the key's limit is reached; retry after the stated seconds
   x HeadTooLarge        431  the header fields are over their limit
   x ModelFailed         500  the model broke on this very input; the log has the cause
+    - ModelHung              it never came back from a pass with it
   x UpstreamFailed      502  the upstream answered what cannot be used
   x BackendUnavailable  503  the model is loading, or the upstream is down
   x DeadlineExceeded    504  the answer would have come too late
@@ -152,6 +153,12 @@ class ModelFailed(GatewayError):
     """The model broke on this very input."""
 
     default_code = "model_failed"
+
+
+class ModelHung(ModelFailed):
+    """The model did not come back from a pass with this input; to try it again would cost another thread."""
+
+    default_code = "model_hung"
 
 
 class UpstreamFailed(GatewayError):

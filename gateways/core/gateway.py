@@ -122,8 +122,12 @@ class Gateway(Encoders):
 
     async def delete(self, collection: str, document_id: str) -> bool:
         """Forget a document, durably; say whether there was one."""
+        held = self.store.collection(collection)
+        if not await held.document(document_id):
+            return False
+        # First: what is ingested from here on is not what was deleted.
         await self.jobs.record(Change("delete_document", collection, document_id))
-        deleted = await self.store.collection(collection).delete(document_id)
+        deleted = await held.delete(document_id)
         metrics.documents.set(self.store.count())
         return deleted
 

@@ -67,6 +67,7 @@ def test_a_hung_thread_is_told_and_replaced(gateway: Gateway) -> None:
 
         assert ill.is_set()
         assert hung.status_code == 500
+        assert hung.json()["error"]["code"] == "model_hung"
         assert "did not come back" in hung.json()["error"]["message"]
         wait_until(lambda: http.get("/healthz").status_code == 200, 10 * HANG_S, "told as well")
         after = embed(http, "a text")

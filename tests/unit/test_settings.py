@@ -17,7 +17,7 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
     table = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE))
 
     expected = {
-        name.upper(): f"`{field.default}`" if str(field.default) else "empty"
+        name.upper(): "empty" if field.default in ("", None) else f"`{field.default}`"
         for name, field in Settings.model_fields.items()
     }
 

@@ -17,6 +17,7 @@ from gateways.core.errors import (
     GatewayError,
     InvalidRequest,
     ModelFailed,
+    ModelHung,
     NotFound,
     Overloaded,
     TooLarge,
@@ -44,6 +45,8 @@ def error(status: int, raw: bytes, retry_after_s: int = 1) -> GatewayError:
         return NotFound(message, param=param, code=code)
     if code == ModelFailed.default_code:
         return ModelFailed(message)
+    if code == ModelHung.default_code:
+        return ModelHung(message)
     # All else, a wrong key or path included, is between this gateway and its upstream.
     return UpstreamFailed(f"the embed service answered {status}: {message}")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from gateways.core.backend import Embeddings, Inputs, Lane, TokenIds, Truncate
-from gateways.core.errors import GatewayError, InvalidRequest, ModelFailed, TooLarge, UpstreamFailed
+from gateways.core.errors import GatewayError, InvalidRequest, ModelFailed, ModelHung, TooLarge, UpstreamFailed
 
 # Of each service: one call computes there while the next is gathered here; more would only split the batches.
 CALLS_IN_FLIGHT = 2
@@ -91,7 +91,7 @@ class Sharing:
         try:
             answer = await self._post([item for waiting in taken for item in waiting.inputs], *wish)
         except GatewayError as error:
-            if len(taken) > 1 and isinstance(error, _OF_ONE_INPUT):
+            if len(taken) > 1 and isinstance(error, _OF_ONE_INPUT) and not isinstance(error, ModelHung):
                 await asyncio.gather(*(self._call([waiting], wish) for waiting in taken))
             else:
                 for waiting in taken:

@@ -8,7 +8,14 @@ from typing import TypeVar
 
 from gateways.core import wire
 from gateways.core.backend import ModelInfo
-from gateways.core.errors import BackendUnavailable, GatewayError, ModelFailed, Overloaded, UpstreamFailed
+from gateways.core.errors import (
+    BackendUnavailable,
+    GatewayError,
+    ModelFailed,
+    ModelHung,
+    Overloaded,
+    UpstreamFailed,
+)
 from gateways.core.settings import Settings
 from gateways.split.gateway.ask import Ask
 from gateways.split.gateway.dialects import DIALECTS
@@ -90,7 +97,7 @@ class Upstream:
             try:
                 return await replica.send(ask)
             except _ELSEWHERE as error:
-                if len(asked) >= self.services or not self._another(asked):
+                if isinstance(error, ModelHung) or not self._another(asked):
                     raise
                 log.debug("asked elsewhere: %s: %s", replica.name, error)
 
