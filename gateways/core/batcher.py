@@ -182,9 +182,10 @@ class Batcher:
         if waiting and waiting + tokens > self._max_queue_tokens:
             said = f"{waiting} tokens wait already and {self._max_queue_tokens} may"
             return Overloaded(f"{said}; retry later", retry_after_s=self._seconds(waiting))
-        # The speed is known once there was a pass.
+        # The speed is known once there was a pass; what one pass holds may always wait.
         ahead = self._waiting_tokens["interactive"]
-        if lane == "interactive" and ahead > self._max_wait_s * self._tokens_per_s > 0:
+        most = max(self._max_wait_s * self._tokens_per_s, self._max_batch_tokens)
+        if lane == "interactive" and self._tokens_per_s and ahead > most:
             said = f"a request would wait {ahead / self._tokens_per_s:.1f} s for the model and {self._max_wait_s:g} s"
             return Overloaded(f"{said} is the most; retry later", retry_after_s=self._seconds(ahead))
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -65,6 +65,12 @@ class Client:
         for name, text in texts.items():
             assert self.http.get(f"/v1/documents/{name}").json()["text"] == text
             assert self.search(text, 1) == [name]
+
+
+def more(answers: Sequence[object], number: int = 50) -> Callable[[], bool]:
+    """Return what says that so many more answers have come than now."""
+    enough = len(answers) + number
+    return lambda: len(answers) >= enough
 
 
 def metric(url: str, name: str) -> float:

@@ -14,7 +14,8 @@ import yaml
 from bench import paths
 from tests import processes
 from tests.conftest import shapes
-from tests.processes import Gateway
+from tests.faults.client import more
+from tests.processes import Gateway, wait_until
 
 SMALL, LARGE, THIRD = "all-MiniLM-L6-v2", "all-mpnet-base-v2", "third"
 DIMENSIONS = {SMALL: 384, LARGE: 768, THIRD: 384}
@@ -75,6 +76,8 @@ def test_a_third_model_evicts_the_idle_one_and_nothing_in_flight_fails(gateway: 
         workers = [pool.submit(keep_asking, number) for number in range(4)]
         try:
             for model in (THIRD, LARGE, THIRD, LARGE):
+                # The one that goes is the one idle longest: the small one has to be used after the other one was.
+                wait_until(more(answers, 2 * len(workers)), 60, "answers of the small model")
                 vector = embed(gateway, model).json()["data"][0]["embedding"]
                 assert len(vector) == DIMENSIONS[model]
                 assert loaded(gateway) == {SMALL, model}

@@ -17,6 +17,7 @@ from tests.processes import Gateway, describe, wait_until
 
 WAIT_MS = 100
 CLIENTS, EACH = 120, 6
+LONG = " of very many which are all alike" * 8
 
 
 @pytest.fixture(params=["onnx_py", "split"])
@@ -38,7 +39,7 @@ def test_overload_is_refused_and_over_at_once(gateway: Gateway) -> None:
 
         def ask(_: int) -> list[httpx.Response]:
             with httpx.Client(base_url=gateway.url, timeout=60, trust_env=False) as own:
-                asked = ({"input": f"number {next(numbers)} of very many"} for _ in range(EACH))
+                asked = ({"input": f"number {next(numbers)}{LONG}"} for _ in range(EACH))
                 return [own.post("/v1/embeddings", json=body) for body in asked]
 
         with ThreadPoolExecutor(CLIENTS) as pool:

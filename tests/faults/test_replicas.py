@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.conftest import shapes
-from tests.faults.client import metric
+from tests.faults.client import metric, more
 from tests.faults.proxy import proxy_to
 from tests.processes import Gateway, Process, describe, wait_until
 
@@ -62,12 +62,6 @@ def asked_all_the_time(gateway: Gateway) -> Iterator[list[int]]:
             stop.set()
     for worker in workers:
         worker.result()
-
-
-def more(answers: list[int], number: int = 50) -> Callable[[], bool]:
-    """Return what says that so many more answers have come than now."""
-    enough = len(answers) + number
-    return lambda: len(answers) >= enough
 
 
 def texts_of(service: Process) -> float:

@@ -54,12 +54,12 @@ class Backlog:
         if held and held + characters > self._most:
             said = f"{held} characters wait for the embed service already and {self._most} may"
             return Overloaded(f"{said}; retry later", retry_after_s=self._seconds(held))
-        # The speed is known once something was answered.
+        # The speed is known once something was answered, and low while a model is loaded for somebody: what goes in
+        # one pass may always wait.
         ahead = self._held["interactive"]
-        if lane == "interactive" and ahead > self._max_wait_s * self._per_s > 0:
-            said = (
-                f"a request would wait {ahead / self._per_s:.1f} s for the embed service and {self._max_wait_s:g} s"
-            )
+        if lane == "interactive" and self._per_s and ahead > max(self._max_wait_s * self._per_s, self._longest_query):
+            wait_s = ahead / self._per_s
+            said = f"a request would wait {wait_s:.1f} s for the embed service and {self._max_wait_s:g} s"
             return Overloaded(f"{said} is the most; retry later", retry_after_s=self._seconds(ahead))
         return None
 
