@@ -34,7 +34,7 @@ class Client:
                 headers=self._headers,
                 verify=_tls(),
                 trust_env=False,
-                timeout=None,  # noqa: S113  (the driver has its own)
+                timeout=None,  # noqa: S113 # nosec B113 (the driver has its own)
             )
 
     async def send(self, request: bytes) -> Answer:

@@ -214,7 +214,7 @@ class SqliteJobs:
         return self._jobs("WHERE id = ?", unfinished[0].id)[0]
 
     def _jobs(self, clause: str, *values: Any) -> list[Job]:
-        rows = self._connection.execute(f"SELECT {_JOB} FROM jobs {clause}", values)  # noqa: S608 our own clauses
+        rows = self._connection.execute(f"SELECT {_JOB} FROM jobs {clause}", values)  # noqa: S608 # nosec B608 our own
         return [_job(row) for row in rows]
 
 
