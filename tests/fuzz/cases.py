@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -99,12 +99,16 @@ class Fuzz:
 
     def _send(self, case: Request, session: requests.Session) -> None:
         """Send one request, and keep what is wrong with the answer: the run goes on."""
-        label = case.operation.label
         response = case.call(session=session, timeout=TIMEOUT_S)
+        self.note(case, response.status_code, lambda: case.validate_response(response, checks=CHECKS))
+
+    def note(self, case: Request, status: int, validate: Callable[[], None]) -> None:
+        """Count an answer, and keep what `validate` finds wrong with it."""
+        label = case.operation.label
         self.answered[label] = self.answered.get(label, 0) + 1
-        self.statuses[response.status_code] = self.statuses.get(response.status_code, 0) + 1
+        self.statuses[status] = self.statuses.get(status, 0) + 1
         try:
-            case.validate_response(response, checks=CHECKS)
+            validate()
         except FailureGroup as group:
             for failure in group.exceptions:
                 self.failures.setdefault((label, failure.title), f"{label}: {failure}\n{case.as_curl_command()}")

@@ -13,8 +13,9 @@ from tests import processes
 from tests.conftest import shapes
 from tests.contract.wire import finished, submit
 from tests.fuzz.cases import Fuzz
+from tests.fuzz.turns import run_in_turns
 
-# `make fuzz` sends 5,000.
+# `make fuzz` sends 10,000.
 CASES = int(os.environ.get("FUZZ_CASES", "600"))
 # One that is all contract and no model, and one with a model behind; GATEWAYS names others.
 FUZZED = shapes() if "GATEWAYS" in os.environ else ["pseudo", "onnx_py"]
@@ -44,6 +45,21 @@ def test_every_answer_is_one_that_openapi_promises(gateway: processes.Gateway) -
 
     fuzz.run(CASES)
 
+    _held(fuzz, gateway)
+
+
+@pytest.mark.timeout(3600)
+def test_so_is_every_answer_about_what_an_earlier_request_made(gateway: processes.Gateway) -> None:
+    """The same where requests build on each other; and what was deleted is not served."""
+    fuzz = Fuzz(gateway.url, {})
+
+    run_in_turns(fuzz, CASES)
+
+    _held(fuzz, gateway)
+    assert fuzz.answered["DELETE /v1/documents/{document_id}"]
+
+
+def _held(fuzz: Fuzz, gateway: processes.Gateway) -> None:
     print(f"{fuzz.cases} requests; answers by status: {dict(sorted(fuzz.statuses.items()))}")
     assert not fuzz.failures, "\n\n".join([f"{len(fuzz.failures)} kinds of failure", *fuzz.told()])
     assert fuzz.cases >= CASES, f"{fuzz.cases} requests were made: {fuzz.answered}"
