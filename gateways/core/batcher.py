@@ -18,6 +18,7 @@ from gateways.core.backend import Lane
 from gateways.core.errors import BackendUnavailable, GatewayError, ModelFailed, ModelHung, Overloaded
 from gateways.core.model_threads import ModelThread, ModelThreads
 from gateways.core.planning import PADDED, PassCost, plan
+from gateways.core.speed import Speed
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ SHARE_TOKENS, SHARE_ROOM = 64, 1.25
 # lately, its batches are short, for the next request may have to wait for one to end.
 BULK_SHARE = 8
 LATELY_S, BULK_TOKENS_LATELY = 1.0, 128
+# How fast it gets on is measured over a few such turns.
+BULK_WINDOW_S = 1.0
 # A model thread that has had nothing to do for so long returns the memory that its passes took and let go.
 IDLE_S = 0.5
 # One that is never idle does so after a pass of so many tokens, once the passes are short again; not all the time.
@@ -88,8 +91,8 @@ class Batcher:
     A request brings the `run` of its model, which is called from the model threads only; no batch mixes two.
     Everything else is called on the event loop that `start` ran on.
 
-    Refused are requests beyond `max_queue_tokens`, and interactive ones that would wait longer than `max_wait_s`. A
-    thread that is at one pass for over `hang_s`, or that died, fails that pass and is replaced.
+    Refused are requests beyond `max_queue_tokens`, and those that would wait longer than their lane may, `max_wait_s`
+    or `max_bulk_wait_s`. A thread that is at one pass for over `hang_s`, or that died, fails it and is replaced.
     """
 
     def __init__(
@@ -99,14 +102,16 @@ class Batcher:
         max_batch_tokens: int,
         max_queue_tokens: int,
         max_wait_s: float = math.inf,
+        max_bulk_wait_s: float = math.inf,
         hang_s: float = math.inf,
     ) -> None:
         self._max_batch_tokens = max_batch_tokens
         self._max_queue_tokens = max_queue_tokens
-        self._max_wait_s = max_wait_s
+        self._max_wait_s: dict[Lane, float] = {"interactive": max_wait_s, "bulk": max_bulk_wait_s}
         self._queues: dict[Lane, _Queue] = {"interactive": _Queue(), "bulk": _Queue()}
         self._waiting_tokens: dict[Lane, int] = {"interactive": 0, "bulk": 0}
-        self._tokens_per_s = 0.0
+        # Of passes; and of bulk work, which has only what queries leave.
+        self._tokens_per_s, self._bulk_speed = 0.0, Speed(BULK_WINDOW_S)
         self._interactive_in_a_row = 0
         self._last_interactive_s = -math.inf
         self._held_memory = False
@@ -171,6 +176,8 @@ class Batcher:
                 raise BackendUnavailable("this server is stopping", retry_after_s=1)
             if refused := self._refusal(ticket.lane, ticket.waiting_tokens):
                 raise refused
+            if ticket.lane == "bulk" and not self._waiting_tokens["bulk"]:
+                self._bulk_speed = Speed(BULK_WINDOW_S)  # how fast it was among other queries says nothing
             self._waiting_tokens[ticket.lane] += ticket.waiting_tokens
             if ticket.lane == "interactive":
                 self._last_interactive_s = time.monotonic()
@@ -183,11 +190,11 @@ class Batcher:
             said = f"{waiting} tokens wait already and {self._max_queue_tokens} may"
             return Overloaded(f"{said}; retry later", retry_after_s=self._seconds(waiting))
         # The speed is known once there was a pass; what one pass holds may always wait.
-        ahead = self._waiting_tokens["interactive"]
-        most = max(self._max_wait_s * self._tokens_per_s, self._max_batch_tokens)
-        if lane == "interactive" and self._tokens_per_s and ahead > most:
-            said = f"a request would wait {ahead / self._tokens_per_s:.1f} s for the model and {self._max_wait_s:g} s"
-            return Overloaded(f"{said} is the most; retry later", retry_after_s=self._seconds(ahead))
+        ahead, most_s = self._waiting_tokens[lane], self._max_wait_s[lane]
+        speed = self._bulk_speed.per_s if lane == "bulk" else self._tokens_per_s
+        if speed and ahead > max(most_s * speed, self._max_batch_tokens):
+            said = f"a request would wait {ahead / speed:.1f} s for the model and {most_s:g} s"
+            return Overloaded(f"{said} is the most; retry later", retry_after_s=math.ceil(ahead / speed))
         return None
 
     def _seconds(self, tokens: int) -> int:
@@ -280,6 +287,8 @@ class Batcher:
         tokens = sum(map(len, rows))
         speed = self._threads.count * tokens / (time.perf_counter() - thread.since_s)
         self._tokens_per_s += (0.1 if self._tokens_per_s else 1.0) * (speed - self._tokens_per_s)
+        if rows[0].ticket.lane == "bulk":
+            self._bulk_speed.did(tokens)
         metrics.forward(len(rows), tokens)
         self._deliver(thread, rows, results)
 

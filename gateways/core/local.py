@@ -75,6 +75,7 @@ class LocalBackend:
             max_batch_tokens=settings.max_batch_tokens,
             max_queue_tokens=settings.max_queue_tokens,
             max_wait_s=settings.max_wait_ms / 1e3,
+            max_bulk_wait_s=settings.max_bulk_wait_ms / 1e3,
             hang_s=settings.model_hang_s,
         )
         self._batcher.start()

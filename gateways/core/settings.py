@@ -43,6 +43,9 @@ class Settings(BaseModel):
     max_wait_ms: int = Field(
         2_000, ge=1, description="Milliseconds a query may have to wait for the model; one that would gets 429."
     )
+    max_bulk_wait_ms: int = Field(
+        20_000, ge=1, description="The same of lists, documents to rerank and ingests, which let queries go first."
+    )
     model_hang_s: float = Field(60.0, gt=0, description="Seconds until a forward pass counts as hung.")
     max_inputs: int = Field(2_048, ge=1, description="Texts, or documents to rerank, of one request, at most.")
     max_documents: int = Field(10_000, ge=1, description="Documents of one ingest request, at most.")

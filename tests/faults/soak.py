@@ -37,6 +37,8 @@ CALIBRATION_S, WORKERS = 10.0, 8
 FAULT_EVERY_S, FIRST_FAULT_S = 60.0, 30.0
 SETTLE_MINUTES = 5.0  # caches and allocators fill before that
 MOST_MIB_PER_MIN, MOST_FILES_MORE = 1.0, 20
+# Without faults documents are replaced, so many of them: an index that grows maps more pages, as it should.
+DOCUMENTS = 300
 # While a process is away its clients are told 503, or cannot connect at all; all else is answered or refused in time.
 EXPECTED = {200, 202, 429, 503, 0}
 
@@ -59,8 +61,9 @@ class Told:
 class Load:
     """Requests of random kinds and sizes; every text is asked for once."""
 
-    def __init__(self, http: httpx.AsyncClient, told: Told, seed: int) -> None:
+    def __init__(self, http: httpx.AsyncClient, told: Told, seed: int, documents: int | None) -> None:
         self._http = http
+        self._documents = documents
         self._told = told
         self._random = random.Random(seed)  # noqa: S311
         dataset = squad.load()
@@ -96,7 +99,8 @@ class Load:
 
     async def _ingest(self) -> int:
         texts = [self.text(20, 120) for _ in range(self._random.randint(1, 8))]
-        documents = [{"id": f"soak-{text.split()[0]}", "text": text} for text in texts]
+        numbers = [int(text.split()[0]) % (self._documents or sys.maxsize) for text in texts]
+        documents = [{"id": f"soak-{number}", "text": text} for number, text in zip(numbers, texts, strict=True)]
         status, answer = await self._post("/v1/ingest", {"documents": documents})
         if status == 202:
             self._told.jobs[answer["job_id"]] = [document["id"] for document in documents]
@@ -194,7 +198,7 @@ async def soak(gateway: Gateway, told: Told, *, minutes: float, faults: bool, se
     told.files_before = files(gateway)
     limits = httpx.Limits(max_connections=400, max_keepalive_connections=64)
     async with httpx.AsyncClient(base_url=gateway.url, timeout=90, trust_env=False, limits=limits) as http:
-        load = Load(http, told, seed)
+        load = Load(http, told, seed, None if faults else DOCUMENTS)
         capacity_rps = await _capacity(load, told)
         rate_rps = SHARE * capacity_rps
         begun_s = time.perf_counter()

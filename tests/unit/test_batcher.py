@@ -278,3 +278,28 @@ def test_a_query_that_would_wait_too_long_is_refused() -> None:
         await feeder.close()
 
     asyncio.run(scenario())
+
+
+def test_bulk_work_that_would_wait_too_long_is_refused() -> None:
+    """By how fast bulk work gets on, which queries slow down; when it is done there is room again."""
+    passes: list[int] = []
+
+    def slow(batch: Sequence[TokenIds]) -> F32:
+        passes.append(len(batch))
+        time.sleep(0.02)
+        return first_and_length(batch)
+
+    async def scenario() -> None:
+        feeder = batcher(threads=1, max_batch_tokens=8, max_bulk_wait_s=0.1)
+        feeder.start()
+        first = asyncio.create_task(feeder.submit(slow, [[1] * 8] * 40, "bulk"))
+        while len(passes) < 2:  # noqa: ASYNC110  then it is known how long one takes
+            await asyncio.sleep(0.001)
+        with pytest.raises(Overloaded, match="s is the most; retry later") as refused:
+            await feeder.submit(slow, [[1] * 8], "bulk")
+        assert refused.value.retry_after_s
+        await first
+        assert len((await feeder.submit(slow, [[1] * 8], "bulk")).results) == 1
+        await feeder.close()
+
+    asyncio.run(scenario())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import numpy as np
@@ -162,7 +163,7 @@ def test_a_request_that_was_given_up_is_not_sent() -> None:
 
 def test_too_much_is_refused_and_what_is_answered_makes_room() -> None:
     """Beyond the limit a request gets 429 and the seconds to wait, unless nothing else is under way."""
-    backlog = Backlog(max_queue_tokens=10, max_batch_tokens=512, max_wait_s=60)
+    backlog = Backlog(max_queue_tokens=10, max_batch_tokens=512, max_wait_s=60, max_bulk_wait_s=60)
     most = 10 * CHARACTERS_PER_TOKEN
 
     with backlog.holding(3 * most, "bulk"), pytest.raises(Overloaded) as refused, backlog.holding(1, "interactive"):
@@ -171,3 +172,17 @@ def test_too_much_is_refused_and_what_is_answered_makes_room() -> None:
     assert refused.value.retry_after_s >= 1
     with backlog.holding(most // 2, "bulk"), backlog.holding(most // 2, "bulk"):
         pass
+
+
+@pytest.mark.parametrize("lane", ["interactive", "bulk"])
+def test_what_would_wait_too_long_in_its_lane_is_refused(lane: Lane) -> None:
+    """Once something was answered in this lane, by how long that took."""
+    backlog = Backlog(max_queue_tokens=10_000, max_batch_tokens=1, max_wait_s=0.01, max_bulk_wait_s=0.01)
+
+    with backlog.holding(2 * CHARACTERS_PER_TOKEN, "bulk"):
+        with backlog.holding(CHARACTERS_PER_TOKEN, lane):
+            time.sleep(0.1)
+        assert backlog.refusal("interactive") is None
+        refused = backlog.refusal("bulk")
+    assert (refused is not None) is (lane == "bulk")
+    assert backlog.refusal("bulk") is None

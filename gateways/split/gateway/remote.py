@@ -45,7 +45,12 @@ class RemoteBackend:
     def __init__(self, settings: Settings) -> None:
         self._upstream = Upstream(settings)
         self._dialect = self._upstream.dialect
-        self._backlog = Backlog(settings.max_queue_tokens, settings.max_batch_tokens, settings.max_wait_ms / 1e3)
+        self._backlog = Backlog(
+            settings.max_queue_tokens,
+            settings.max_batch_tokens,
+            settings.max_wait_ms / 1e3,
+            settings.max_bulk_wait_ms / 1e3,
+        )
         # By model, so that nobody waits while another model is loaded upstream.
         self._shared: dict[tuple[str, bool, bool], Sharing] = {}
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(CALLS_IN_FLIGHT))
