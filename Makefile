@@ -18,7 +18,7 @@ RECOMMEND_OPTIONS = --rps $(or $(RPS),100) $(if $(P95_MS),--p95-ms $(P95_MS)) $(
 	$(if $(ROUTE),--route $(ROUTE)) $(if $(RAM_GB),--ram-gb $(RAM_GB)) $(if $(VCPU),--vcpu $(VCPU)) \
 	$(if $(PRICE_HOUR),--price-hour $(PRICE_HOUR)) $(if $(HEADROOM),--headroom $(HEADROOM)) $(CAMPAIGN)
 
-.PHONY: help setup setup-tests models run bench bench-locust quality fusion storage recommend report test contract conformance fuzz faults soak audit check format lock clean
+.PHONY: help setup setup-tests models run bench bench-locust quality fusion storage costs recommend report test contract conformance fuzz faults soak audit check format lock clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ fusion: setup ## fit the weights that fuse rankings, on SQuAD and three corpora 
 storage: setup ## what the stored vectors of tokens cost and lose, on the same corpora [OUT=]
 	@$(TOOLS) scripts/fetch_corpora.py
 	@$(TOOLS) -m scripts.late_storage --corpus squad --beir .cache/corpora/* $(if $(OUT),--out $(OUT))
+
+costs: setup ## where a pass's time and a process's memory go, by operator and by kind of page [OUT=]
+	@$(TOOLS) -m scripts.costs $(if $(OUT),--out $(OUT))
 
 recommend: ## shape, replicas, memory, cost: RPS=500 [P95_MS= P99_MS= ROUTE= RAM_GB= VCPU= PRICE_HOUR= CAMPAIGN=results/…]
 	@$(TOOLS) -m bench recommend $(RECOMMEND_OPTIONS)

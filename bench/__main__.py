@@ -1,4 +1,4 @@
-"""`python -m bench run | compare | quality | recommend | reference | report | table`."""
+"""`python -m bench run | compare | quality | recommend | reference | report | simulate | table`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import command
 from bench.errors import BenchError
 
-KINDS = ("results", "savings", "quality", "fusion", "storage")
+KINDS = ("results", "savings", "scaling", "quality", "fusion", "storage")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     _recommend_parser(commands.add_parser("recommend", help="which shape, how many, what cost: from a campaign"))
     _reference_parser(commands.add_parser("reference", help="compute the reference vectors"))
     _report_parser(commands.add_parser("report", help="draw the plots and the HTML of a campaign again"))
+    _simulate_parser(commands.add_parser("simulate", help="latency at rates and numbers that nobody measured"))
     _table_parser(commands.add_parser("table", help="print a table of a campaign as Markdown"))
     return parser
 
@@ -97,6 +98,15 @@ def _report_parser(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_report)
 
 
+def _simulate_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("campaign", type=Path, nargs="?", help="default: the newest of this machine, else of any")
+    parser.add_argument("--rps", type=float, help="requests a second; without, the campaign itself is predicted")
+    parser.add_argument("--replicas", type=int, default=1, help="which share them evenly, by chance; default: 1")
+    parser.add_argument("--target", default="onnx_py")
+    parser.add_argument("--route", default="search", help="search (default) or embeddings")
+    parser.set_defaults(command=_simulate)
+
+
 def _table_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("campaign", type=Path)
     parser.add_argument("--kind", choices=KINDS, default="results")
@@ -156,11 +166,17 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _simulate(arguments: argparse.Namespace) -> int:
+    from bench.simulate import run
+
+    return run(arguments)
+
+
 def _table(arguments: argparse.Namespace) -> int:
-    from bench.report import markdown, savings
+    from bench.report import markdown, savings, scaling
     from bench.retrieval import markdown as of_searches
 
-    of_campaign = {"results": markdown.write, "savings": savings.write}
+    of_campaign = {"results": markdown.write, "savings": savings.write, "scaling": scaling.write}
     if arguments.kind in of_campaign:
         of_campaign[arguments.kind](arguments.campaign, arguments.into)
     else:

@@ -25,7 +25,7 @@ USUAL_RPS = (100, 500, 2000)
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the answer; 3 when nothing measured fits."""
-    folder, chosen = _campaign(arguments)
+    folder, chosen = chosen_campaign(arguments.campaign)
     campaign = load(folder)
     found = answer(campaign, _needs(arguments, campaign.manifest))
     name = f"{folder.resolve().parent.name}/{folder.resolve().name}"
@@ -74,12 +74,12 @@ def _slo_ms(manifest: dict[str, Any], route: str) -> float:
     return float(manifest.get("slo_ms", {}).get(route, SLO_MS))
 
 
-def _campaign(arguments: argparse.Namespace) -> tuple[Path, str]:
-    """The folder asked for, or the newest with an open loop, and how it was chosen."""
-    if arguments.campaign:
-        if not (arguments.campaign / "manifest.json").exists():
-            raise BenchError(f"{arguments.campaign} is not a campaign: no manifest.json")
-        return arguments.campaign, ""
+def chosen_campaign(asked: Path | None) -> tuple[Path, str]:
+    """Return the folder asked for, or the newest with an open loop, and how it was chosen."""
+    if asked:
+        if not (asked / "manifest.json").exists():
+            raise BenchError(f"{asked} is not a campaign: no manifest.json")
+        return asked, ""
     described = machine.describe()
     own = machine.slug(described["cpu"], described["cpu_flags"], described["cores"])
     mine = _newest(paths.RESULTS / own, "*/manifest.json")

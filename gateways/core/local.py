@@ -26,7 +26,7 @@ from gateways.core.backend import (
     Truncate,
 )
 from gateways.core.batcher import Batcher, Run, Ticket
-from gateways.core.errors import BackendUnavailable, GatewayError, InvalidRequest
+from gateways.core.errors import BackendUnavailable, GatewayError, InvalidRequest, fetching
 from gateways.core.late import inner
 from gateways.core.lineup import Lineup, Measured
 from gateways.core.lru import key_of
@@ -257,7 +257,10 @@ class LocalBackend:
 
     def _load(self, model_id: str) -> Model:
         located = self._lineup.located[model_id]
-        model = self._runtime.load(located, self._settings)
+        try:
+            model = self._runtime.load(located, self._settings)
+        except FileNotFoundError as absent:
+            raise catalog.WeightsAbsent(f"{absent.filename} is not there: {fetching(model_id)}") from absent
         if located.info.kind == "dense":
             engine = f"{type(model).__name__} {model.info.precision} {model.info.device}"
             model.cost = pass_cost(cast(DenseModel, model).encode, located.weights, engine)
