@@ -280,8 +280,9 @@ def test_a_query_that_would_wait_too_long_is_refused() -> None:
     asyncio.run(scenario())
 
 
-def test_bulk_work_that_would_wait_too_long_is_refused() -> None:
+def test_bulk_work_that_would_wait_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """By how fast bulk work gets on, which queries slow down; when it is done there is room again."""
+    monkeypatch.setattr("gateways.core.batcher.BULK_WINDOW_S", 0.05)
     passes: list[int] = []
 
     def slow(batch: Sequence[TokenIds]) -> F32:
@@ -293,7 +294,7 @@ def test_bulk_work_that_would_wait_too_long_is_refused() -> None:
         feeder = batcher(threads=1, max_batch_tokens=8, max_bulk_wait_s=0.1)
         feeder.start()
         first = asyncio.create_task(feeder.submit(slow, [[1] * 8] * 40, "bulk"))
-        while len(passes) < 2:  # noqa: ASYNC110  then it is known how long one takes
+        while len(passes) < 6:  # noqa: ASYNC110  then it is known how long one takes
             await asyncio.sleep(0.001)
         with pytest.raises(Overloaded, match="s is the most; retry later") as refused:
             await feeder.submit(slow, [[1] * 8], "bulk")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from bench.recommend.needs import Needs
 from bench.recommend.plans import plan
 from bench.recommend.say import sentences
 from bench.records import Row, Runs
-from bench.report import savings
-from bench.report.summary import load
+from bench.report import savings, scaling
+from bench.report.summary import Campaign, load
 
 BLOCKS = (1, 2, 3)
 PERCENTS = (25, 50, 75, 100)
@@ -237,10 +237,14 @@ def test_a_campaign_without_an_open_loop_says_what_to_run(capsys: pytest.Capture
     assert "make bench PROFILE=full" in capsys.readouterr().err
 
 
-def test_the_page_on_shapes_quotes_its_campaign() -> None:
-    """The table of savings is what the campaign it links to gives now: nothing in it is written by hand."""
-    page = (paths.ROOT / "docs" / "choosing-a-shape.md").read_text()
-    shown = page.partition("<!-- savings:begin -->")[2].partition("<!-- savings:end -->")[0].strip()
+@pytest.mark.parametrize(
+    ("page", "name", "render"),
+    [("choosing-a-shape.md", "savings", savings.render), ("scaling.md", "scaling", scaling.render)],
+)
+def test_pages_quote_their_campaigns(page: str, name: str, render: Callable[[Campaign], str]) -> None:
+    """Their tables are what the campaign they link to gives now: nothing in them is written by hand."""
+    text = (paths.ROOT / "docs" / page).read_text()
+    shown = text.partition(f"<!-- {name}:begin -->")[2].partition(f"<!-- {name}:end -->")[0].strip()
     [report] = re.findall(r"\]\(\.\./(results/.*?)/report\.html\)", shown)
 
-    assert shown == savings.render(load(paths.ROOT / report)).strip()
+    assert shown == render(load(paths.ROOT / report)).strip()

@@ -12,6 +12,7 @@ import pytest
 from gateways.core.backend import Embeddings, Inputs, Lane, Truncate
 from gateways.core.errors import InvalidRequest, Overloaded
 from gateways.core.pseudo import DEFAULT, MAX_TOKENS, PseudoBackend
+from gateways.core.speed import Speed
 from gateways.split.gateway.backlog import CHARACTERS_PER_TOKEN, Backlog
 from gateways.split.gateway.sharing import CALLS_IN_FLIGHT, TEXTS_PER_CALL, Sharing
 
@@ -176,13 +177,25 @@ def test_too_much_is_refused_and_what_is_answered_makes_room() -> None:
 
 @pytest.mark.parametrize("lane", ["interactive", "bulk"])
 def test_what_would_wait_too_long_in_its_lane_is_refused(lane: Lane) -> None:
-    """Once something was answered in this lane, by how long that took."""
+    """Once it is known how fast this lane is worked off."""
     backlog = Backlog(max_queue_tokens=10_000, max_batch_tokens=1, max_wait_s=0.01, max_bulk_wait_s=0.01)
 
     with backlog.holding(2 * CHARACTERS_PER_TOKEN, "bulk"):
-        with backlog.holding(CHARACTERS_PER_TOKEN, lane):
-            time.sleep(0.1)
+        for _ in range(2):
+            with backlog.holding(CHARACTERS_PER_TOKEN, lane):
+                time.sleep(0.3)
         assert backlog.refusal("interactive") is None
         refused = backlog.refusal("bulk")
     assert (refused is not None) is (lane == "bulk")
     assert backlog.refusal("bulk") is None
+
+
+def test_what_ends_together_is_counted_together() -> None:
+    """Sixty-four that shared a call are a speed of sixty-four a call, from the first one of them on."""
+    speed = Speed(window_s=0.05)
+
+    for _ in range(4):
+        for _ in range(64):
+            speed.did(1)
+            assert speed.per_s == 0 or speed.per_s > 64 / 0.2
+        time.sleep(0.1)
