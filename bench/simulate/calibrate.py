@@ -54,6 +54,7 @@ def question_tokens() -> I64:
 
 def _figure(campaign: Campaign, target: str, route: str, scenario: str, clients: int, column: str) -> float:
     lines = campaign.lines(scenario, route, clients)
-    if target not in lines.index or not lines.loc[target, column] > 0:
+    found = lines[lines.index == target][column].dropna()
+    if found.empty:
         raise BenchError(f"{campaign.folder}: no {column} of {target} at {scenario} {route} c={clients}")
-    return float(lines.loc[target, column])
+    return float(found.iloc[0])

@@ -83,6 +83,8 @@ def assemble(
         title=f"embedding gateway: {name}",
         version=gateways.__version__,
         lifespan=lifespan,
+        # Its own tell of requests that take its way only, and many do not; ours are `observed`.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         # These load their scripts from elsewhere; `openapi.document` adds a page that does not.
         docs_url=None,
         redoc_url=None,

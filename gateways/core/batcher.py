@@ -289,7 +289,8 @@ class Batcher:
         self._tokens_per_s += (0.1 if self._tokens_per_s else 1.0) * (speed - self._tokens_per_s)
         if rows[0].ticket.lane == "bulk":
             self._bulk_speed.did(tokens)
-        metrics.forward(len(rows), tokens)
+        computed = rows[0].ticket.cost.computed(len(rows), max(map(len, rows)), tokens)
+        metrics.forward(len(rows), tokens, computed - tokens)
         self._deliver(thread, rows, results)
 
     def _break(self, thread: ModelThread[Row], rows: Sequence[Row], error: Exception) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -39,6 +40,16 @@ def lock(data_dir: Path) -> TextIO:
     held.write(str(os.getpid()))
     held.flush()
     return held
+
+
+def size_bytes(data_dir: Path) -> int:
+    """Return what the folder takes on its disk: the engine's files are laid out long before they are filled."""
+    size = 0
+    for folder, _, files in os.walk(data_dir):
+        for name in files:
+            with suppress(FileNotFoundError):  # the engine has just let go of it
+                size += (Path(folder) / name).stat().st_blocks * 512
+    return size
 
 
 def check_space(data_dir: Path, min_free_bytes: int) -> None:

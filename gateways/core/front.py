@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from gateways.core.api.body import JsonRoute, json_response
 from gateways.core.connection import TASK
 from gateways.core.errors import GatewayError, NotFound
 from gateways.core.keys import Keys, scope_of
+from gateways.core.observed import Observed, observing
 from gateways.core.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -65,15 +65,14 @@ class Front(FastAPI):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        started_s = time.perf_counter()
-        status = 500
+        with observing(scope) as seen:
+            await self._serve(scope, receive, send, seen)
 
-        async def counted(message: Message) -> None:
-            nonlocal status
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, seen: Observed) -> None:
+        async def observed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                status = message["status"]
-                if self.state.draining:  # the next request of this client is for another process
-                    message["headers"] = [*message["headers"], (b"connection", b"close")]
+                # Once it is about to go, the next request of a client is for another process.
+                seen.begin_answer(message, last=self.state.draining)
             await send(message)
 
         route, computes = self._shortcuts.get((scope["method"], scope["path"]), (None, False))
@@ -81,20 +80,18 @@ class Front(FastAPI):
             scope[TASK] = asyncio.current_task()  # to be given up with the connection; what changes anything is not
         try:
             if refused := self._refused(scope, computes):
-                await _refuse(refused, route)(scope, receive, counted)
+                await _refuse(refused, route)(scope, receive, observed)
             elif route:
                 scope["app"] = self
-                await (await _answer(route, Request(scope, receive)))(scope, receive, counted)
+                await (await _answer(route, Request(scope, receive)))(scope, receive, observed)
             else:
-                await super().__call__(scope, receive, counted)
+                await super().__call__(scope, receive, observed)
         except asyncio.CancelledError:
             if not await _gone(receive):
                 raise
-            status = CLIENT_GONE
+            seen.status = CLIENT_GONE
         finally:
-            path = route.path if route else getattr(scope.get("route"), "path", "unmatched")
-            metrics.requests.labels(path, status).inc()
-            metrics.latency.labels(path).observe(time.perf_counter() - started_s)
+            seen.route = route.path if route else getattr(scope.get("route"), "path", seen.route)
 
     def _refused(self, scope: Scope, computes: bool) -> GatewayError | None:
         """Return why this request is not let in, None where it is."""

@@ -49,6 +49,7 @@ class Gateway(Encoders):
         self._store = store.open_store(settings.data_dir, default, self.models(), settings.cores())
         self._jobs = jobs.open_jobs(settings.data_dir)
         metrics.documents.set(self.store.count())
+        metrics.data_bytes.set_function(lambda: data_dir.size_bytes(settings.data_dir))
         self._worker = IngestWorker(self, self.store, self.jobs, default, self.check_space)
         self._working = asyncio.create_task(self._worker.run())
 
@@ -113,6 +114,7 @@ class Gateway(Encoders):
         if chunk:
             check_chunking(chunk, self.model(self.profile(collection).embedding_model))
         job = await self.jobs.submit(collection, documents, key, chunk)
+        metrics.jobs_accepted.inc()
         self._worker.wake()
         return job
 

@@ -94,11 +94,14 @@ class IngestWorker:
             await self._steps(job)
         except JobDropped:
             log.info("ingest job %s was cancelled", job.id)
+            metrics.jobs_finished.labels("cancelled").inc()
         except Exception as error:
             log.exception("ingest job %s failed", job.id)
             await self._jobs.fail(job.id, f"{type(error).__name__}: {error}")
+            metrics.jobs_finished.labels("failed").inc()
         else:
             await self._jobs.complete(job.id)
+            metrics.jobs_finished.labels("completed").inc()
 
     async def _steps(self, job: Job) -> None:
         processed = job.processed_documents
@@ -113,6 +116,7 @@ class IngestWorker:
                 continue  # it was made anew for other models, or the job was cancelled with it: `_open` knows
             processed += len(documents)
             await self._jobs.advance(job.id, processed, errors)
+            metrics.ingested.inc(len(documents))
             metrics.documents.set(self._store.count())
 
     async def _room(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Self, cast
 
 import numpy as np
 
-from gateways.core import catalog, metrics
+from gateways.core import catalog, metrics, stages
 from gateways.core.backend import (
     F32,
     Embeddings,
@@ -158,7 +158,7 @@ class LocalBackend:
         finally:
             self._residents.release(resident)
         values: F32 = np.asarray(ticket.results, dtype=np.float32)
-        return Scores(values, [len(pair) for pair in pairs], **_timings(ticket, started_s))
+        return Scores(values, [len(pair) for pair in pairs], **_timings(ticket, started_s, model))
 
     async def tokenize(self, model: str, texts: Sequence[str]) -> list[list[Token]]:
         """Tokenise as Backend says."""
@@ -199,7 +199,7 @@ class LocalBackend:
         finally:
             self._residents.release(resident)
         metrics.embedded_texts.inc(len(batch))
-        return ticket.results, [len(ids) for ids in batch], _timings(ticket, started_s), resident.model.info
+        return ticket.results, [len(ids) for ids in batch], _timings(ticket, started_s, model), resident.model.info
 
     async def _submit(self, model: Model, run: Run, batch: Sequence[Sized], lane: Lane) -> Ticket:
         assert self._batcher  # noqa: S101 a resident was acquired, so it runs
@@ -289,9 +289,12 @@ def _sum(one: Times, other: Times) -> Times:
     }
 
 
-def _timings(ticket: Ticket, started_s: float) -> Times:
+def _timings(ticket: Ticket, asked_s: float, model: str) -> Times:
+    stages.took("tokenize", asked_s, ticket.queued_s, model)
+    stages.took("queue", ticket.queued_s, ticket.started_s, model)
+    stages.took("infer", ticket.started_s, ticket.finished_s, model)
     return {
-        "tokenize_ms": (ticket.queued_s - started_s) * 1e3,
+        "tokenize_ms": (ticket.queued_s - asked_s) * 1e3,
         "queue_ms": (ticket.started_s - ticket.queued_s) * 1e3,
         "infer_ms": (ticket.finished_s - ticket.started_s) * 1e3,
     }

@@ -37,9 +37,27 @@ rerank_cache_hits = Counter(
 rerank_cache_misses = Counter(
     "gateway_rerank_cache_misses_total", "Texts to rerank whose token vectors were not remembered.", registry=registry
 )
+stage_seconds = Histogram(
+    "gateway_stage_seconds",
+    "Time that a stage of a request or of an ingest took: tokenize, queue, infer, upstream, retrieve, rerank.",
+    ["stage", "model"],
+    buckets=_LATENCY_S,
+    registry=registry,
+)
+pass_texts = Histogram(
+    "gateway_pass_texts", "Texts of one forward pass.", buckets=(1, 2, 4, 8, 16, 32, 64, 128), registry=registry
+)
+padding_tokens = Counter(
+    "gateway_padding_tokens_total", "Tokens of padding that passes computed, or cost as much as.", registry=registry
+)
+in_flight = Gauge("gateway_in_flight", "Requests being answered.", registry=registry)
 requests = Counter("gateway_requests_total", "Requests answered.", ["route", "status"], registry=registry)
 latency = Histogram("gateway_request_seconds", "Time to answer.", ["route"], buckets=_LATENCY_S, registry=registry)
 documents = Gauge("gateway_documents", "Documents that search can find.", registry=registry)
+data_bytes = Gauge("gateway_data_bytes", "Bytes on disk in DATA_DIR.", registry=registry)
+jobs_accepted = Counter("gateway_jobs_accepted_total", "Ingest jobs accepted.", registry=registry)
+jobs_finished = Counter("gateway_jobs_finished_total", "Ingest jobs that ended.", ["status"], registry=registry)
+ingested = Counter("gateway_ingested_documents_total", "Documents worked off by ingest jobs.", registry=registry)
 queue_tokens = Gauge("gateway_queue_tokens", "Tokens that wait for the model.", registry=registry)
 refusals = Counter(
     "gateway_refusals_total", "Requests refused before their body was read: too many wait.", registry=registry
@@ -51,9 +69,11 @@ model_thread_losses = Counter(
 model_loaded = Gauge("gateway_model_loaded", "1 while a model is in memory.", ["model"], registry=registry)
 
 
-def forward(texts: int, tokens: int) -> None:
-    """Count one forward pass over `texts` rows that hold `tokens` tokens, padding left out."""
+def forward(texts: int, tokens: int, padding: float = 0.0) -> None:
+    """Count one forward pass over `texts` rows that hold `tokens`, and what its padding cost in tokens."""
     forward_passes.inc()
+    pass_texts.observe(texts)
+    padding_tokens.inc(padding)
     forward_texts.inc(texts)
     forward_tokens.inc(tokens)
 

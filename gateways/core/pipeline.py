@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from gateways.core import fusion
+from gateways.core import fusion, stages
 from gateways.core.backend import F32, ModelInfo
 from gateways.core.encoders import Encoders
 from gateways.core.errors import GatewayError, InvalidRequest
@@ -100,6 +100,9 @@ async def search(encoders: Encoders, store: VectorStore, asked: Question) -> Fou
     judged = await _judge(encoders, collection, plan, asked, query, hits)
     best = judged.hits[: plan.top_k]
     finished_s = time.perf_counter()
+    stages.took("retrieve", retrieving_s, retrieved_s)
+    if plan.reranker:
+        stages.took("rerank", retrieved_s, finished_s, plan.reranker.id)
     explained: Sequence[dict[str, Any]] = ()
     if asked.explain:
         retrieved = await _rankings(asked.mode, query, collection, condition, plan.candidates, hits)

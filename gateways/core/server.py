@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -17,7 +16,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from starlette.middleware.cors import CORSMiddleware
 
-from gateways.core import memory
+from gateways.core import logs, memory, tracing
 from gateways.core.app import create_app
 from gateways.core.backend import Backend
 from gateways.core.connection import connection
@@ -69,17 +68,6 @@ class Server(uvicorn.Server):
         later.start()
 
 
-class OneLine(logging.Formatter):
-    """Show what a client might have sent to forge a line of the log, or to paint a terminal, as escapes."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
-        """Return the line of a record; the traceback that may follow is ours, and keeps its lines."""
-        record.message = "".join(
-            char if char.isprintable() else char.encode("unicode_escape").decode() for char in record.message
-        )
-        return super().formatMessage(record)
-
-
 def _allowing(app: FastAPI, origins: list[str]) -> CORSMiddleware:
     """Let pages of these origins call; a key goes in a header that scripts set, never in a cookie."""
     return CORSMiddleware(app, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
@@ -87,8 +75,12 @@ def _allowing(app: FastAPI, origins: list[str]) -> CORSMiddleware:
 
 def serve(app: FastAPI, settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, let requests in flight finish, then exit: 0, or 1 when it could not start."""
-    logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr)
-    logging.root.handlers[0].setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logs.start(settings)
+    try:
+        tracing.start(app.title)
+    except tracing.TracingUnavailable as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
     memory.tune_malloc(settings.cores())
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     server = Server(

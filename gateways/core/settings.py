@@ -79,6 +79,7 @@ class Settings(BaseModel):
         0, ge=0, description="Milliseconds until a call is made to a second embed service as well; 0: never."
     )
     embed_runtime: Literal["onnx_py", "python"] = Field("onnx_py", description="Runtime of the embed service.")
+    log_format: Literal["text", "json"] = Field("text", description="How a line of the log looks.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
 
     @field_validator("log_level", "device", "precision", mode="before")

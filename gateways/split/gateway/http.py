@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import httptools
 
+from gateways.core import logs, tracing
+
 IDLE_CONNECTIONS = 8
 # A host that is gone answers nothing at all.
 CONNECT_TIMEOUT_S = 2.0
@@ -58,7 +60,8 @@ class Client:
 
     async def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         lines = [f"{method} {self._path}/{path} HTTP/1.1", f"Content-Length: {len(body)}"]
-        lines += [f"{name}: {value}" for name, value in (self._headers | headers).items()]
+        about = logs.fields() | tracing.fields()
+        lines += [f"{name}: {value}" for name, value in (self._headers | headers | about).items()]
         raw = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
         async with asyncio.timeout(self._timeout_s):
             while self._idle:

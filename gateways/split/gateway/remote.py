@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Self
 
-from gateways.core import metrics
+from gateways.core import metrics, stages
 from gateways.core.backend import (
     Embeddings,
     Inputs,
@@ -100,12 +100,14 @@ class RemoteBackend:
         self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
     ) -> SparseEmbeddings:
         """Weigh the vocabulary upstream."""
+        started_s = time.perf_counter()
         async with self._slot(model, inputs, lane):
             parts = [
                 await self._dialect.embed_sparse(self._upstream.send, model, part, truncate, lane)
                 for part in self._parts(inputs)
             ]
         answer = parts[0] if len(parts) == 1 else answers.joined_sparse(parts)
+        stages.took("upstream", started_s, time.perf_counter(), model)
         answers.check_sparse(answer, len(inputs), self._upstream.dimensions.get(model))
         metrics.embedded_texts.inc(len(inputs))
         return answer
@@ -123,6 +125,7 @@ class RemoteBackend:
         started_s = time.perf_counter()
         async with self._slot(model, documents, lane):
             scores = await self._dialect.rerank(self._upstream.send, model, query, documents, truncate, lane)
+        stages.took("upstream", started_s, time.perf_counter(), model)
         answers.check_scores(scores, len(documents))
         return scores if scores.infer_ms else answers.timed(scores, started_s)
 
@@ -168,6 +171,7 @@ class RemoteBackend:
                 services=self._upstream.services,
             )
             self._shared[model, rows_are_tokens, tokens] = shared
+        started_s = time.perf_counter()
         with self._backlog.holding(_length(inputs), lane):
             if len(inputs) <= self._dialect.most_inputs:
                 answer = await shared.embed(inputs, truncate, lane)
@@ -175,6 +179,7 @@ class RemoteBackend:
                 parts = [shared.embed(part, truncate, lane) for part in self._parts(inputs)]
                 answer = answers.joined(await asyncio.gather(*parts))
         metrics.embedded_texts.inc(len(inputs))
+        stages.took("upstream", started_s, time.perf_counter(), model)
         return answer
 
     async def _post(
