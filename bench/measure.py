@@ -78,9 +78,9 @@ def window(
     """
     Measure one window; `asked` are the texts of `load.calls`, in order. Always gives a row, coded where void.
 
-    With `allow_shed`, answers 429 and 503 are the target's right and not errors; `excused` are codes for what the
-    scenario is there to measure. The percentiles are over all validated answers; `latencies` fills them anew for a
-    part of them.
+    With `allow_shed`, answers 429, 503 and 504 are the target's right and not errors; `excused` are codes for what
+    the scenario is there to measure. The percentiles are over all validated answers; `latencies` fills them anew
+    for a part of them.
     """
     before = live.api.forwards()
     outcome, usage, environment = _drive(bench, live, load)

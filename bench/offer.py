@@ -102,11 +102,20 @@ def searches(bench: Bench, cell: Cell, live: Live, known: Offer, schedule_s: F64
     return window(bench, cell, live, known, Traffic(schedule_s, live.calls(cell.route, texts), texts), **judged)
 
 
-def window(bench: Bench, cell: Cell, live: Live, known: Offer, traffic: Traffic, **judged: Any) -> Measured:
+def window(
+    bench: Bench,
+    cell: Cell,
+    live: Live,
+    known: Offer,
+    traffic: Traffic,
+    within_ms: float | None = None,
+    **judged: Any,
+) -> Measured:
     """
     Warm up on few connections, then measure this traffic; `judged` are the options of `measure.window`.
 
-    The driver gives up on an answer at the profile's most seconds, so that a window whose backlog never ends does.
+    With `within_ms` the requests say that they may take so long. The driver gives up on an answer at the profile's
+    most seconds, so that a window whose backlog never ends does.
     """
     profile = bench.options.profile
     warm = live.texts.take(max(4 * WARMUP_CONNECTIONS, int(1.5 * known.capacity_rps * profile.warmup_seconds)))
@@ -115,6 +124,7 @@ def window(bench: Bench, cell: Cell, live: Live, known: Offer, traffic: Traffic,
         live.calls(cell.route, warm),
         traffic.calls,
         schedule_s=traffic.schedule_s,
+        within_ms=within_ms,
         concurrency=CONNECTIONS,
         warmup_concurrency=WARMUP_CONNECTIONS,
         timeout_s=profile.max_seconds,

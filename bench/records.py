@@ -28,7 +28,7 @@ class Row:
     `bare_texts_per_s` is what the runtime alone does with as many texts a pass, `of_bare` the share of it that was
     served. In `threads`, `concurrency` is the number of cores that serve.
 
-    `shed` of the `errors` are answers 429 or 503. In `mixed`, `percent` is how much of the traffic is the mix.
+    `shed` of the `errors` are answers 429, 503 or 504. In `mixed`, `percent` is how much of the traffic is the mix.
 
     p50 to p99.9 are latencies: from the intended send in an open loop, from the send in a closed one;
     `service_p99_ms` is from the send in both.

@@ -101,17 +101,25 @@ class Live:
         """A target that is ready and has done nothing yet: its memory now is its idle memory."""
         return cls(running, api, texts, sampler.memory(running))
 
-    def load(self, options: Options, warmup: Sequence[Call], calls: Sequence[Call], **values: Any) -> Load:
+    def load(
+        self,
+        options: Options,
+        warmup: Sequence[Call],
+        calls: Sequence[Call],
+        within_ms: float | None = None,
+        **values: Any,
+    ) -> Load:
         """
         A load of this target as the profile says; `values` are further fields of `Load`.
 
-        Calls may be of any routes of the dialect.
+        Calls may be of any routes of the dialect. With `within_ms` each says that it may take so long.
         """
+        said = {} if within_ms is None else {"X-Request-Timeout-Ms": f"{within_ms:.0f}"}
         routes = dict.fromkeys(call.route for call in (*warmup, *calls))
         return Load(
             host=self.running.host,
             port=self.running.port,
-            headers=self.running.target.headers,
+            headers=self.running.target.headers | said,
             paths={route: self.api.dialect.path(route) for route in routes},
             dialect=self.running.target.dialect,
             warmup=warmup,

@@ -62,7 +62,7 @@ class Outcome:
     start), `service_ns` (done - sent) and `latency_ns` (done - due in an open loop, as `service_ns` in a closed one).
     `late_ns` is by how much the driver missed the time of each request of an open loop: what it then waits for a free
     connection is the target's doing, and in its latency only. `lag_s` is for how long the driver's own loop did not
-    run though it should have. `shed` are the errors with status 429 or 503. `kept` holds (number, answer).
+    run though it should have. `shed` are the errors with status 429, 503 or 504. `kept` holds (number, answer).
     """
 
     warmed: int

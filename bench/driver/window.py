@@ -14,7 +14,8 @@ from bench.driver.client import Answer
 from bench.driver.load import Call, Load, Outcome
 from bench.errors import AnswerError
 
-SHED = (429, 503)
+# Refused, away, or not done within the time that the request itself gave.
+SHED = (429, 503, 504)
 
 
 class Client(Protocol):

@@ -58,7 +58,7 @@ def assemble(
     settings: Settings,
     start: Callable[[], Awaitable[object]],
     stop: Callable[[], Awaitable[object]],
-    refusal: Callable[[], GatewayError | None] = lambda: None,
+    refusal: Callable[[float], GatewayError | None] = lambda _: None,
 ) -> FastAPI:
     """
     Return an application that listens at once while `start` runs behind it.

@@ -20,6 +20,8 @@ Inputs: TypeAlias = Sequence[str | TokenIds]
 Kind: TypeAlias = Literal["dense", "sparse", "rerank"]
 Truncate: TypeAlias = Literal["END", "START", "NONE"]
 Lane: TypeAlias = Literal["interactive", "bulk"]
+# What has more tokens is no query: passes that long are what makes queries wait.
+QUERY_TOKENS = 128
 Span: TypeAlias = tuple[int, int]
 
 # sentence-transformers gives every model these two, empty unless the model says otherwise.
@@ -142,6 +144,11 @@ class Scores(Timings):
     token_counts: Sequence[int]
 
 
+def lane_of(tokens: int) -> Lane:
+    """Return the lane of a request with so many tokens."""
+    return "bulk" if tokens > QUERY_TOKENS else "interactive"
+
+
 class Backend(Protocol):
     """
     Text to vectors and scores. Entering it loads and warms the models; it serves from then on until it is left.
@@ -166,8 +173,12 @@ class Backend(Protocol):
         """Return what is broken for good, so that a restart is the cure; None while nothing is."""
         ...
 
-    def refusal(self) -> GatewayError | None:
-        """Return what an interactive request would be refused with now, before any of it is read; None: it is not."""
+    def refusal(self, within_s: float) -> GatewayError | None:
+        """
+        Return what a query that may take so long would be refused with now, None where it would not be.
+
+        It is told before any of it is read. Half of its time is for waiting.
+        """
         ...
 
     async def embed(
@@ -176,20 +187,20 @@ class Backend(Protocol):
         inputs: Inputs,
         *,
         truncate: Truncate = "END",
-        lane: Lane = "interactive",
+        lane: Lane | None = None,
         tokens: bool = False,
     ) -> Embeddings:
         """Embed n texts, or n lists of token ids, in the order given; with `tokens`, those too, by the same pass."""
         ...
 
     async def embed_tokens(
-        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane | None = None
     ) -> Embeddings:
         """Return the last hidden state of every token, special ones included: (sum of token_counts, dimensions)."""
         ...
 
     async def embed_sparse(
-        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane | None = None
     ) -> SparseEmbeddings:
         """Weigh the vocabulary for n texts."""
         ...
@@ -201,7 +212,7 @@ class Backend(Protocol):
         documents: Sequence[str],
         *,
         truncate: Truncate = "END",
-        lane: Lane = "interactive",
+        lane: Lane | None = None,
     ) -> Scores:
         """Score n documents: a cross-encoder's logits, or the mean over query tokens of the greatest cosine."""
         ...

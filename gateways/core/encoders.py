@@ -92,7 +92,7 @@ class Encoders:
         inputs: Inputs,
         *,
         truncate: Truncate = "END",
-        lane: Lane = "interactive",
+        lane: Lane | None = None,
         tokens: bool = False,
     ) -> Embeddings:
         """Embed n inputs with a dense model; a single text that was asked for lately costs no forward pass."""
@@ -113,7 +113,7 @@ class Encoders:
         *,
         query: bool = False,
         truncate: Truncate = "END",
-        lane: Lane = "interactive",
+        lane: Lane | None = None,
     ) -> SparseEmbeddings:
         """Weigh n texts, or n queries, with a sparse model; BM25 needs no backend."""
         if model.id == bm25.ID:

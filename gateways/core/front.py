@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from gateways.core import metrics
-from gateways.core.api.body import JsonRoute, json_response
+from gateways.core.api.body import TIMEOUT_HEADER, JsonRoute, json_response
 from gateways.core.connection import TASK
 from gateways.core.errors import GatewayError, NotFound
 from gateways.core.keys import Keys, scope_of
@@ -37,7 +38,8 @@ class Front(FastAPI):
     of the framework, which would cost as much as all else that is not the model, have nothing to add. Whatever is
     not such a route, a wrong method or an unknown path included, goes the framework's way.
 
-    `refusal` says what a short request that needs a model is refused with, unread, while too much waits for it.
+    `refusal` says what a short request that needs a model, and may take so many seconds, is refused with, unread,
+    while too much waits for it.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class Front(FastAPI):
         keys: Keys,
         settings: Settings,
         routers: Sequence[APIRouter],
-        refusal: Callable[[], GatewayError | None],
+        refusal: Callable[[float], GatewayError | None],
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -102,7 +104,7 @@ class Front(FastAPI):
             needed = "admin" if path == "/metrics" else scope_of(scope["method"], path)
             if refused := self._keys.refusal(scope["headers"], needed):
                 return refused
-        if computes and (refused := self._refusal()) and _is_short(scope):
+        if computes and (refused := self._refusal(_within_s(scope))) and _is_short(scope):
             metrics.refusals.inc()
             return refused
         return None
@@ -129,6 +131,12 @@ async def _gone(receive: Receive) -> bool:
             return bool((await receive())["type"] == "http.disconnect")
     except TimeoutError:
         return False
+
+
+def _within_s(scope: Scope) -> float:
+    """Return the seconds that a request says it may take; what is no number, its route refuses."""
+    said = next((value for name, value in scope["headers"] if name == TIMEOUT_HEADER), b"")
+    return int(said) / 1e3 if said.isdigit() else math.inf
 
 
 def _is_short(scope: Scope) -> bool:

@@ -26,6 +26,8 @@ DOCUMENTS_PER_STEP, CHARACTERS_PER_STEP = 64, 250_000
 # megabytes. What more would need at once, a process would keep for long after: its heap has holes then.
 CHARACTERS_AT_ONCE = 16_000
 PASSAGES_AT_ONCE = 256
+# With nothing to ingest for so long, memory is given back.
+REST_AFTER_S = 5.0
 RETRY_FIRST_S, RETRY_MOST_S = 0.25, 5.0
 _PASSING = (BackendUnavailable, NoSpace, Overloaded, UpstreamFailed)
 
@@ -76,10 +78,19 @@ class IngestWorker:
         """Work until cancelled."""
         while True:
             self._submitted.clear()
-            if await self.work_off():  # what an ingest needed for a while, a small process should not keep
+            if await self.work_off() and not await self._soon():
+                # What an ingest needed for a while, a small process should not keep.
                 await asyncio.to_thread(memory.give_back)
                 await self._store.rest()
             await self._submitted.wait()
+
+    async def _soon(self) -> bool:
+        """Whether another job comes soon: giving memory back between two would hold up queries for tens of ms."""
+        try:
+            async with asyncio.timeout(REST_AFTER_S):
+                return await self._submitted.wait()
+        except TimeoutError:
+            return False
 
     async def work_off(self) -> bool:
         """Work until no job is left, and say whether there was one."""

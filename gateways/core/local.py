@@ -25,8 +25,9 @@ from gateways.core.backend import (
     TokenVectors,
     Truncate,
 )
-from gateways.core.batcher import Batcher, Run, Ticket
+from gateways.core.batcher import Run, Ticket
 from gateways.core.errors import BackendUnavailable, GatewayError, InvalidRequest, fetching
+from gateways.core.lanes import Lanes
 from gateways.core.late import inner
 from gateways.core.lineup import Lineup, Measured
 from gateways.core.lru import key_of
@@ -54,7 +55,7 @@ class LocalBackend:
         self._settings = settings
         self._infos: tuple[ModelInfo, ...] = ()
         self._measured: dict[str, Measured] = {}
-        self._batcher: Batcher | None = None
+        self._lanes: Lanes | None = None
         self._remembered = RerankCache(settings.rerank_cache_mb * 1_000_000)
         self._unloading: asyncio.Task[None] | None = None
 
@@ -70,15 +71,8 @@ class LocalBackend:
             settings.model_idle_s,
             self._list,
         )
-        self._batcher = Batcher(
-            threads=settings.cores(),
-            max_batch_tokens=settings.max_batch_tokens,
-            max_queue_tokens=settings.max_queue_tokens,
-            max_wait_s=settings.max_wait_ms / 1e3,
-            max_bulk_wait_s=settings.max_bulk_wait_ms / 1e3,
-            hang_s=settings.model_hang_s,
-        )
-        self._batcher.start()
+        self._lanes = Lanes(settings)
+        self._lanes.start()
         for model_id, located in self._lineup.located.items():
             if model_id == self._lineup.default or located.entry.preload:
                 self._residents.release(await self._residents.acquire(model_id))
@@ -88,8 +82,8 @@ class LocalBackend:
     async def __aexit__(self, *exc_info: object) -> None:
         if self._unloading:
             self._unloading.cancel()
-        if self._batcher:
-            await self._batcher.close()
+        if self._lanes:
+            await self._lanes.close()
 
     def models(self) -> Sequence[ModelInfo]:
         """Return the models whose weights are here, then those that wait for them, once the default one is warm."""
@@ -101,11 +95,11 @@ class LocalBackend:
 
     def failure(self) -> str | None:
         """Return which model thread hangs or died, if one does."""
-        return self._batcher.failure() if self._batcher else None
+        return self._lanes.failure() if self._lanes else None
 
-    def refusal(self) -> GatewayError | None:
-        """Return what an interactive request would be refused with now."""
-        return self._batcher.refusal() if self._batcher else None
+    def refusal(self, within_s: float) -> GatewayError | None:
+        """Return what a query that may take so long would be refused with now."""
+        return self._lanes.refusal(within_s) if self._lanes else None
 
     async def embed(
         self,
@@ -113,10 +107,10 @@ class LocalBackend:
         inputs: Inputs,
         *,
         truncate: Truncate = "END",
-        lane: Lane = "interactive",
+        lane: Lane | None = None,
         tokens: bool = False,
     ) -> Embeddings:
-        """Embed as Backend says; a request longer than one batch always takes the bulk lane."""
+        """Embed as Backend says."""
         verb = "encode_with_tokens" if tokens else "encode"
         rows, counts, timings, _ = await self._encode(verb, model, inputs, truncate, lane)
         if not tokens:
@@ -125,14 +119,14 @@ class LocalBackend:
         return Embeddings(np.stack([pooled for pooled, _ in rows]), counts, of_tokens, **timings)
 
     async def embed_tokens(
-        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane | None = None
     ) -> Embeddings:
         """Embed every token as Backend says."""
         rows, counts, timings, _ = await self._encode("encode_tokens", model, inputs, truncate, lane)
         return Embeddings(np.concatenate(rows), counts, **timings)
 
     async def embed_sparse(
-        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane | None = None
     ) -> SparseEmbeddings:
         """Weigh the vocabulary as Backend says."""
         rows, counts, timings, _ = await self._encode("encode", model, inputs, truncate, lane)
@@ -145,7 +139,7 @@ class LocalBackend:
         documents: Sequence[str],
         *,
         truncate: Truncate = "END",
-        lane: Lane = "interactive",
+        lane: Lane | None = None,
     ) -> Scores:
         """Score as Backend says."""
         if model in self._lineup.late:
@@ -184,7 +178,7 @@ class LocalBackend:
         return await self._residents.acquire(model)
 
     async def _encode(
-        self, verb: str, model: str, inputs: Inputs, truncate: Truncate, lane: Lane
+        self, verb: str, model: str, inputs: Inputs, truncate: Truncate, lane: Lane | None
     ) -> tuple[list[Any], list[int], Times, ModelInfo]:
         """Return what the model's verb makes of each input, token counts, timings, and the model as loaded."""
         resident = await self._acquire(model)
@@ -201,13 +195,12 @@ class LocalBackend:
         metrics.embedded_texts.inc(len(batch))
         return ticket.results, [len(ids) for ids in batch], _timings(ticket, started_s, model), resident.model.info
 
-    async def _submit(self, model: Model, run: Run, batch: Sequence[Sized], lane: Lane) -> Ticket:
-        assert self._batcher  # noqa: S101 a resident was acquired, so it runs
-        long = sum(map(len, batch)) > self._settings.max_batch_tokens
-        return await self._batcher.submit(run, batch, "bulk" if long else lane, model.cost)
+    async def _submit(self, model: Model, run: Run, batch: Sequence[Sized], lane: Lane | None) -> Ticket:
+        assert self._lanes  # noqa: S101 a resident was acquired, so they run
+        return await self._lanes.submit(run, batch, lane, model.cost)
 
     async def _interact(
-        self, dense: str, query: str, documents: Sequence[str], truncate: Truncate, lane: Lane
+        self, dense: str, query: str, documents: Sequence[str], truncate: Truncate, lane: Lane | None
     ) -> Scores:
         """Compare the token vectors of one dense model, some documents at once: all of a long list would be GBs."""
         places: dict[str, int] = {}
@@ -233,7 +226,7 @@ class LocalBackend:
         return Scores(scores, [asked[0].tokens, *(judged[document][1] for document in documents)], **spent)
 
     async def _read(
-        self, dense: str, texts: Sequence[tuple[int, str]], truncate: Truncate, lane: Lane
+        self, dense: str, texts: Sequence[tuple[int, str]], truncate: Truncate, lane: Lane | None
     ) -> tuple[list[Read], Times]:
         """
         Return the tokens of n texts, encoding only what is not remembered, and that once.

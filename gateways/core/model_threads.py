@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from gateways.core import metrics
+from gateways.core.background import be_nice
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -44,7 +45,8 @@ class ModelThreads(Generic[T]):
     """
     So many threads that do `work`; one that is at a pass for over `hang_s`, or that died, is replaced.
 
-    `lose` is told which rows it was at, and why they are lost. Both are given by the batcher.
+    `lose` is told which rows it was at, and why they are lost. Both are given by the batcher. In the `background`
+    they get a tenth of a core that others want too, where the system lets a thread be nicer than its process.
     """
 
     def __init__(
@@ -53,11 +55,14 @@ class ModelThreads(Generic[T]):
         work: Callable[[ModelThread[T]], None],
         lose: Callable[[Sequence[T], str], None],
         hang_s: float,
+        *,
+        background: bool = False,
     ) -> None:
         self.count = count
         self._work = work
         self._lose = lose
         self._hang_s = hang_s
+        self._background = background
         self._threads = [self._new(number) for number in range(count)]
         self._hung = 0
         self._doubt: str | None = None
@@ -82,7 +87,13 @@ class ModelThreads(Generic[T]):
         return next((why for one in self._threads if (why := self._lost(one))), self._doubt)
 
     def _new(self, number: int) -> ModelThread[T]:
+        if self._background:
+            return ModelThread(f"bulk-{number}", self._nicely)
         return ModelThread(f"model-{number}", self._work)
+
+    def _nicely(self, thread: ModelThread[T]) -> None:
+        be_nice()
+        self._work(thread)
 
     async def _watch(self) -> None:
         while True:

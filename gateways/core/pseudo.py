@@ -71,7 +71,7 @@ class PseudoBackend:
         """Return None: there is nothing that could break."""
         return None
 
-    def refusal(self) -> GatewayError | None:
+    def refusal(self, within_s: float) -> GatewayError | None:
         """Return None: nothing waits here."""
         return None
 
@@ -81,20 +81,16 @@ class PseudoBackend:
         inputs: Inputs,
         *,
         truncate: Truncate = "END",
-        lane: Lane = "interactive",
+        lane: Lane | None = None,
         tokens: bool = False,
     ) -> Embeddings:
         """Hash n texts, or n lists of ids, to float32 (n, dimensions)."""
-        read = _read(inputs, truncate)
-        bits = [_bits(words, DIMENSIONS[model]) for words in read]
-        counts = [len(words) for words in read]
-        of_words = (
-            TokenVectors(np.concatenate([_signs(its) for its in bits]).astype(np.float16), counts) if tokens else None
-        )
-        return Embeddings(np.stack([_sum(its) for its in bits]), counts, of_words)
+        if lane == "bulk":
+            return await asyncio.to_thread(_embed, model, inputs, truncate, tokens)
+        return _embed(model, inputs, truncate, tokens)
 
     async def embed_tokens(
-        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane | None = None
     ) -> Embeddings:
         """Hash every word of n texts to a unit vector; those of a text add up to its vector."""
         tokens = _read(inputs, truncate)
@@ -102,7 +98,7 @@ class PseudoBackend:
         return Embeddings(vectors, [len(words) for words in tokens])
 
     async def embed_sparse(
-        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane | None = None
     ) -> SparseEmbeddings:
         """Raise NotFound: BM25, the one sparse model, needs no backend."""
         raise NotFound(f"{model!r} is no sparse model of this gateway", param="model", code="unknown_model")
@@ -114,7 +110,7 @@ class PseudoBackend:
         documents: Sequence[str],
         *,
         truncate: Truncate = "END",
-        lane: Lane = "interactive",
+        lane: Lane | None = None,
     ) -> Scores:
         """Score n documents by which of the query's words they hold."""
         try:
@@ -150,6 +146,16 @@ def _info(model: str, kind: Kind, dimensions: int) -> ModelInfo:
         inference_time_ms=0.0,
         frame=(0, 0),
     )
+
+
+def _embed(model: str, inputs: Inputs, truncate: Truncate, tokens: bool) -> Embeddings:
+    read = _read(inputs, truncate)
+    bits = [_bits(words, DIMENSIONS[model]) for words in read]
+    counts = [len(words) for words in read]
+    of_words = (
+        TokenVectors(np.concatenate([_signs(its) for its in bits]).astype(np.float16), counts) if tokens else None
+    )
+    return Embeddings(np.stack([_sum(its) for its in bits]), counts, of_words)
 
 
 def _read(inputs: Inputs, truncate: Truncate) -> list[list[str]]:

@@ -39,12 +39,16 @@ class Settings(BaseModel):
     max_batch_tokens: int = Field(
         512, ge=1, description="Tokens of one forward pass, at most; padding counts where a model computes it."
     )
-    max_queue_tokens: int = Field(2_000_000, ge=1, description="Tokens that may wait before a request gets 429.")
+    max_queue_tokens: int = Field(
+        2_000_000, ge=1, description="Tokens that may wait in each lane before a request gets 429."
+    )
     max_wait_ms: int = Field(
-        2_000, ge=1, description="Milliseconds a query may have to wait for the model; one that would gets 429."
+        2_000,
+        ge=1,
+        description="Milliseconds a query, of up to 128 tokens, may wait; one that would longer gets 429.",
     )
     max_bulk_wait_ms: int = Field(
-        20_000, ge=1, description="The same of lists, documents to rerank and ingests, which let queries go first."
+        20_000, ge=1, description="The same of longer requests and ingests, which get the time that queries leave."
     )
     model_hang_s: float = Field(60.0, gt=0, description="Seconds until a forward pass counts as hung.")
     max_inputs: int = Field(2_048, ge=1, description="Texts, or documents to rerank, of one request, at most.")

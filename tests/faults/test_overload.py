@@ -17,6 +17,7 @@ from tests.processes import Gateway, describe, wait_until
 
 WAIT_MS = 100
 CLIENTS, EACH = 120, 6
+PATIENT = 16
 LONG = " of very many which are all alike" * 8
 
 
@@ -54,6 +55,33 @@ def test_overload_is_refused_and_over_at_once(gateway: Gateway) -> None:
     assert "would wait" in refused[0].json()["error"]["message"]
     assert metric(f"{gateway.url}/metrics", "gateway_refusals_total") > 0
     assert (health.status_code, after.status_code) == (200, 200)
+
+
+def test_a_query_is_not_let_in_to_be_late(gateway: Gateway) -> None:
+    """Behind more than half of what it may take it is refused at once; who may take longer is let in meanwhile."""
+    numbers = count()
+    stop = threading.Event()
+    with httpx.Client(base_url=gateway.url, timeout=60, trust_env=False) as http:
+
+        def ask(within_ms: int) -> int:
+            body = {"input": f"number {next(numbers)}{LONG}"}
+            headers = {"X-Request-Timeout-Ms": str(within_ms)}
+            return http.post("/v1/embeddings", json=body, headers=headers).status_code
+
+        def keep_asking(_: int) -> set[int]:
+            statuses = set()
+            while not stop.is_set():
+                statuses.add(ask(60_000))
+            return statuses
+
+        assert {ask(60_000) for _ in range(20)} == {200}  # it has to know how fast it is
+        with ThreadPoolExecutor(PATIENT) as pool:
+            patient = pool.map(keep_asking, range(PATIENT))
+            try:
+                wait_until(lambda: ask(1) == 429, 30, "a refusal")
+            finally:
+                stop.set()
+            assert 200 in set.union(*patient)
 
 
 def test_bulk_and_queries_both_get_on(gateway: Gateway, passages: dict[str, str]) -> None:

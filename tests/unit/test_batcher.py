@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateways.core.backend import F32, TokenIds
+from gateways.core.background import NICE
 from gateways.core.batcher import Batcher, Ticket
 from gateways.core.errors import ModelFailed, Overloaded
 
@@ -35,12 +37,9 @@ def results(ticket: Ticket) -> list[list[float]]:
 
 
 async def submit_all(feeder: Batcher, batches: Sequence[Sequence[TokenIds]]) -> list[Ticket | BaseException]:
-    """Submit all at once, on alternating lanes, and close."""
+    """Submit all at once, and close."""
     feeder.start()
-    waiting = [
-        feeder.submit(first_and_length, batch, "bulk" if number % 2 else "interactive")
-        for number, batch in enumerate(batches)
-    ]
+    waiting = [feeder.submit(first_and_length, batch) for batch in batches]
     tickets = await asyncio.gather(*waiting, return_exceptions=True)
     await feeder.close()
     return tickets
@@ -51,11 +50,11 @@ def test_every_request_gets_its_own_vectors_in_its_own_order(requests: list[list
     """However rows of different requests share batches and threads."""
     batches = [[[number] * length for length in lengths] for number, lengths in enumerate(requests)]
 
-    tickets = asyncio.run(submit_all(batcher(), batches))
-
-    for number, (ticket, lengths) in enumerate(zip(tickets, requests, strict=True)):
-        assert isinstance(ticket, Ticket)
-        assert results(ticket) == [[number, length] for length in lengths]
+    for background in (False, True):
+        tickets = asyncio.run(submit_all(batcher(background=background), batches))
+        for number, (ticket, lengths) in enumerate(zip(tickets, requests, strict=True)):
+            assert isinstance(ticket, Ticket)
+            assert results(ticket) == [[number, length] for length in lengths]
 
 
 def test_no_batch_mixes_two_models() -> None:
@@ -73,7 +72,7 @@ def test_no_batch_mixes_two_models() -> None:
         feeder = batcher(threads=1)
         feeder.start()
         models = {1: ones, 2: twos}
-        waiting = (feeder.submit(models[1 + n % 2], [[1 + n % 2] * 3] * 2, "interactive") for n in range(20))
+        waiting = (feeder.submit(models[1 + n % 2], [[1 + n % 2] * 3] * 2) for n in range(20))
         tickets = await asyncio.gather(*waiting)
         await feeder.close()
         return tickets
@@ -92,8 +91,8 @@ def test_a_failing_batch_fails_its_requests_and_no_later_one() -> None:
     async def scenario() -> tuple[BaseException | None, list[list[float]], str | None]:
         feeder = batcher(threads=1)
         feeder.start()
-        failed = (await asyncio.gather(feeder.submit(fragile, [[13]], "interactive"), return_exceptions=True))[0]
-        after = await feeder.submit(fragile, [[7, 7]], "interactive")
+        failed = (await asyncio.gather(feeder.submit(fragile, [[13]]), return_exceptions=True))[0]
+        after = await feeder.submit(fragile, [[7, 7]])
         failure = feeder.failure()
         await feeder.close()
         return (failed if isinstance(failed, BaseException) else None), results(after), failure
@@ -116,9 +115,7 @@ def test_a_full_queue_refuses_with_a_time_to_come_back() -> None:
     async def scenario() -> list[Ticket | BaseException]:
         feeder = batcher(threads=1, max_queue_tokens=100)
         feeder.start()
-        submitted = asyncio.gather(
-            *(feeder.submit(blocked, [[1] * 60], "interactive") for _ in range(10)), return_exceptions=True
-        )
+        submitted = asyncio.gather(*(feeder.submit(blocked, [[1] * 60]) for _ in range(10)), return_exceptions=True)
         await asyncio.sleep(0)
         gate.set()
         outcomes = await submitted
@@ -133,34 +130,6 @@ def test_a_full_queue_refuses_with_a_time_to_come_back() -> None:
     assert all(int(error.headers()["Retry-After"]) >= 1 for error in refused)
 
 
-def test_interactive_work_overtakes_bulk_and_bulk_never_starves() -> None:
-    """With both waiting, most batches are interactive, and bulk still gets one in a while."""
-    order: list[int] = []
-    gate = threading.Event()
-
-    def recorded(batch: Sequence[TokenIds]) -> F32:
-        gate.wait(timeout=30)
-        order.append(batch[0][0])
-        return first_and_length(batch)
-
-    async def scenario() -> None:
-        feeder = batcher(threads=1, max_batch_tokens=4)
-        feeder.start()
-        bulk = [feeder.submit(recorded, [[2] * 4], "bulk") for _ in range(10)]
-        interactive = [feeder.submit(recorded, [[1] * 4], "interactive") for _ in range(40)]
-        tickets = asyncio.gather(*bulk, *interactive)
-        await asyncio.sleep(0)
-        gate.set()
-        await tickets
-        await feeder.close()
-
-    asyncio.run(scenario())
-
-    while_both_wait = order[2:27]
-    assert while_both_wait.count(2) >= 2
-    assert while_both_wait.count(1) >= 20
-
-
 def test_a_bad_input_fails_alone() -> None:
     """A batch that breaks is halved until the bad one is by itself; who else was in it gets his results."""
 
@@ -173,7 +142,7 @@ def test_a_bad_input_fails_alone() -> None:
         feeder = batcher(threads=1)
         feeder.start()
         batches = [[[n]] for n in range(20)] + [[[50], [13], [51]]]
-        waiting = [feeder.submit(fragile, batch, "interactive") for batch in batches]
+        waiting = [feeder.submit(fragile, batch) for batch in batches]
         outcomes = await asyncio.gather(*waiting, return_exceptions=True)
         await feeder.close()
         return outcomes
@@ -199,15 +168,15 @@ def test_what_is_given_up_leaves_the_queue_and_never_runs() -> None:
     async def scenario() -> None:
         feeder = batcher(threads=1, max_queue_tokens=100)
         feeder.start()
-        first = asyncio.create_task(feeder.submit(blocked, [[1] * 10], "interactive"))
+        first = asyncio.create_task(feeder.submit(blocked, [[1] * 10]))
         await asyncio.sleep(0.05)  # it is at the model
-        given_up = asyncio.create_task(feeder.submit(blocked, [[2] * 90], "interactive"))
+        given_up = asyncio.create_task(feeder.submit(blocked, [[2] * 90]))
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
-            await feeder.submit(blocked, [[3] * 90], "interactive")
+            await feeder.submit(blocked, [[3] * 90])
         given_up.cancel()
         await asyncio.gather(given_up, return_exceptions=True)
-        last = asyncio.create_task(feeder.submit(blocked, [[4] * 90], "interactive"))
+        last = asyncio.create_task(feeder.submit(blocked, [[4] * 90]))
         await asyncio.sleep(0)
         gate.set()
         await asyncio.gather(first, last)
@@ -236,9 +205,9 @@ def test_a_thread_that_hangs_or_dies_is_replaced() -> None:
         said: list[str | None] = [feeder.failure()]
         for run in (hangs, dies):
             with pytest.raises(ModelFailed, match="did not come back"):
-                await feeder.submit(run, [[1, 2]], "interactive")
+                await feeder.submit(run, [[1, 2]])
             said.append(feeder.failure())
-            assert results(await feeder.submit(first_and_length, [[7, 7]], "interactive")) == [[7, 2]]
+            assert results(await feeder.submit(first_and_length, [[7, 7]])) == [[7, 2]]
         gate.set()
         deadline = asyncio.get_running_loop().time() + 10
         while feeder.failure() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
@@ -256,8 +225,8 @@ def test_a_thread_that_hangs_or_dies_is_replaced() -> None:
     assert "has died" in died
 
 
-def test_a_query_that_would_wait_too_long_is_refused() -> None:
-    """Once the speed is known: by what waits before it, in its own lane; bulk work may wait."""
+def test_what_would_wait_too_long_is_refused() -> None:
+    """Once the speed is known: by what waits before it; when it is done there is room again."""
 
     def slow(batch: Sequence[TokenIds]) -> F32:
         time.sleep(0.02)
@@ -266,41 +235,33 @@ def test_a_query_that_would_wait_too_long_is_refused() -> None:
     async def scenario() -> None:
         feeder = batcher(threads=1, max_batch_tokens=8, max_wait_s=0.1)
         feeder.start()
-        await feeder.submit(slow, [[1] * 8], "interactive")
+        await feeder.submit(slow, [[1] * 8])
         assert feeder.refusal() is None
-        waiting = [asyncio.create_task(feeder.submit(slow, [[1] * 8], "interactive")) for _ in range(40)]
-        bulk = asyncio.create_task(feeder.submit(slow, [[1] * 8] * 40, "bulk"))
+        waiting = [asyncio.create_task(feeder.submit(slow, [[1] * 8])) for _ in range(40)]
         outcomes = await asyncio.gather(*waiting, return_exceptions=True)
         refused = [outcome for outcome in outcomes if isinstance(outcome, Overloaded)]
         assert 0 < len(refused) < len(outcomes)
         assert "would wait" in str(refused[0])
-        assert len((await bulk).results) == 40
+        assert refused[0].retry_after_s
+        assert len((await feeder.submit(slow, [[1] * 8])).results) == 1
         await feeder.close()
 
     asyncio.run(scenario())
 
 
-def test_bulk_work_that_would_wait_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By how fast bulk work gets on, which queries slow down; when it is done there is room again."""
-    monkeypatch.setattr("gateways.core.batcher.BULK_WINDOW_S", 0.05)
-    passes: list[int] = []
+def test_threads_in_the_background_are_nicer_than_their_process() -> None:
+    """And no other thread is: they take the time that others leave."""
 
-    def slow(batch: Sequence[TokenIds]) -> F32:
-        passes.append(len(batch))
-        time.sleep(0.02)
-        return first_and_length(batch)
+    def niceness(batch: Sequence[TokenIds]) -> list[int]:
+        return [os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) for _ in batch]
 
-    async def scenario() -> None:
-        feeder = batcher(threads=1, max_batch_tokens=8, max_bulk_wait_s=0.1)
+    async def scenario(background: bool) -> list[int]:
+        feeder = batcher(background=background)
         feeder.start()
-        first = asyncio.create_task(feeder.submit(slow, [[1] * 8] * 40, "bulk"))
-        while len(passes) < 6:  # noqa: ASYNC110  then it is known how long one takes
-            await asyncio.sleep(0.001)
-        with pytest.raises(Overloaded, match="s is the most; retry later") as refused:
-            await feeder.submit(slow, [[1] * 8], "bulk")
-        assert refused.value.retry_after_s
-        await first
-        assert len((await feeder.submit(slow, [[1] * 8], "bulk")).results) == 1
+        ticket = await feeder.submit(niceness, [[1]])
         await feeder.close()
+        return ticket.results
 
-    asyncio.run(scenario())
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert asyncio.run(scenario(background=False)) == [own]
+    assert asyncio.run(scenario(background=True)) == [min(own + NICE, 19)]

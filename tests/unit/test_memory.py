@@ -57,7 +57,7 @@ def test_a_server_process_does_without_pydantics_version_1() -> None:
 @pytest.mark.parametrize("idle", [True, False])
 def test_model_threads_return_what_a_pass_took_and_let_go(idle: bool) -> None:
     """Though something that lives on lies behind it: when there is nothing to do, or only little at a time."""
-    one_more = "await feeder.submit(run, [[1]], 'interactive')"
+    one_more = "await feeder.submit(run, [[1]])"
     program = (
         "import asyncio, re, time\n"
         "from pathlib import Path\n"
@@ -76,7 +76,7 @@ def test_model_threads_return_what_a_pass_took_and_let_go(idle: bool) -> None:
         "    feeder = batcher.Batcher(threads=1, max_batch_tokens=64, max_queue_tokens=9000)\n"
         "    feeder.start()\n"
         "    before = held_mib()\n"
-        "    await feeder.submit(run, [[1] * batcher.LONG_PASS_TOKENS], 'interactive')\n"
+        "    await feeder.submit(run, [[1] * batcher.LONG_PASS_TOKENS])\n"
         "    assert held_mib() > before + 32, 'nothing was held: this shows nothing'\n"
         "    deadline = time.monotonic() + 20 * batcher.IDLE_S\n"
         "    while held_mib() > before + 8 and time.monotonic() < deadline:\n"

@@ -24,18 +24,18 @@ class Calls:
 
     def __init__(self, *, rows_are_tokens: bool = False, most_inputs: int = TEXTS_PER_CALL) -> None:
         backend = PseudoBackend()
-        self.made: list[tuple[int, Truncate, Lane]] = []
+        self.made: list[tuple[int, Truncate]] = []
         self.sharing = Sharing(self._post, rows_are_tokens=rows_are_tokens, most_inputs=most_inputs)
         self._embed = backend.embed_tokens if rows_are_tokens else backend.embed
 
-    async def _post(self, inputs: Inputs, truncate: Truncate, lane: Lane) -> Embeddings:
-        self.made.append((len(inputs), truncate, lane))
+    async def _post(self, inputs: Inputs, truncate: Truncate) -> Embeddings:
+        self.made.append((len(inputs), truncate))
         await asyncio.sleep(0)
-        return await self._embed(DEFAULT, inputs, truncate=truncate, lane=lane)
+        return await self._embed(DEFAULT, inputs, truncate=truncate)
 
-    async def embed(self, inputs: Inputs, truncate: Truncate = "END", lane: Lane = "interactive") -> Embeddings:
+    async def embed(self, inputs: Inputs, truncate: Truncate = "END") -> Embeddings:
         """Send one request."""
-        return await self.sharing.embed(inputs, truncate, lane)
+        return await self.sharing.embed(inputs, truncate)
 
     def run(self, scenario: Callable[[], Awaitable[None]]) -> None:
         """Run requests side by side, within a time."""
@@ -66,14 +66,14 @@ def test_each_request_gets_its_own_tokens() -> None:
     """Of the texts that travelled together, each request has its own tokens' vectors."""
     backend = PseudoBackend()
 
-    async def post(inputs: Inputs, truncate: Truncate, lane: Lane) -> Embeddings:
+    async def post(inputs: Inputs, truncate: Truncate) -> Embeddings:
         await asyncio.sleep(0)
-        return await backend.embed(DEFAULT, inputs, truncate=truncate, lane=lane, tokens=True)
+        return await backend.embed(DEFAULT, inputs, truncate=truncate, tokens=True)
 
     async def scenario() -> None:
         sharing = Sharing(post, rows_are_tokens=False)
         requests = [[f"text {n} of {m}" + " more" * n for n in range(m)] for m in (1, 5, 2)]
-        together = await asyncio.gather(*(sharing.embed(texts, "END", "bulk") for texts in requests))
+        together = await asyncio.gather(*(sharing.embed(texts, "END") for texts in requests))
         for texts, answer in zip(requests, together, strict=True):
             alone = await backend.embed(DEFAULT, texts, tokens=True)
             assert answer.tokens
@@ -113,18 +113,18 @@ def test_one_long_request_is_one_call() -> None:
     assert [size for size, *_ in calls.made] == [3 * TEXTS_PER_CALL]
 
 
-def test_only_equal_wishes_share_a_call() -> None:
-    """No text is truncated as another request wanted it, or waits in another's lane; and each wish has its turn."""
+def test_only_requests_truncated_alike_share_a_call() -> None:
+    """No text is truncated as another request wanted it; and each kind has its turn."""
     calls = Calls()
-    wishes: list[tuple[Truncate, Lane]] = [("END", "interactive"), ("START", "interactive"), ("END", "bulk")]
+    kinds: list[Truncate] = ["END", "START", "NONE"]
 
     async def scenario() -> None:
-        await asyncio.gather(*(calls.embed(["text"], *wishes[n % 3]) for n in range(60)))
+        await asyncio.gather(*(calls.embed(["text"], kinds[n % 3]) for n in range(60)))
 
     calls.run(scenario)
 
-    for wish in wishes:
-        assert sum(size for size, *made in calls.made if tuple(made) == wish) == 20
+    for kind in kinds:
+        assert sum(size for size, made in calls.made if made == kind) == 20
     assert len(calls.made) <= 3 * (CALLS_IN_FLIGHT + 1)
 
 

@@ -17,6 +17,8 @@ from gateways.core.errors import DeadlineExceeded, GatewayError, InvalidRequest,
 from gateways.core.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
+# The milliseconds that a request may take, as its client says.
+TIMEOUT_HEADER = b"x-request-timeout-ms"
 
 
 class AnyPath(PathConvertor):
@@ -94,7 +96,7 @@ class JsonRoute(APIRoute):
 def timeout_s(request: Request, most_s: float) -> float:
     """Return the seconds that this request may take: X-Request-Timeout-Ms, or `most_s` where that is less."""
     for name, value in request.scope["headers"]:
-        if name == b"x-request-timeout-ms":
+        if name == TIMEOUT_HEADER:
             if not value.isdigit() or not int(value[:12]) > 0:
                 said = (
                     f"X-Request-Timeout-Ms is {value[:20].decode('latin-1')!r}; send a whole number of milliseconds"

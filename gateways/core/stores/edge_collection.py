@@ -14,6 +14,7 @@ import qdrant_edge as qdrant
 
 from gateways.core import memory
 from gateways.core.backend import F16, F32, SparseVector
+from gateways.core.background import in_background
 from gateways.core.fusion import RRF_K
 from gateways.core.profiles import Profile, profile_of
 from gateways.core.stores import edge_points as points
@@ -32,8 +33,9 @@ PROFILE = "collection.json"
 _INLINE_PASSAGES = 20_000
 # So do the scores of more passages than these.
 _INLINE_SCORED = 32
-# Of passages with the vectors of their tokens fewer go in one call: each is a quarter of a megabyte.
-_PER_CALL, _PER_CALL_WITH_TOKENS = 256, 8
+# Of passages with the vectors of their tokens fewer go in one call: the engine holds the interpreter's lock for over
+# a millisecond with each, and nothing is served meanwhile.
+_PER_CALL, _PER_CALL_WITH_TOKENS = 256, 2
 # So many more are ranked than are asked for: of passages with equal scores the same ones are returned every time.
 _TIED = 8
 # Over more passages than these a few are found in 4 bits a dimension, which reads an eighth as much.
@@ -75,11 +77,14 @@ class EdgeCollection:
         async with self._writing:
             surplus = [record.id for record in await self._scroll(later, with_payload=False) if record.id not in kept]
             for at in range(0, len(passages), per_call):
-                some = zip(passages[at : at + per_call], vectors[at : at + per_call], strict=True)
-                made = [points.point(one, its, self._coarse) for one, its in some]
-                await self._call(self._shard.update, qdrant.UpdateOperation.upsert_points(made))
+                some = passages[at : at + per_call], vectors[at : at + per_call]
+                await self._call(self._upsert, *some, background=True)
             if surplus:
                 await self._call(self._shard.update, qdrant.UpdateOperation.delete_points(surplus))
+
+    def _upsert(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
+        made = [points.point(one, its, self._coarse) for one, its in zip(passages, vectors, strict=True)]
+        self._shard.update(qdrant.UpdateOperation.upsert_points(made))
 
     async def search(
         self,
@@ -238,12 +243,12 @@ class EdgeCollection:
             return await self._call(work, *values)
         return work(*values)
 
-    async def _call(self, work: Callable[..., T], *values: Any) -> T:
+    async def _call(self, work: Callable[..., T], *values: Any, background: bool = False) -> T:
         """Work in a thread; what fails because the collection was closed meanwhile is a CollectionGone."""
         if not self._open:
             raise self._gone()
         try:
-            return await asyncio.to_thread(work, *values)
+            return await (in_background if background else asyncio.to_thread)(work, *values)
         except Exception:
             if not self._open:
                 raise self._gone() from None

@@ -29,7 +29,7 @@ def point(passage: Passage, vectors: Vectors, coarse: bool) -> qdrant.Point:
     if coarse:
         named[COARSE] = vectors.dense
     if vectors.late is not None:
-        named[LATE] = vectors.late.astype(np.float32)
+        named[LATE] = vectors.late.astype(np.float32).tolist()  # the engine reads an array number by number, slowly
     return qdrant.Point(point_id(passage), named, _payload(passage))
 
 

@@ -16,7 +16,7 @@ class _OfModel(Lenient):
 
 class _Request(_OfModel):
     truncate: Literal["END", "START", "NONE"] = "END"
-    lane: Literal["interactive", "bulk"] = "interactive"
+    lane: Literal["interactive", "bulk"] | None = None
 
 
 class EmbedRequest(_Request):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,8 +36,6 @@ class Backlog:
     @contextmanager
     def holding(self, characters: int, lane: Lane) -> Iterator[None]:
         """Count this much as waiting while inside. Raises Overloaded when there is too much already."""
-        if characters > self._longest_query:
-            lane = "bulk"
         if refused := self.refusal(lane, characters):
             raise refused
         if not any(self._held.values()):
@@ -52,15 +51,19 @@ class Backlog:
             if lane == "bulk":
                 self._bulk_speed.did(characters)
 
-    def refusal(self, lane: Lane, characters: int = 0) -> Overloaded | None:
-        """Return what so much would be refused with now, None while it would not be."""
+    def refusal(self, lane: Lane, characters: int = 0, within_s: float = math.inf) -> Overloaded | None:
+        """
+        Return what so much would be refused with now, None while it would not be.
+
+        Of the time that it may take, half is for waiting.
+        """
         held = sum(self._held.values())
         if held and held + characters > self._most:
             said = f"{held} characters wait for the embed service already and {self._most} may"
             return Overloaded(f"{said}; retry later", retry_after_s=self._speed.seconds(held))
         # The speed is known once something was answered, and low while a model is loaded for somebody: what goes in
         # one pass may always wait.
-        ahead, most_s = self._held[lane], self._max_wait_s[lane]
+        ahead, most_s = self._held[lane], min(self._max_wait_s[lane], within_s / 2)
         speed = self._bulk_speed if lane == "bulk" else self._speed
         if ahead > max(speed.within(most_s), self._longest_query):
             said = f"a request would wait {ahead / speed.per_s:.1f} s for the embed service and {most_s:g} s"

@@ -21,11 +21,12 @@ from gateways.core.backend import (
     SparseEmbeddings,
     Token,
     Truncate,
+    lane_of,
 )
 from gateways.core.errors import BackendUnavailable, GatewayError
 from gateways.core.settings import Settings
 from gateways.split.gateway import answers
-from gateways.split.gateway.backlog import Backlog
+from gateways.split.gateway.backlog import CHARACTERS_PER_TOKEN, Backlog
 from gateways.split.gateway.http import IDLE_CONNECTIONS
 from gateways.split.gateway.sharing import Sharing
 from gateways.split.gateway.upstream import Upstream
@@ -51,8 +52,8 @@ class RemoteBackend:
             settings.max_wait_ms / 1e3,
             settings.max_bulk_wait_ms / 1e3,
         )
-        # By model, so that nobody waits while another model is loaded upstream.
-        self._shared: dict[tuple[str, bool, bool], Sharing] = {}
+        # By model, so that nobody waits while another is loaded upstream; by lane, so that no query does for bulk.
+        self._shared: dict[tuple[str, Lane, bool, bool], Sharing] = {}
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(CALLS_IN_FLIGHT))
 
     async def __aenter__(self) -> Self:
@@ -74,9 +75,9 @@ class RemoteBackend:
         """Return None: an upstream that is away may come back."""
         return None
 
-    def refusal(self) -> GatewayError | None:
-        """Return what an interactive request would be refused with now."""
-        return self._backlog.refusal("interactive")
+    def refusal(self, within_s: float) -> GatewayError | None:
+        """Return what a query that may take so long would be refused with now."""
+        return self._backlog.refusal("interactive", within_s=within_s)
 
     async def embed(
         self,
@@ -84,23 +85,24 @@ class RemoteBackend:
         inputs: Inputs,
         *,
         truncate: Truncate = "END",
-        lane: Lane = "interactive",
+        lane: Lane | None = None,
         tokens: bool = False,
     ) -> Embeddings:
         """Embed upstream, together with what else waits for this model."""
         return await self._embed(model, inputs, truncate, lane, rows_are_tokens=False, tokens=tokens)
 
     async def embed_tokens(
-        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane | None = None
     ) -> Embeddings:
         """Embed every token upstream, together with what else waits for this model."""
         return await self._embed(model, inputs, truncate, lane, rows_are_tokens=True)
 
     async def embed_sparse(
-        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane = "interactive"
+        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane | None = None
     ) -> SparseEmbeddings:
         """Weigh the vocabulary upstream."""
         started_s = time.perf_counter()
+        lane = lane or _lane(inputs)
         async with self._slot(model, inputs, lane):
             parts = [
                 await self._dialect.embed_sparse(self._upstream.send, model, part, truncate, lane)
@@ -119,10 +121,11 @@ class RemoteBackend:
         documents: Sequence[str],
         *,
         truncate: Truncate = "END",
-        lane: Lane = "interactive",
+        lane: Lane | None = None,
     ) -> Scores:
         """Score upstream."""
         started_s = time.perf_counter()
+        lane = lane or _lane([query, *documents])
         async with self._slot(model, documents, lane):
             scores = await self._dialect.rerank(self._upstream.send, model, query, documents, truncate, lane)
         stages.took("upstream", started_s, time.perf_counter(), model)
@@ -155,35 +158,36 @@ class RemoteBackend:
         model: str,
         inputs: Inputs,
         truncate: Truncate,
-        lane: Lane,
+        lane: Lane | None,
         *,
         rows_are_tokens: bool,
         tokens: bool = False,
     ) -> Embeddings:
         if not self._upstream.models:
             raise BackendUnavailable("the embed service was not reached yet", retry_after_s=1)
-        shared = self._shared.get((model, rows_are_tokens, tokens))
+        lane = lane or _lane(inputs)
+        shared = self._shared.get((model, lane, rows_are_tokens, tokens))
         if shared is None:
             shared = Sharing(
-                partial(self._post, model, rows_are_tokens, tokens),
+                partial(self._post, model, lane, rows_are_tokens, tokens),
                 rows_are_tokens=rows_are_tokens,
                 most_inputs=self._dialect.most_inputs,
                 services=self._upstream.services,
             )
-            self._shared[model, rows_are_tokens, tokens] = shared
+            self._shared[model, lane, rows_are_tokens, tokens] = shared
         started_s = time.perf_counter()
         with self._backlog.holding(_length(inputs), lane):
             if len(inputs) <= self._dialect.most_inputs:
-                answer = await shared.embed(inputs, truncate, lane)
+                answer = await shared.embed(inputs, truncate)
             else:
-                parts = [shared.embed(part, truncate, lane) for part in self._parts(inputs)]
+                parts = [shared.embed(part, truncate) for part in self._parts(inputs)]
                 answer = answers.joined(await asyncio.gather(*parts))
         metrics.embedded_texts.inc(len(inputs))
         stages.took("upstream", started_s, time.perf_counter(), model)
         return answer
 
     async def _post(
-        self, model: str, rows_are_tokens: bool, tokens: bool, inputs: Inputs, truncate: Truncate, lane: Lane
+        self, model: str, lane: Lane, rows_are_tokens: bool, tokens: bool, inputs: Inputs, truncate: Truncate
     ) -> Embeddings:
         """Make one call for vectors and check its answer. Raises GatewayError of some kind, always."""
         started_s = time.perf_counter()
@@ -200,6 +204,10 @@ class RemoteBackend:
         """Cut inputs into as many as may go in one call: an ingest may embed more at once than a request may."""
         most = self._dialect.most_inputs
         return [inputs[start : start + most] for start in range(0, len(inputs), most)]
+
+
+def _lane(inputs: Sequence[Sized]) -> Lane:
+    return lane_of(_length(inputs) // CHARACTERS_PER_TOKEN)
 
 
 def _length(inputs: Sequence[Sized]) -> int:

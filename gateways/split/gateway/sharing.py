@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from gateways.core.backend import Embeddings, Inputs, Lane, TokenIds, Truncate
+from gateways.core.backend import Embeddings, Inputs, TokenIds, Truncate
 from gateways.core.errors import GatewayError, InvalidRequest, ModelFailed, ModelHung, TooLarge, UpstreamFailed
 
 # Of each service: one call computes there while the next is gathered here; more would only split the batches.
@@ -17,8 +17,7 @@ TEXTS_PER_CALL = 64
 # Errors that one request's input may have brought on all that travelled with it.
 _OF_ONE_INPUT = (InvalidRequest, TooLarge, ModelFailed, UpstreamFailed)
 
-Wish: TypeAlias = tuple[Truncate, Lane]
-Post: TypeAlias = Callable[[Inputs, Truncate, Lane], Awaitable[Embeddings]]
+Post: TypeAlias = Callable[[Inputs, Truncate], Awaitable[Embeddings]]
 
 
 @dataclass(eq=False, slots=True)
@@ -29,9 +28,9 @@ class _Waiting:
 
 class Sharing:
     """
-    The calls for one kind of vectors of one model.
+    The calls for one kind of vectors of one model, in one lane.
 
-    Requests with the same wishes share a call; an error of such a call is narrowed down by sending each alone.
+    Requests that are truncated alike share a call; an error of such a call is narrowed down by sending each alone.
     """
 
     def __init__(
@@ -41,13 +40,13 @@ class Sharing:
         self._most_calls = CALLS_IN_FLIGHT * services
         self._most = min(TEXTS_PER_CALL, most_inputs)
         self._rows_are_tokens = rows_are_tokens
-        self._waiting: dict[Wish, deque[_Waiting]] = {}
+        self._waiting: dict[Truncate, deque[_Waiting]] = {}
         self._calls: dict[asyncio.Task[None], list[_Waiting]] = {}
 
-    async def embed(self, inputs: Inputs, truncate: Truncate, lane: Lane) -> Embeddings:
+    async def embed(self, inputs: Inputs, truncate: Truncate) -> Embeddings:
         """Return this request's part of the answer to the call it travels with."""
         waiting = _Waiting(inputs, asyncio.get_running_loop().create_future())
-        self._waiting.setdefault((truncate, lane), deque()).append(waiting)
+        self._waiting.setdefault(truncate, deque()).append(waiting)
         self._send_what_waits()
         try:
             return await waiting.answered
@@ -57,8 +56,8 @@ class Sharing:
 
     def _send_what_waits(self) -> None:
         if self._waiting and len(self._calls) < self._most_calls:
-            taken, wish = self._take()
-            call = asyncio.create_task(self._call(taken, wish))
+            taken, truncate = self._take()
+            call = asyncio.create_task(self._call(taken, truncate))
             self._calls[call] = taken
             call.add_done_callback(self._called)
 
@@ -72,27 +71,27 @@ class Sharing:
             if all(waiting.answered.cancelled() for waiting in taken):
                 call.cancel()
 
-    def _take(self) -> tuple[list[_Waiting], Wish]:
-        """Take the oldest requests of the wish that has its turn; what is left of them lines up behind the others."""
-        wish = next(iter(self._waiting))
-        waiting = self._waiting.pop(wish)
+    def _take(self) -> tuple[list[_Waiting], Truncate]:
+        """Take the oldest requests of the kind that has its turn; what is left of them lines up behind the others."""
+        truncate = next(iter(self._waiting))
+        waiting = self._waiting.pop(truncate)
         taken = [waiting.popleft()]
         texts = len(taken[0].inputs)
         while waiting and (texts := texts + len(waiting[0].inputs)) <= self._most:
             taken.append(waiting.popleft())
         if waiting:
-            self._waiting[wish] = waiting
-        return taken, wish
+            self._waiting[truncate] = waiting
+        return taken, truncate
 
-    async def _call(self, taken: list[_Waiting], wish: Wish) -> None:
+    async def _call(self, taken: list[_Waiting], truncate: Truncate) -> None:
         taken = [waiting for waiting in taken if not waiting.answered.done()]  # the others were given up
         if not taken:
             return
         try:
-            answer = await self._post([item for waiting in taken for item in waiting.inputs], *wish)
+            answer = await self._post([item for waiting in taken for item in waiting.inputs], truncate)
         except GatewayError as error:
             if len(taken) > 1 and isinstance(error, _OF_ONE_INPUT) and not isinstance(error, ModelHung):
-                await asyncio.gather(*(self._call([waiting], wish) for waiting in taken))
+                await asyncio.gather(*(self._call([waiting], truncate) for waiting in taken))
             else:
                 for waiting in taken:
                     _settle(waiting, error)
