@@ -29,8 +29,8 @@ from gateways.core.jobs.replay import Replay
 from gateways.core.profiles import Profile
 from gateways.core.server import read_settings
 from gateways.core.settings import Settings
-from gateways.core.stores import edge
 from gateways.core.stores.durable import move
+from gateways.core.stores.edge import EdgeStore
 from gateways.core.stores.edge_collection import PROFILE, read_profile
 
 
@@ -74,7 +74,7 @@ async def rebuild(backend: Backend, settings: Settings) -> tuple[int, list[str]]
     async with backend:
         encoders = Encoders(backend)
         default = default_profile(encoders, settings)
-        store = edge.open_store(new, default, encoders.models(), settings.cores())
+        store = EdgeStore(new / "vectors", default, encoders.models(), settings.cores())
         with Progress("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as progress:
             bar = progress.add_task("documents")
             done, before = 0, 0
@@ -94,7 +94,7 @@ async def rebuild(backend: Backend, settings: Settings) -> tuple[int, list[str]]
             await IngestWorker(encoders, store, cast(JobQueue, replay), default).work_off()
         replay.close()
         count = store.count()
-        store.close()
+        await store.close()
     if (folder / "vectors").exists():
         move(folder / "vectors", new / "old")
     move(new / "vectors", folder / "vectors")

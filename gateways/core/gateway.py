@@ -8,19 +8,26 @@ import importlib
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
 
 from gateways.core import data_dir, metrics
 from gateways.core.backend import Backend
 from gateways.core.encoders import Encoders, starting
+from gateways.core.errors import BackendUnavailable
 from gateways.core.ingest import IngestWorker
 from gateways.core.jobs.base import Change, Document, Job, JobQueue
 from gateways.core.pipeline import Found, Question, search
 from gateways.core.profiles import Chunking, Profile, check_chunking
 from gateways.core.settings import Settings
-from gateways.core.stores.base import VectorStore
+from gateways.core.stores.base import Collection, VectorStore
 
 log = logging.getLogger(__name__)
 OFF_LOOP_THREADS = 2
+
+
+class EngineAbsent(Exception):
+    """What a chosen store or job queue needs is not installed."""
 
 
 class Gateway(Encoders):
@@ -37,17 +44,16 @@ class Gateway(Encoders):
         """
         Load the model, open DATA_DIR, take up unfinished jobs.
 
-        Raises DataDirBusy, DataDirUnusable, StoreMismatch.
+        Raises DataDirBusy, DataDirUnusable, EngineAbsent, StoreMismatch.
         """
         # Store and journal calls take turns anyway; each further thread would keep a malloc arena of its own.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(OFF_LOOP_THREADS, "off-loop"))
         self._lock = data_dir.lock(self.settings.data_dir)
         await self.backend.__aenter__()
         settings, default = self.settings, default_profile(self, self.settings)
-        store = importlib.import_module(f"gateways.core.stores.{settings.store}")
-        jobs = importlib.import_module(f"gateways.core.jobs.{settings.jobs}")
-        self._store = store.open_store(settings.data_dir, default, self.models(), settings.cores())
-        self._jobs = jobs.open_jobs(settings.data_dir)
+        store, jobs = _engine("stores", settings.store), _engine("jobs", settings.jobs)
+        self._store = await store.open_store(settings, default, self.models())
+        self._jobs = await jobs.open_jobs(settings)
         metrics.documents.set(self.store.count())
         metrics.data_bytes.set_function(lambda: data_dir.size_bytes(settings.data_dir))
         self._worker = IngestWorker(self, self.store, self.jobs, default, self.check_space)
@@ -58,8 +64,8 @@ class Gateway(Encoders):
         if self._store and self._jobs:
             self._working.cancel()
             await asyncio.gather(self._working, return_exceptions=True)
-            self._store.close()
-            self._jobs.close()
+            await self._store.close()
+            await self._jobs.close()
         await self.backend.__aexit__(None, None, None)
 
     @property
@@ -86,14 +92,27 @@ class Gateway(Encoders):
             return "the ingest worker has died"
         return self.backend.failure()
 
-    def health(self) -> dict[str, object]:
-        """Return what `/healthz` tells besides the status."""
+    async def health(self) -> dict[str, object]:
+        """Return what `/healthz` tells besides the status; the documents as last known where the store is away."""
+        if self._store:
+            with suppress(BackendUnavailable):
+                await self._store.refresh()
         count = self._store.count() if self._store else 0
         return {"model_loaded": bool(self.backend.models()), "document_count": count}
 
-    def profile(self, collection: str) -> Profile:
+    async def collections(self) -> Sequence[Collection]:
+        """Return all collections, ordered by name."""
+        await self.store.refresh()
+        return self.store.collections()
+
+    async def collection(self, name: str) -> Collection:
+        """Return a collection; NotFound lists those there are."""
+        await self.store.refresh()
+        return self.store.collection(name)
+
+    async def profile(self, collection: str) -> Profile:
         """Return how a collection is searched, or would be if it were made now with nothing chosen."""
-        known = {its.name: its.profile for its in self.store.collections()}
+        known = {its.name: its.profile for its in await self.collections()}
         return known.get(collection) or default_profile(self, self.settings)
 
     async def put(self, collection: str, profile: Profile) -> bool:
@@ -112,7 +131,7 @@ class Gateway(Encoders):
         """
         self.check_space()
         if chunk:
-            check_chunking(chunk, self.model(self.profile(collection).embedding_model))
+            check_chunking(chunk, self.model((await self.profile(collection)).embedding_model))
         job = await self.jobs.submit(collection, documents, key, chunk)
         metrics.jobs_accepted.inc()
         self._worker.wake()
@@ -124,7 +143,7 @@ class Gateway(Encoders):
 
     async def delete(self, collection: str, document_id: str) -> bool:
         """Forget a document, durably; say whether there was one."""
-        held = self.store.collection(collection)
+        held = await self.collection(collection)
         if not await held.document(document_id):
             return False
         # First: what is ingested from here on is not what was deleted.
@@ -141,7 +160,17 @@ class Gateway(Encoders):
 
     async def search(self, asked: Question) -> Found:
         """Return the passages that answer best."""
+        await self.store.refresh()
         return await search(self, self.store, asked)
+
+
+def _engine(kind: str, name: str) -> Any:
+    """Return the module of a store or a job queue."""
+    try:
+        return importlib.import_module(f"gateways.core.{kind}.{name}")
+    except ModuleNotFoundError as absent:
+        needed = f"{name!r} needs the package {absent.name}, which is not installed"
+        raise EngineAbsent(f"{needed}: pip install '.[pgvector]' beside the gateway's own extra") from None
 
 
 def default_profile(encoders: Encoders, settings: Settings) -> Profile:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from gateways.core import memory, metrics
 from gateways.core.encoders import Encoders
 from gateways.core.errors import BackendUnavailable, GatewayError, NoSpace, Overloaded, UpstreamFailed
-from gateways.core.jobs.base import Change, Document, DocumentError, Job, JobQueue
+from gateways.core.jobs.base import Change, Document, DocumentError, Job, JobLost, JobQueue
 from gateways.core.passages import cut
 from gateways.core.profiles import Profile
 from gateways.core.stores.base import Collection, CollectionGone, Passage, Vectors, VectorStore
@@ -68,6 +68,7 @@ class IngestWorker:
     async def forget(self, collection: str) -> bool:
         """Cancel a collection's jobs and forget all that is in it, durably; say whether there was one."""
         async with self._opening:
+            await self._store.refresh()
             if collection not in {known.name for known in self._store.collections()}:
                 return False
             await self._jobs.cancel_all(collection)
@@ -78,16 +79,17 @@ class IngestWorker:
         """Work until cancelled."""
         while True:
             self._submitted.clear()
-            if await self.work_off() and not await self._soon():
-                # What an ingest needed for a while, a small process should not keep.
+            if await self.work_off() and not await self._submitted_within(REST_AFTER_S):
+                # What an ingest needed for a while, a small process should not keep; giving it back between two jobs
+                # would hold up queries for tens of milliseconds.
                 await asyncio.to_thread(memory.give_back)
                 await self._store.rest()
-            await self._submitted.wait()
+            await self._submitted_within(self._jobs.poll_s)
 
-    async def _soon(self) -> bool:
-        """Whether another job comes soon: giving memory back between two would hold up queries for tens of ms."""
+    async def _submitted_within(self, seconds: float | None) -> bool:
+        """Wait for a job to be submitted here, so long at most; say whether one was."""
         try:
-            async with asyncio.timeout(REST_AFTER_S):
+            async with asyncio.timeout(seconds):
                 return await self._submitted.wait()
         except TimeoutError:
             return False
@@ -106,6 +108,8 @@ class IngestWorker:
         except JobDropped:
             log.info("ingest job %s was cancelled", job.id)
             metrics.jobs_finished.labels("cancelled").inc()
+        except JobLost:
+            log.warning("ingest job %s was taken over by another gateway", job.id)
         except Exception as error:
             log.exception("ingest job %s failed", job.id)
             await self._jobs.fail(job.id, f"{type(error).__name__}: {error}")

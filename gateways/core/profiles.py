@@ -8,7 +8,7 @@ from typing import Any
 
 from gateways.core import bm25
 from gateways.core.backend import ModelInfo
-from gateways.core.errors import InvalidRequest
+from gateways.core.errors import Conflict, InvalidRequest
 from gateways.core.fusion import Fusion, Weights
 
 TOP_K = 5
@@ -81,6 +81,20 @@ def check_served(name: str, profile: Profile, models: Sequence[ModelInfo]) -> No
         raise _mismatch(name, f"the tokens of {profile.embedding_model}", "rerank", models)
 
 
+def other_vectors(name: str, now: Profile, asked: Profile) -> Conflict:
+    """Return the error about a collection whose documents cannot be searched as a new profile asks."""
+    different = next(
+        (field for field in ("embedding_model", "sparse_model") if getattr(asked, field) != getattr(now, field)),
+        "late_interaction",
+    )
+    return Conflict(
+        f"collection {name!r} holds documents embedded with {_vectors(now)}, and {_vectors(asked)} "
+        "cannot search those: DELETE it first, or ingest into another collection.",
+        param=different,
+        code="collection_not_empty",
+    )
+
+
 def check_chunking(chunk: Chunking, model: ModelInfo, at: str = "chunk") -> None:
     """Raise InvalidRequest when passages of this size are no use, or longer than the model reads."""
     most = model.max_input_tokens - sum(model.frame)
@@ -104,6 +118,11 @@ def _mismatch(name: str, wanted: str, kind: str, models: Sequence[ModelInfo]) ->
         if model.kind == kind
     )
     return StoreMismatch(
-        f"collection {name!r} in DATA_DIR holds {kind} vectors of {wanted} and this gateway serves {serves}: "
-        "use another DATA_DIR, or serve that model"
+        f"collection {name!r} holds {kind} vectors of {wanted} and this gateway serves {serves}: "
+        "use another DATA_DIR or database, or serve that model"
     )
+
+
+def _vectors(profile: Profile) -> str:
+    tokens = "with" if profile.late_interaction else "without"
+    return f"{profile.embedding_model} and {profile.sparse_model} {tokens} late interaction"

@@ -33,9 +33,14 @@ class Settings(BaseModel):
     precision: Literal["fp32", "int8"] = Field("fp32", description="Precision of the graph (`onnx_py`).")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
     threads: int = Field(0, ge=0, description="Model threads, one core each; 0: the cores this process may use.")
-    store: str = Field("edge", pattern="^[a-z_]+$", description="Vector store: a file of `gateways/core/stores`.")
+    store: Literal["edge", "pgvector"] = Field(
+        "edge", description="Vector store: `edge` in DATA_DIR, or `pgvector` at DATABASE_URL."
+    )
     late_interaction: bool = Field(True, description="Whether new collections store the vectors of tokens too.")
-    jobs: str = Field("sqlite", pattern="^[a-z_]+$", description="Job queue: a file of `gateways/core/jobs`.")
+    jobs: Literal["sqlite", "postgres"] = Field(
+        "sqlite", description="Job queue: `sqlite` in DATA_DIR, or `postgres` at DATABASE_URL, which gateways share."
+    )
+    database_url: str = Field("", description="PostgreSQL of STORE=pgvector and JOBS=postgres: `postgresql://…`.")
     max_batch_tokens: int = Field(
         512, ge=1, description="Tokens of one forward pass, at most; padding counts where a model computes it."
     )
@@ -45,7 +50,7 @@ class Settings(BaseModel):
     max_wait_ms: int = Field(
         2_000,
         ge=1,
-        description="Milliseconds a query, of up to 128 tokens, may wait; one that would longer gets 429.",
+        description="Milliseconds a query, of up to 128 tokens, may wait; over that it gets 429.",
     )
     max_bulk_wait_ms: int = Field(
         20_000, ge=1, description="The same of longer requests and ingests, which get the time that queries leave."
@@ -92,9 +97,13 @@ class Settings(BaseModel):
         return value.lower() if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _both_or_none(self) -> Self:
+    def _go_together(self) -> Self:
         if bool(self.tls_certfile) != bool(self.tls_keyfile):
             raise ValueError("TLS_CERTFILE and TLS_KEYFILE go together")
+        if (self.store == "pgvector" or self.jobs == "postgres") and not self.database_url:
+            raise ValueError("STORE=pgvector and JOBS=postgres need DATABASE_URL")
+        if self.jobs == "postgres" and self.store == "edge":
+            raise ValueError("JOBS=postgres needs a STORE that gateways share, for any of them may work a job off")
         return self
 
     @classmethod
@@ -116,6 +125,7 @@ class Settings(BaseModel):
             "tls_keyfile",
             "embedding_api_key",
             "embedding_api_url",
+            "database_url",
             "data_dir",
             "models_dir",
             "models_file",

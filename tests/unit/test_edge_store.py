@@ -74,7 +74,7 @@ def test_tokens_are_compared_in_the_store(tmp_path: Path) -> None:
     asked, query = axes[[0, 3]].astype(np.float16), bm25.embed(["boiler"], query=True).rows[0]
     for opened_again in (False, True):
         if opened_again:
-            store.close()
+            asyncio.run(store.close())
             store = opened(tmp_path, models)
         collection = store.collection("books")
         there = asyncio.run(collection.document("a"))[::-1]
@@ -90,7 +90,7 @@ def test_tokens_are_compared_in_the_store(tmp_path: Path) -> None:
         known = asyncio.run(collection.known(["pump"]))["pump"].late
         assert known is not None
         assert known == pytest.approx(tokens[0], abs=0.1)
-    store.close()
+    asyncio.run(store.close())
 
 
 def test_many_passages_are_found_in_four_bits(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_many_passages_are_found_in_four_bits(tmp_path: Path) -> None:
         best = np.argsort(-cosines)[:10]
         assert [int(hit.passage.id) for hit in hits] == best.tolist()
         assert [hit.score for hit in hits] == pytest.approx(cosines[best].tolist(), abs=1e-5)
-    store.close()
+    asyncio.run(store.close())
 
 
 def test_an_earlier_versions_collection_is_served(tmp_path: Path) -> None:
@@ -141,12 +141,12 @@ def test_an_earlier_versions_collection_is_served(tmp_path: Path) -> None:
     for words in (["one"], ["two"]):
         store = opened(tmp_path)
         asyncio.run(fill(store, "books", words[0], words))
-        store.close()
+        asyncio.run(store.close())
 
     store = opened(tmp_path)
     hits = asyncio.run(store.collection("books").search(np.full(4, 0.5, np.float32), None, 10, None))
     assert {hit.passage.text for hit in hits} == {"one", "two"}
-    store.close()
+    asyncio.run(store.close())
 
 
 def test_a_profile_survives_a_restart(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_profile_survives_a_restart(tmp_path: Path) -> None:
     assert asyncio.run(store.put("books", DEFAULT)) is True
     asyncio.run(fill(store, "books", "a", ["one", "two"]))
     assert asyncio.run(store.put("books", profile)) is False
-    store.close()
+    asyncio.run(store.close())
 
     again = opened(tmp_path)
 
@@ -235,7 +235,7 @@ def test_the_default_collection_is_always_there(tmp_path: Path) -> None:
 
 def test_what_a_deletion_or_a_creation_left_half_done_is_cleared(tmp_path: Path) -> None:
     """A folder that was being removed, and one that never got its profile, are no collections."""
-    opened(tmp_path).close()
+    asyncio.run(opened(tmp_path).close())
     (tmp_path / ".deleted-1" / "shard").mkdir(parents=True)
     (tmp_path / "unfinished" / "shard").mkdir(parents=True)
 
@@ -251,7 +251,7 @@ def test_vectors_of_another_model_are_never_mixed_in(tmp_path: Path) -> None:
     """A folder made with models that are not served any more does not open, and says which it needs."""
     store = opened(tmp_path)
     asyncio.run(store.put("books", Profile("wide", 8, "splade")))
-    store.close()
+    asyncio.run(store.close())
 
     with pytest.raises(StoreMismatch, match=r"books.*wide \(8 dimensions\).*tiny"):
         opened(tmp_path, (MODELS[0], *MODELS[2:]))
@@ -263,7 +263,7 @@ def test_vectors_of_another_model_are_never_mixed_in(tmp_path: Path) -> None:
 
 def test_a_folder_of_an_earlier_version_is_not_opened(tmp_path: Path) -> None:
     """Its collections have no words to search by; the message says what to do."""
-    opened(tmp_path).close()
+    asyncio.run(opened(tmp_path).close())
     (tmp_path / "default" / "collection.json").write_bytes(orjson.dumps({"model": "tiny", "dimensions": 4}))
 
     with pytest.raises(StoreMismatch, match=r"default.*earlier version.*ingest again"):

@@ -9,7 +9,7 @@ import pytest
 
 from gateways.core.errors import Conflict
 from gateways.core.jobs.base import Document, Job
-from gateways.core.jobs.sqlite import SqliteJobs, open_jobs
+from gateways.core.jobs.sqlite import SqliteJobs
 from gateways.core.profiles import Chunking
 
 DOCUMENTS = [Document("a", "one"), Document("b", "two", {"n": 1})]
@@ -29,7 +29,7 @@ def status(jobs: SqliteJobs, job: Job) -> str:
 
 def test_a_cancelled_job_is_cancelled_for_good(tmp_path: Path) -> None:
     """Neither a worker at its last step nor a restart brings it back."""
-    jobs = open_jobs(tmp_path)
+    jobs = SqliteJobs(tmp_path / "jobs.sqlite")
     pending, running = submitted(jobs), submitted(jobs)
     assert asyncio.run(jobs.claim()) is not None
 
@@ -39,16 +39,16 @@ def test_a_cancelled_job_is_cancelled_for_good(tmp_path: Path) -> None:
         assert (cancelled.status, cancelled.finished_at is not None) == ("cancelled", True)
     asyncio.run(jobs.complete(running.id))
     asyncio.run(jobs.fail(pending.id, "too late"))
-    jobs.close()
+    asyncio.run(jobs.close())
 
-    again = open_jobs(tmp_path)
+    again = SqliteJobs(tmp_path / "jobs.sqlite")
     assert [status(again, job) for job in (pending, running)] == ["cancelled", "cancelled"]
     assert asyncio.run(again.claim()) is None
 
 
 def test_a_finished_job_is_not_cancelled(tmp_path: Path) -> None:
     """Conflict says what it is; an unknown one is None."""
-    jobs = open_jobs(tmp_path)
+    jobs = SqliteJobs(tmp_path / "jobs.sqlite")
     job = submitted(jobs)
     asyncio.run(jobs.complete(job.id))
 
@@ -61,7 +61,7 @@ def test_a_finished_job_is_not_cancelled(tmp_path: Path) -> None:
 
 def test_all_jobs_of_a_collection_are_cancelled(tmp_path: Path) -> None:
     """Finished ones and those of other collections are left as they are."""
-    jobs = open_jobs(tmp_path)
+    jobs = SqliteJobs(tmp_path / "jobs.sqlite")
     done, open_one, other = submitted(jobs), submitted(jobs), submitted(jobs, "films")
     asyncio.run(jobs.complete(done.id))
 
@@ -74,11 +74,11 @@ def test_all_jobs_of_a_collection_are_cancelled(tmp_path: Path) -> None:
 
 def test_a_job_remembers_how_it_is_cut(tmp_path: Path) -> None:
     """Also after a restart, so that a job that was interrupted goes on as it began."""
-    jobs = open_jobs(tmp_path)
+    jobs = SqliteJobs(tmp_path / "jobs.sqlite")
     job, whole = submitted(jobs, chunk=Chunking(64, 8)), submitted(jobs)
-    jobs.close()
+    asyncio.run(jobs.close())
 
-    again = open_jobs(tmp_path)
+    again = SqliteJobs(tmp_path / "jobs.sqlite")
     found = [asyncio.run(again.status(its.id)) for its in (job, whole)]
     assert [its.chunk if its else "missing" for its in found] == [Chunking(64, 8), None]
     assert asyncio.run(again.documents(job.id, 1, 5)) == DOCUMENTS[1:]

@@ -18,7 +18,7 @@ from gateways.core.errors import GatewayError, InvalidRequest, NotFound
 from gateways.core.fusion import FITTED, FUSIONS, Fusion, Weights
 from gateways.core.gateway import Gateway
 from gateways.core.profiles import TOP_K, Profile, check_chunking
-from gateways.core.stores.base import Collection, VectorStore
+from gateways.core.stores.base import Collection
 
 # Written out, because a body's route takes no other parameters.
 _NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "pattern": PATTERN}}
@@ -109,33 +109,32 @@ def router(gateway: Gateway) -> APIRouter:
         name = request.path_params["name"]
         if not re.fullmatch(PATTERN, name):
             raise InvalidRequest("name must be 1 to 64 letters, digits, - or _.", param="name")
-        made = await gateway.put(name, _profile(gateway, name, body))
-        return json_response(_described(gateway.store.collection(name)), 201 if made else 200)
+        made = await gateway.put(name, _profile(gateway, await gateway.profile(name), body))
+        return json_response(_described(await gateway.collection(name)), 201 if made else 200)
 
     @routes.get("/v1/collections")
     async def collections() -> Response:
         """List the collections by name."""
-        found = [_described(collection) for collection in gateway.store.collections()]
+        found = [_described(collection) for collection in await gateway.collections()]
         return json_response({"object": "list", "data": found})
 
     @routes.get("/v1/collections/{name}", response_model=CollectionAnswer)
     async def one_collection(name: NAME) -> Response:
         """Tell how a collection is searched, and how many documents it holds."""
-        return json_response(_described(_found(gateway.store, name)))
+        return json_response(_described(await _found(gateway, name)))
 
     @routes.delete("/v1/collections/{name}")
     async def delete_collection(name: NAME) -> Response:
         """Forget a collection with all its documents, and cancel its jobs; `default` is there again, empty."""
         if not await gateway.forget(name):
-            _found(gateway.store, name)
+            await _found(gateway, name)
         return json_response({"name": name, "object": "collection", "deleted": True})
 
     return routes
 
 
-def _profile(gateway: Gateway, name: str, body: ProfileRequest) -> Profile:
+def _profile(gateway: Gateway, now: Profile, body: ProfileRequest) -> Profile:
     """Check a profile and fill in what it leaves to the collection as it is, or to the gateway."""
-    now = gateway.profile(name)
     dense = _model(gateway, body.embedding_model or now.embedding_model, "dense", "embedding_model")
     sparse = _model(gateway, body.sparse_model or now.sparse_model, "sparse", "sparse_model")
     reranker = _model(gateway, body.reranker_model, "rerank", "reranker_model") if body.reranker_model else None
@@ -183,9 +182,9 @@ def _model(gateway: Gateway, name: str, kind: Kind, field: str) -> ModelInfo:
         raise
 
 
-def _found(store: VectorStore, name: str) -> Collection:
+async def _found(gateway: Gateway, name: str) -> Collection:
     try:
-        return store.collection(name)
+        return await gateway.collection(name)
     except NotFound as error:
         error.param = "name"
         raise

@@ -38,7 +38,7 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.get("/v1/documents/{document_id:path}", response_model=DocumentAnswer)
     async def document(document_id: str, collection: COLLECTION = "default") -> Response:
         """Return a document as it was ingested."""
-        passages = await gateway.store.collection(collection).document(document_id)
+        passages = await (await gateway.collection(collection)).document(document_id)
         if not passages:
             raise _no_document(document_id, collection)
         return json_response(

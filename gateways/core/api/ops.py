@@ -46,7 +46,7 @@ class Checked(Protocol):
         """Return what is broken for good, None while nothing is."""
         ...
 
-    def health(self) -> dict[str, object]:
+    async def health(self) -> dict[str, object]:
         """Return what `/healthz` tells besides the status."""
         ...
 
@@ -60,8 +60,8 @@ def probes(checked: Checked) -> APIRouter:
         """Tell whether this process works; 503 means: restart it."""
         failure = checked.failure()
         if failure:
-            return json_response({"status": "failed", "reason": failure} | checked.health(), 503)
-        return json_response({"status": "ok" if checked.ready() else "starting"} | checked.health())
+            return json_response({"status": "failed", "reason": failure} | await checked.health(), 503)
+        return json_response({"status": "ok" if checked.ready() else "starting"} | await checked.health())
 
     @routes.get("/readyz")
     async def readyz(request: Request) -> Response:

@@ -56,8 +56,22 @@ class Change:
     profile: dict[str, Any] | None = None
 
 
+class JobLost(Exception):
+    """Another process has taken a job over: this one was not heard of for too long."""
+
+
 class JobQueue(Protocol):
-    """Jobs that survive kill -9 and a power cut from the moment `submit` returns."""
+    """
+    Jobs that survive kill -9 and a power cut from the moment `submit` returns.
+
+    Where several processes share them, a job belongs to the one that claimed it for as long as that is heard of.
+    What another process does with a job meanwhile raises JobLost.
+    """
+
+    @property
+    def poll_s(self) -> float | None:
+        """Return after how many seconds to look for jobs of other processes; None where there are none."""
+        ...
 
     async def submit(
         self, collection: str, documents: Sequence[Document], key: str | None, chunk: Chunking | None = None
@@ -79,7 +93,7 @@ class JobQueue(Protocol):
         ...
 
     async def claim(self) -> Job | None:
-        """Take the oldest job that is not finished and mark it running; None when there is none."""
+        """Take the oldest job that is not finished, nor another's, and mark it running; None when there is none."""
         ...
 
     async def documents(self, job_id: str, start: int, limit: int) -> list[Document]:
@@ -110,6 +124,6 @@ class JobQueue(Protocol):
         """Write down a change, durably, at this point of the jobs."""
         ...
 
-    def close(self) -> None:
-        """Let go of the files."""
+    async def close(self) -> None:
+        """Let go of files or connections, and of the job that is claimed."""
         ...

@@ -17,6 +17,7 @@ import orjson
 from gateways.core.errors import BackendUnavailable, Conflict, GatewayError, NoSpace
 from gateways.core.jobs.base import Change, Document, DocumentError, Job, Status
 from gateways.core.profiles import Chunking
+from gateways.core.settings import Settings
 
 T = TypeVar("T")
 
@@ -68,6 +69,8 @@ _FINISH = "UPDATE jobs SET status = ?, error = ?, finished_at = ? WHERE finished
 
 class SqliteJobs:
     """One connection, used by one thread at a time; every call runs off the event loop."""
+
+    poll_s = None
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +134,7 @@ class SqliteJobs:
         """Write down a change before the next document that is not processed yet."""
         await self._call(lambda: self._record(change))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the journal."""
         with self._lock:
             self._connection.close()
@@ -218,9 +221,9 @@ class SqliteJobs:
         return [_job(row) for row in rows]
 
 
-def open_jobs(data_dir: Path) -> SqliteJobs:
-    """Open or make the journal below `data_dir`."""
-    return SqliteJobs(data_dir / "jobs.sqlite")
+async def open_jobs(settings: Settings) -> SqliteJobs:
+    """Open or make the journal below DATA_DIR."""
+    return SqliteJobs(settings.data_dir / "jobs.sqlite")
 
 
 def _unwritten(error: sqlite3.OperationalError) -> GatewayError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -82,11 +83,19 @@ class Collection(Protocol):
 
     @property
     def documents(self) -> int:
-        """Return the number of documents, as of the last `flush` or `delete`."""
+        """Return the number of documents, as of the last `flush`, `delete` or `refresh`."""
         ...
 
     async def replace(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
         """Write all passages of some documents, in place of all that these documents had before."""
+        ...
+
+    async def add(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
+        """Write passages, each in place of itself, and leave the others of their documents as they are."""
+        ...
+
+    async def page(self, after: uuid.UUID | None, limit: int) -> list[tuple[uuid.UUID, Passage, Vectors]]:
+        """Return the first passages whose keys come after one, in the order of their keys; empty at the end."""
         ...
 
     async def search(
@@ -134,7 +143,15 @@ class Collection(Protocol):
 
 
 class VectorStore(Protocol):
-    """Collections by name; the one named "default" is always there."""
+    """
+    Collections by name; the one named "default" is always there.
+
+    What it knows of them is as of the last `refresh`, or of its own last change.
+    """
+
+    async def refresh(self) -> None:
+        """Learn what other processes have changed since, where several share the store."""
+        ...
 
     def collections(self) -> Sequence[Collection]:
         """Return all collections, ordered by name."""
@@ -168,6 +185,15 @@ class VectorStore(Protocol):
         """Keep no more in memory than searches need; called when there is nothing left to ingest."""
         ...
 
-    def close(self) -> None:
-        """Write everything and let go of the files."""
+    async def close(self) -> None:
+        """Write everything, and let go of files or connections."""
         ...
+
+
+def unknown(name: str, known: Iterable[str]) -> NotFound:
+    """Return the error about a collection that is not there."""
+    return NotFound(
+        f"there is no collection {name!r}; there are: {', '.join(known)}. Ingest into it, or PUT it, to create it.",
+        param="collection",
+        code="unknown_collection",
+    )

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from gateways.core import memory
 from gateways.core.backend import ModelInfo
-from gateways.core.errors import Conflict, NotFound
-from gateways.core.profiles import Profile, StoreMismatch, check_served
+from gateways.core.profiles import Profile, StoreMismatch, check_served, other_vectors
+from gateways.core.settings import Settings
 from gateways.core.stores import edge_collection
-from gateways.core.stores.base import DEFAULT
+from gateways.core.stores.base import DEFAULT, unknown
 from gateways.core.stores.durable import move, sync
 from gateways.core.stores.edge_collection import EdgeCollection
 
@@ -24,7 +24,8 @@ _DELETED = ".deleted-"
 class EdgeStore:
     """Each collection has a folder, which is opened with the store."""
 
-    def __init__(self, folder: Path, default: Profile, models: Sequence[ModelInfo], threads: int) -> None:
+    def __init__(self, folder: Path, default: Profile, models: Sequence[ModelInfo] | None, threads: int) -> None:
+        """Open it; `models` None lets collections be of models that nobody serves."""
         self._folder = folder
         self._default = default
         self._threads = threads
@@ -40,21 +41,18 @@ class EdgeStore:
             self._collections[DEFAULT] = self._create(DEFAULT, default)
         memory.unmap_pages(folder)
 
+    async def refresh(self) -> None:
+        """Do nothing: no other process has this folder."""
+
     def collections(self) -> Sequence[EdgeCollection]:
         """Return all collections, ordered by name."""
         return [self._collections[name] for name in sorted(self._collections)]
 
     def collection(self, name: str) -> EdgeCollection:
         """Return a collection; NotFound lists those there are."""
-        try:
-            return self._collections[name]
-        except KeyError:
-            known = ", ".join(self._collections)
-            raise NotFound(
-                f"there is no collection {name!r}; there are: {known}. Ingest into it, or PUT it, to create it.",
-                param="collection",
-                code="unknown_collection",
-            ) from None
+        if name not in self._collections:
+            raise unknown(name, self._collections)
+        return self._collections[name]
 
     async def ensure(self, name: str, profile: Profile) -> EdgeCollection:
         """Return a collection, made with this profile when there was none."""
@@ -70,7 +68,7 @@ class EdgeStore:
             if old and await old.take(profile):
                 return False
             if old and not await old.leave(empty_only=True):
-                raise _other_vectors(old, profile)
+                raise other_vectors(name, old.profile, profile)
             if old:
                 await self._discard(old)
             await self._add(name, profile)
@@ -97,7 +95,7 @@ class EdgeStore:
         for collection in self.collections():
             await collection.rest()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Write everything and let go of the files."""
         for collection in self._collections.values():
             collection.close()
@@ -120,33 +118,16 @@ class EdgeStore:
         await asyncio.to_thread(shutil.rmtree, rest, ignore_errors=True)
 
 
-def open_store(data_dir: Path, default: Profile, models: Sequence[ModelInfo], threads: int) -> EdgeStore:
-    """Open or make the store below `data_dir`; StoreMismatch when no model here makes a collection's vectors."""
-    return EdgeStore(data_dir / "vectors", default, models, threads)
+async def open_store(settings: Settings, default: Profile, models: Sequence[ModelInfo]) -> EdgeStore:
+    """Open or make the store below DATA_DIR; StoreMismatch when no model here makes a collection's vectors."""
+    return EdgeStore(settings.data_dir / "vectors", default, models, settings.cores())
 
 
-def _profile(path: Path, models: Sequence[ModelInfo]) -> Profile:
+def _profile(path: Path, models: Sequence[ModelInfo] | None) -> Profile:
     try:
         profile = edge_collection.read_profile(path)
     except ValueError as error:
         raise StoreMismatch(f"collection {error}: use another DATA_DIR, and ingest again") from None
-    check_served(path.name, profile, models)
+    if models is not None:
+        check_served(path.name, profile, models)
     return profile
-
-
-def _other_vectors(collection: EdgeCollection, profile: Profile) -> Conflict:
-    now = collection.profile
-    return Conflict(
-        f"collection {collection.name!r} holds documents embedded with {_vectors(now)}, and {_vectors(profile)} "
-        "cannot search those: DELETE it first, or ingest into another collection.",
-        param=next(
-            (name for name in ("embedding_model", "sparse_model") if getattr(profile, name) != getattr(now, name)),
-            "late_interaction",
-        ),
-        code="collection_not_empty",
-    )
-
-
-def _vectors(profile: Profile) -> str:
-    tokens = "with" if profile.late_interaction else "without"
-    return f"{profile.embedding_model} and {profile.sparse_model} {tokens} late interaction"

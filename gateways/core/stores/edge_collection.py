@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import orjson
@@ -15,7 +15,6 @@ import qdrant_edge as qdrant
 from gateways.core import memory
 from gateways.core.backend import F16, F32, SparseVector
 from gateways.core.background import in_background
-from gateways.core.fusion import RRF_K
 from gateways.core.profiles import Profile, profile_of
 from gateways.core.stores import edge_points as points
 from gateways.core.stores import edge_queries as queries
@@ -23,10 +22,10 @@ from gateways.core.stores import edge_shard
 from gateways.core.stores.base import FUSED, CollectionGone, Hit, Passage, Vectors
 from gateways.core.stores.durable import write
 from gateways.core.stores.filters import Condition
+from gateways.core.stores.identity import passage_key
+from gateways.core.stores.ranked import TIED, Ranked, best_first, fused
 
 T = TypeVar("T")
-# A point's id, and its score.
-Ranked: TypeAlias = tuple[uuid.UUID, float]
 
 PROFILE = "collection.json"
 # A search over this many passages takes about a millisecond: beyond, it leaves the event loop.
@@ -36,8 +35,6 @@ _INLINE_SCORED = 32
 # Of passages with the vectors of their tokens fewer go in one call: the engine holds the interpreter's lock for over
 # a millisecond with each, and nothing is served meanwhile.
 _PER_CALL, _PER_CALL_WITH_TOKENS = 256, 2
-# So many more are ranked than are asked for: of passages with equal scores the same ones are returned every time.
-_TIED = 8
 # Over more passages than these a few are found in 4 bits a dimension, which reads an eighth as much.
 _COARSE_PASSAGES = 5_000
 
@@ -71,16 +68,35 @@ class EdgeCollection:
 
     async def replace(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
         """Write the passages, then forget the surplus of their documents' older ones."""
-        per_call = _PER_CALL_WITH_TOKENS if self._profile.late_interaction else _PER_CALL
-        kept = {points.point_id(one) for one in passages}
+        kept = {passage_key(one) for one in passages}
         later = points.later_of({one.document_id for one in passages})
         async with self._writing:
             surplus = [record.id for record in await self._scroll(later, with_payload=False) if record.id not in kept]
-            for at in range(0, len(passages), per_call):
-                some = passages[at : at + per_call], vectors[at : at + per_call]
-                await self._call(self._upsert, *some, background=True)
+            await self._write(passages, vectors)
             if surplus:
                 await self._call(self._shard.update, qdrant.UpdateOperation.delete_points(surplus))
+
+    async def add(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
+        """Write passages, each in place of itself."""
+        async with self._writing:
+            await self._write(passages, vectors)
+
+    async def page(self, after: uuid.UUID | None, limit: int) -> list[tuple[uuid.UUID, Passage, Vectors]]:
+        """Return the first passages whose keys come after one."""
+        # The engine begins with the one that it is told.
+        request = qdrant.ScrollRequest(offset=after, limit=limit + 1, with_payload=True, with_vector=True)
+        records, _ = await self._call(self._shard.scroll, request)
+        return [
+            (cast(uuid.UUID, its.id), points.passage(its.payload), points.vectors(its.vector))
+            for its in records
+            if its.id != after
+        ][:limit]
+
+    async def _write(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
+        per_call = _PER_CALL_WITH_TOKENS if self._profile.late_interaction else _PER_CALL
+        for at in range(0, len(passages), per_call):
+            some = passages[at : at + per_call], vectors[at : at + per_call]
+            await self._call(self._upsert, *some, background=True)
 
     def _upsert(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
         made = [points.point(one, its, self._coarse) for one, its in zip(passages, vectors, strict=True)]
@@ -119,17 +135,13 @@ class EdgeCollection:
         min_score: float | None = None,
     ) -> list[Ranked]:
         """Return the k best by one vector; of equal ones always the same, which the engine leaves to chance."""
-        found = self._shard.query(queries.by(dense, sparse, k + _TIED, where, min_score, coarse=self._long_enough()))
-        return sorted(((cast(uuid.UUID, one.id), one.score) for one in found), key=_best_first)[:k]
+        found = self._shard.query(queries.by(dense, sparse, k + TIED, where, min_score, coarse=self._long_enough()))
+        return sorted(((cast(uuid.UUID, one.id), one.score) for one in found), key=best_first)[:k]
 
     def _fused(self, dense: F32, sparse: SparseVector, k: int, where: Condition | None) -> list[Ranked]:
         """Return the k best by reciprocal ranks, each ranking filtered before it is cut."""
         deep = max(k, FUSED)
-        worth: dict[uuid.UUID, float] = {}
-        for ranking in (self._ranked(dense, None, deep, where), self._ranked(None, sparse, deep, where)):
-            for rank, (one, _) in enumerate(ranking, 1):
-                worth[one] = worth.get(one, 0.0) + 1 / (RRF_K + rank)
-        return sorted(worth.items(), key=_best_first)[:k]
+        return fused((self._ranked(dense, None, deep, where), self._ranked(None, sparse, deep, where)), k)
 
     async def scores(
         self, passages: Sequence[Passage], dense: F32 | None, sparse: SparseVector | None, late: F16 | None
@@ -142,7 +154,7 @@ class EdgeCollection:
             asked[points.SPARSE] = queries.of_sparse(sparse)
         if late is not None:
             asked[points.LATE] = queries.of_tokens(late)
-        ids = [points.point_id(one) for one in passages]
+        ids = [passage_key(one) for one in passages]
         if len(ids) > _INLINE_SCORED:
             return await self._call(self._scores, ids, asked)
         if not self._open:
@@ -260,10 +272,6 @@ class EdgeCollection:
 
     def _gone(self) -> CollectionGone:
         return CollectionGone(f"collection {self.name!r} was deleted meanwhile.", param="collection")
-
-
-def _best_first(its: Ranked) -> tuple[float, uuid.UUID]:
-    return -its[1], its[0]
 
 
 def create(path: Path, profile: Profile, threads: int) -> EdgeCollection:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
-from hashlib import blake2b
 from typing import Any, cast
 
 import numpy as np
@@ -12,13 +10,13 @@ import qdrant_edge as qdrant
 
 from gateways.core.backend import SparseVector
 from gateways.core.stores.base import Metadata, Passage, Vectors
+from gateways.core.stores.identity import passage_key, text_key
 
 # COARSE are the dense vectors again, in 4 bits a dimension.
 DENSE, COARSE, SPARSE, LATE = "dense", "coarse", "sparse", "late"
 # Fields of the payload that have an index. One of numbers as well would make each flush half as long again.
 INDEXED = ("document_id", "marks")
 _LATER = "later"
-_NAMESPACE = uuid.UUID("6b1f6f0e-7f0a-5a53-9c63-0d6a6c9f2f51")
 
 LATER = [qdrant.FieldCondition("marks", match=qdrant.MatchValue(_LATER))]
 
@@ -30,12 +28,7 @@ def point(passage: Passage, vectors: Vectors, coarse: bool) -> qdrant.Point:
         named[COARSE] = vectors.dense
     if vectors.late is not None:
         named[LATE] = vectors.late.astype(np.float32).tolist()  # the engine reads an array number by number, slowly
-    return qdrant.Point(point_id(passage), named, _payload(passage))
-
-
-def point_id(one: Passage) -> uuid.UUID:
-    """Return the id of a passage's point."""
-    return uuid.uuid5(_NAMESPACE, f"{one.number} {one.document_id}")
+    return qdrant.Point(passage_key(passage), named, _payload(passage))
 
 
 def sparse(vector: SparseVector) -> qdrant.SparseVector:
@@ -81,12 +74,8 @@ def later_of(documents: Iterable[str]) -> qdrant.Filter:
 
 def with_text(texts: Iterable[str]) -> qdrant.Filter:
     """Return the filter for passages with one of these texts, give or take a collision of hashes."""
-    hashes = qdrant.MatchAny([_hash(text) for text in texts])
+    hashes = qdrant.MatchAny([text_key(text) for text in texts])
     return qdrant.Filter(must=[qdrant.FieldCondition("marks", match=hashes)])
-
-
-def _hash(text: str) -> str:
-    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _payload(one: Passage) -> dict[str, Any]:
@@ -104,7 +93,7 @@ def _payload(one: Passage) -> dict[str, Any]:
     }
     return {
         "id": one.id,
-        "marks": [_hash(one.text), _LATER] if one.number else [_hash(one.text)],
+        "marks": [text_key(one.text), _LATER] if one.number else [text_key(one.text)],
         "document_id": one.document_id,
         "text": one.text,
         "start": one.start,

@@ -22,7 +22,7 @@ class Health:
         self.ready = backend.ready
         self.failure = backend.failure
 
-    def health(self) -> dict[str, object]:
+    async def health(self) -> dict[str, object]:
         """Return the models as they are now, loaded or not."""
         models = [_told(model) for model in self._backend.models()]
         return {"model_loaded": bool(models), "models": models}

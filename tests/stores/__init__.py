@@ -1,0 +1,1 @@
+"""Stores and job queues, each on its real engine."""

@@ -1,0 +1,90 @@
+"""Two real gateways on one PostgreSQL: one contract, one set of documents, one queue of jobs."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.faults.proxy import serving
+from tests.processes import ROOT, Gateway, describe, wait_until
+
+DOCUMENTS = 400
+
+
+@pytest.fixture
+def two(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[list[Gateway]]:
+    """Yield two gateways that share everything but their processes."""
+    shared = {"STORE": "pgvector", "JOBS": "postgres", "DATABASE_URL": database_url}
+    name = getattr(request, "param", "pseudo")
+    python = Path(sys.executable)
+    gateways = [describe(name, tmp_path / str(n), python=python, **shared) for n in range(2)]
+    try:
+        for gateway in gateways:
+            gateway.start()
+        yield gateways
+    finally:
+        for gateway in gateways:
+            gateway.kill()
+
+
+@pytest.mark.parametrize("two", ["onnx_py"], indirect=True)
+def test_both_answer_the_full_contract(two: list[Gateway]) -> None:
+    """Every contract test, each connection to the other of the two; counters are read where it is counted."""
+    ports = itertools.cycle(int(gateway.url.rpartition(":")[2]) for gateway in two)
+    with serving(lambda: ("127.0.0.1", next(ports))) as balancer:
+        environ = {**os.environ, "GATEWAY_URL": balancer.url}
+        tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contract"]
+        ran = subprocess.run(tests, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)  # noqa: S603
+    assert ran.returncode == 0, ran.stdout[-4000:]
+
+
+def test_what_one_is_given_the_other_finds(two: list[Gateway]) -> None:
+    """Documents, collections and their profiles, at once."""
+    one, other = (httpx.Client(base_url=gateway.url, timeout=30, trust_env=False) for gateway in two)
+    with one, other:
+        assert one.put("/v1/collections/books", json={"top_k": 2}).status_code == 201
+        assert other.get("/v1/collections/books").json()["top_k"] == 2
+        job = one.post("/v1/ingest", json={"collection": "books", "documents": [{"id": "a", "text": "a harbour"}]})
+        wait_until(lambda: other.get(f"/v1/jobs/{job.json()['job_id']}").json()["finished_at"], 30, "the job")
+        for client in (one, other):
+            found = client.post("/v1/search", json={"collection": "books", "query": "harbour"}).json()
+            assert [hit["id"] for hit in found["results"]] == ["a"]
+            assert client.get("/healthz").json()["document_count"] == 1
+        assert other.delete("/v1/documents/a", params={"collection": "books"}).status_code == 200
+        assert one.get("/v1/documents/a", params={"collection": "books"}).status_code == 404
+        assert other.delete("/v1/collections/books").status_code == 200
+        assert one.post("/v1/search", json={"collection": "books", "query": "x"}).status_code == 404
+
+
+def test_a_killed_gateways_job_is_finished_by_the_other(two: list[Gateway], tmp_path: Path) -> None:
+    """Whichever has it is killed half-way: after its lease the other goes on, and every document is there once."""
+    with httpx.Client(base_url=two[0].url, timeout=30, trust_env=False) as client:
+        documents = [{"id": f"d{n}", "text": f"document {n} " + "of many words " * 40} for n in range(DOCUMENTS)]
+        job = client.post("/v1/ingest", json={"documents": documents}).json()["job_id"]
+
+        def processed() -> int:
+            return int(client.get(f"/v1/jobs/{job}").json()["processed_documents"])
+
+        wait_until(lambda: 0 < processed() < DOCUMENTS, 60, "the middle of the job")
+    counted = [_ingested(gateway) for gateway in two]
+    at_it = counted.index(max(counted))
+    two[at_it].kill()
+    left = two[1 - at_it]
+    with httpx.Client(base_url=left.url, timeout=30, trust_env=False) as client:
+        wait_until(lambda: client.get(f"/v1/jobs/{job}").json()["finished_at"], 90, "the job, by the other")
+        assert client.get(f"/v1/jobs/{job}").json()["status"] == "completed"
+        assert client.get("/healthz").json()["document_count"] == DOCUMENTS
+        assert _ingested(left) > 0
+        assert client.get("/v1/documents/d399").status_code == 200
+
+
+def _ingested(gateway: Gateway) -> float:
+    lines = httpx.get(f"{gateway.url}/metrics", trust_env=False).text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("gateway_ingested_documents_total"))
