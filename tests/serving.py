@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -34,8 +35,8 @@ def serving(answer: Callable[[int], bytes]) -> Iterator[tuple[int, list[bytes]]]
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-                bodies.append(await reader.readexactly(length))
+                length = re.search(rb"content-length: *(\d+)", head.lower())
+                bodies.append(await reader.readexactly(int(length[1]) if length else 0))
                 answered = answer(len(bodies))
                 writer.write(answered)
                 if not answered or CLOSES in answered:

@@ -36,7 +36,7 @@ def read_settings() -> Settings:
         for wrong in error.errors():
             name = "_".join(str(part) for part in wrong["loc"]).upper()
             said = f"{name}={wrong['input']!r}: " if name else ""
-            print(f"{said}{wrong['msg']}", file=sys.stderr)
+            print(f"{said}{wrong['msg'].removeprefix('Value error, ')}", file=sys.stderr)
         raise SystemExit(2) from None
     except ValueError as error:
         print(error, file=sys.stderr)

@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faults.proxy import serving
+from tests.faults.proxy import serving as balancing
 from tests.processes import ROOT, Gateway, describe, wait_until
+from tests.serving import http, serving
 
 DOCUMENTS = 400
 
@@ -36,10 +37,11 @@ def two(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> It
 
 @pytest.mark.parametrize("two", ["onnx_py"], indirect=True)
 def test_both_answer_the_full_contract(two: list[Gateway]) -> None:
-    """Every contract test, each connection to the other of the two; counters are read where it is counted."""
-    ports = itertools.cycle(int(gateway.url.rpartition(":")[2]) for gateway in two)
-    with serving(lambda: ("127.0.0.1", next(ports))) as balancer:
-        environ = {**os.environ, "GATEWAY_URL": balancer.url}
+    """Every contract test, each connection to the other of the two; what they count is added up."""
+    ports = itertools.cycle([int(gateway.url.rpartition(":")[2]) for gateway in two])
+    with balancing(lambda: ("127.0.0.1", next(ports))) as balancer, serving(lambda _: _added_up(two)) as (port, _):
+        metrics_url = f"http://127.0.0.1:{port}/metrics"
+        environ = {**os.environ, "GATEWAY_URL": balancer.url, "GATEWAY_METRICS_URL": metrics_url}
         tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contract"]
         ran = subprocess.run(tests, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)  # noqa: S603
     assert ran.returncode == 0, ran.stdout[-4000:]
@@ -88,3 +90,14 @@ def test_a_killed_gateways_job_is_finished_by_the_other(two: list[Gateway], tmp_
 def _ingested(gateway: Gateway) -> float:
     lines = httpx.get(f"{gateway.url}/metrics", trust_env=False).text.splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith("gateway_ingested_documents_total"))
+
+
+def _added_up(gateways: list[Gateway]) -> bytes:
+    """Answer with each of our series as the sum of what the gateways say."""
+    totals: dict[str, float] = {}
+    for gateway in gateways:
+        for line in httpx.get(f"{gateway.url}/metrics", trust_env=False).text.splitlines():
+            if line.startswith("gateway_"):
+                series, _, value = line.rpartition(" ")
+                totals[series] = totals.get(series, 0.0) + float(value)
+    return http(200, "".join(f"{series} {value}\n" for series, value in totals.items()).encode())
