@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import accumulate
 from typing import TypeVar
@@ -26,8 +27,8 @@ DOCUMENTS_PER_STEP, CHARACTERS_PER_STEP = 64, 250_000
 # megabytes. What more would need at once, a process would keep for long after: its heap has holes then.
 CHARACTERS_AT_ONCE = 16_000
 PASSAGES_AT_ONCE = 256
-# With nothing to ingest for so long, memory is given back.
-REST_AFTER_S = 5.0
+# With nothing to ingest for so long, memory is given back; what the store maps, while jobs keep coming as well.
+REST_AFTER_S, REST_EVERY_S = 5.0, 10.0
 RETRY_FIRST_S, RETRY_MOST_S = 0.25, 5.0
 _PASSING = (BackendUnavailable, NoSpace, Overloaded, UpstreamFailed)
 
@@ -60,6 +61,7 @@ class IngestWorker:
         self._default = default
         self._submitted = asyncio.Event()
         self._opening = asyncio.Lock()
+        self._rested_s = time.monotonic()
 
     def wake(self) -> None:
         """Say that a job was submitted."""
@@ -100,6 +102,9 @@ class IngestWorker:
         while job := await self._jobs.claim():
             await self._work(job)
             worked = True
+            if time.monotonic() - self._rested_s > REST_EVERY_S:
+                self._rested_s = time.monotonic()
+                await self._store.rest()
         return worked
 
     async def _work(self, job: Job) -> None:
