@@ -10,19 +10,22 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE = ROOT / "docker-compose.yml"
 SHAPES = {"python", "onnx_py", "split", "pseudo"}
+# Several of all, and what they share.
+TOGETHER = "scale"
 
 
 def main() -> None:
     """Run every check, print what each found."""
     dockerfiles = named(ROOT.glob("gateways/**/Dockerfile"))
     workflows = named(ROOT.glob(".github/workflows/*.yml"))
-    yamls = named(ROOT.glob("*.y*ml")) + workflows
+    yamls = named(ROOT.glob("*.y*ml")) + named(ROOT.glob("deploy/**/*.yml")) + workflows
     schema = ["check-jsonschema", "--builtin-schema"]
     verdicts = [
         linted("hadolint", dockerfiles, ["hadolint", "--no-color", "--config", ".hadolint.yaml"]),
@@ -55,10 +58,23 @@ def compose_faults(dockerfiles: list[str]) -> list[str]:
     """Return what no schema knows: a shape without a profile, a Dockerfile that nothing builds or is missing."""
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     profiles = {profile for service in services.values() for profile in service.get("profiles", [])}
-    built = {service["build"]["dockerfile"] for service in services.values()}
-    faults = [f"profiles are {sorted(profiles)}, shapes are {sorted(SHAPES)}"] if profiles != SHAPES else []
+    built = {service["build"]["dockerfile"] for service in services.values() if "build" in service}
+    wanted = SHAPES | {TOGETHER}
+    faults = [f"profiles are {sorted(profiles)}, not {sorted(wanted)}"] if profiles != wanted else []
+    faults += [fault for profile in sorted(profiles) for fault in profile_faults(services, profile)]
     faults += [f"no service builds {file}" for file in dockerfiles if file not in built]
     return faults + [f"{file} is built but is not there" for file in sorted(built - set(dockerfiles))]
+
+
+def profile_faults(services: dict[str, Any], profile: str) -> list[str]:
+    """Return what one profile lacks: a service that another waits for, a file that one mounts."""
+    chosen = {name: service for name, service in services.items() if profile in service["profiles"]}
+    faults = []
+    for name, service in chosen.items():
+        faults += [f"{name} waits for {other}" for other in service.get("depends_on", ()) if other not in chosen]
+        mounted = [its.split(":")[0] for its in service.get("volumes", ()) if isinstance(its, str)]
+        faults += [f"{name} mounts {its}" for its in mounted if its.startswith("./") and not (ROOT / its).exists()]
+    return [f"profile {profile}: {fault}, which is not there" for fault in faults]
 
 
 def report(name: str, subject: str, faults: list[str]) -> bool:

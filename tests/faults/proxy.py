@@ -19,6 +19,7 @@ class Proxy(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 256
 
     def __init__(self, upstream: Callable[[], tuple[str, int]]) -> None:
         """Ask `upstream` for each connection where it goes."""

@@ -15,6 +15,8 @@ from tests.observability.conftest import Begin
 from tests.processes import describe, wait_until
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+# Two clocks are read one after the other, and a busy machine may come between.
+CLOCKS_NS = 20_000_000
 OFTEN = {"OTEL_BSP_SCHEDULE_DELAY": "100"}
 
 
@@ -95,7 +97,8 @@ def test_a_search_is_one_trace_through_both_processes(begin: Begin, collector: C
     stages = {span.name: span for span in spans if span.parent == front.id}
     assert {"upstream", "retrieve", "rerank"} <= set(stages)
     assert {"tokenize", "queue", "infer"} <= {span.name for span in spans if span.parent == behind[0].id}
-    assert all(front.start_ns <= span.start_ns <= span.end_ns <= front.end_ns for span in stages.values())
+    for span in stages.values():
+        assert front.start_ns - CLOCKS_NS <= span.start_ns <= span.end_ns <= front.end_ns + CLOCKS_NS
     assert stages["upstream"].attributes["gateway.model"] == "all-MiniLM-L6-v2"
 
 

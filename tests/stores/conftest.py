@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,7 @@ from gateways.core.profiles import Profile
 from gateways.core.settings import Settings
 from gateways.core.stores import edge, pgvector
 from gateways.core.stores.base import VectorStore
+from tests.processes import Gateway, describe
 
 MODELS = (
     ModelInfo("tiny", "dense", dimensions=4, max_input_tokens=8),
@@ -80,3 +82,19 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
         its = Opened(lambda: settings, module, runner)
         yield its
         runner.run(its.store.close())
+
+
+@pytest.fixture
+def two(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[list[Gateway]]:
+    """Yield two gateways that share everything but their processes."""
+    shared = {"STORE": "pgvector", "JOBS": "postgres", "DATABASE_URL": database_url}
+    name = getattr(request, "param", "pseudo")
+    python = Path(sys.executable)
+    gateways = [describe(name, tmp_path / str(n), python=python, **shared) for n in range(2)]
+    try:
+        for gateway in gateways:
+            gateway.start()
+        yield gateways
+    finally:
+        for gateway in gateways:
+            gateway.kill()

@@ -6,33 +6,16 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.faults.proxy import serving as balancing
-from tests.processes import ROOT, Gateway, describe, wait_until
+from tests.processes import ROOT, Gateway, wait_until
 from tests.serving import http, serving
 
 DOCUMENTS = 400
-
-
-@pytest.fixture
-def two(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[list[Gateway]]:
-    """Yield two gateways that share everything but their processes."""
-    shared = {"STORE": "pgvector", "JOBS": "postgres", "DATABASE_URL": database_url}
-    name = getattr(request, "param", "pseudo")
-    python = Path(sys.executable)
-    gateways = [describe(name, tmp_path / str(n), python=python, **shared) for n in range(2)]
-    try:
-        for gateway in gateways:
-            gateway.start()
-        yield gateways
-    finally:
-        for gateway in gateways:
-            gateway.kill()
 
 
 @pytest.mark.parametrize("two", ["onnx_py"], indirect=True)
