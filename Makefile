@@ -86,7 +86,7 @@ audit: setup ## known vulnerabilities, unsafe code, secrets; an SBOM of each gat
 
 check: setup ## formatting, lint, types, import contracts, deploy files
 	@$(TOOLS) -m ruff format --check . && $(TOOLS) -m ruff check . && $(TOOLS) -m mypy
-	@.venv/bin/lint-imports --no-cache && $(TOOLS) scripts/check_deploy.py
+	@.venv/bin/lint-imports --no-cache && $(TOOLS) -m scripts.fetch_helm && $(TOOLS) -m scripts.check_deploy
 
 format: ## rewrite the code in the house style
 	@$(TOOLS) -m ruff format . && $(TOOLS) -m ruff check --fix .

