@@ -3,8 +3,8 @@ Copy all collections from one store to another: their profiles, their passages a
 
     python -m scripts.migrate_store --from edge --to pgvector
 
-DATA_DIR and DATABASE_URL are read from the environment, as the gateway reads them; no gateway may serve meanwhile. It
-may be stopped and begun again: it goes on where it was. At the end both are counted and asked the same.
+DATA_DIR, DATABASE_URL and QDRANT_URL are read from the environment, as the gateway reads them; no gateway may serve
+meanwhile. It may be stopped and begun again: it goes on where it was. At the end both are counted and asked the same.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gateways.core.settings import Settings
 from gateways.core.stores.base import Collection, VectorStore
 from gateways.core.stores.durable import write
 
-STORES = ("edge", "pgvector")
+STORES = ("edge", "pgvector", "qdrant")
 PAGE = 64
 # So many stored passages are looked for in both, and the scores of the best so many compared.
 SAMPLED, BEST, WITHIN = 20, 10, 1e-3
@@ -47,7 +47,7 @@ def main() -> None:
     if asked.source == asked.target:
         parser.error("--from and --to are the same")
     settings = read_settings()
-    if not settings.database_url:
+    if "pgvector" in (asked.source, asked.target) and not settings.database_url:
         parser.error("DATABASE_URL is not set")
     try:
         taken = data_dir.lock(settings.data_dir)
@@ -74,6 +74,12 @@ async def _open(name: str, settings: Settings, profile: Profile) -> VectorStore:
         from gateways.core.stores.edge import EdgeStore
 
         return EdgeStore(settings.data_dir / "vectors", profile, None, settings.cores())
+    if name == "qdrant":
+        from gateways.core.stores.qdrant import QdrantStore
+
+        there = QdrantStore(settings, profile)
+        await there.open(None)
+        return there
     from gateways.core.postgres import Database
     from gateways.core.stores import pg_tables
     from gateways.core.stores.pgvector import PgStore
@@ -96,6 +102,7 @@ async def migrate(source: VectorStore, target: VectorStore, progress: Path) -> s
     target have documents of other models.
     """
     reached = _reached(progress)
+    await source.refresh(counts=True)
     with Progress("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as shown:
         for collection in source.collections():
             await target.put(collection.name, collection.profile)
@@ -109,6 +116,7 @@ async def migrate(source: VectorStore, target: VectorStore, progress: Path) -> s
                 reached[copy.name] = str(after)
                 write(progress, json.dumps(reached).encode())
                 shown.update(bar, completed=copy.documents)
+    await source.refresh(counts=True)
     for collection in source.collections():
         await _compare(collection, target.collection(collection.name))
     write(progress, b"{}")

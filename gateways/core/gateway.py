@@ -96,18 +96,18 @@ class Gateway(Encoders):
         """Return what `/healthz` tells besides the status; the documents as last known where the store is away."""
         if self._store:
             with suppress(BackendUnavailable):
-                await self._store.refresh()
+                await self._store.refresh(counts=True)
         count = self._store.count() if self._store else 0
         return {"model_loaded": bool(self.backend.models()), "document_count": count}
 
     async def collections(self) -> Sequence[Collection]:
         """Return all collections, ordered by name."""
-        await self.store.refresh()
+        await self.store.refresh(counts=True)
         return self.store.collections()
 
     async def collection(self, name: str) -> Collection:
         """Return a collection; NotFound lists those there are."""
-        await self.store.refresh()
+        await self.store.refresh(counts=True)
         return self.store.collection(name)
 
     async def profile(self, collection: str) -> Profile:
@@ -170,7 +170,8 @@ def _engine(kind: str, name: str) -> Any:
         return importlib.import_module(f"gateways.core.{kind}.{name}")
     except ModuleNotFoundError as absent:
         needed = f"{name!r} needs the package {absent.name}, which is not installed"
-        raise EngineAbsent(f"{needed}: pip install '.[pgvector]' beside the gateway's own extra") from None
+        extra = "pgvector" if name == "postgres" else name
+        raise EngineAbsent(f"{needed}: pip install '.[{extra}]' beside the gateway's own extra") from None
 
 
 def default_profile(encoders: Encoders, settings: Settings) -> Profile:

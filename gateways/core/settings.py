@@ -33,8 +33,8 @@ class Settings(BaseModel):
     precision: Literal["fp32", "int8"] = Field("fp32", description="Precision of the graph (`onnx_py`).")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
     threads: int = Field(0, ge=0, description="Model threads, one core each; 0: the cores this process may use.")
-    store: Literal["edge", "pgvector"] = Field(
-        "edge", description="Vector store: `edge` in DATA_DIR, or `pgvector` at DATABASE_URL."
+    store: Literal["edge", "pgvector", "qdrant"] = Field(
+        "edge", description="Vector store: `edge` in DATA_DIR, `pgvector` at DATABASE_URL, `qdrant` at QDRANT_URL."
     )
     late_interaction: bool = Field(True, description="Whether new collections store the vectors of tokens too.")
     jobs: Literal["sqlite", "postgres"] = Field(
@@ -91,6 +91,11 @@ class Settings(BaseModel):
     log_format: Literal["text", "json"] = Field("text", description="How a line of the log looks.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
 
+    qdrant_url: str = Field("", description="Qdrant of STORE=qdrant; empty: its client's own engine, to try it out.")
+    qdrant_api_key: str = Field("", description="API key of that Qdrant.")
+    qdrant_shards: int = Field(1, ge=1, description="Shards of a new collection there.")
+    qdrant_replicas: int = Field(1, ge=1, description="Copies of each shard of a new collection there.")
+
     @field_validator("log_level", "device", "precision", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
@@ -126,6 +131,8 @@ class Settings(BaseModel):
             "embedding_api_key",
             "embedding_api_url",
             "database_url",
+            "qdrant_url",
+            "qdrant_api_key",
             "data_dir",
             "models_dir",
             "models_file",

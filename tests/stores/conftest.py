@@ -17,7 +17,7 @@ from gateways.core import bm25
 from gateways.core.backend import ModelInfo
 from gateways.core.profiles import Profile
 from gateways.core.settings import Settings
-from gateways.core.stores import edge, pgvector
+from gateways.core.stores import edge, pgvector, qdrant
 from gateways.core.stores.base import VectorStore
 from tests.processes import Gateway, describe
 
@@ -69,12 +69,18 @@ class Opened:
         return store
 
 
-@pytest.fixture(params=["edge", "pgvector"])
+@pytest.fixture(params=["edge", "pgvector", "qdrant"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
     """Yield each kind of store, new and empty."""
     module: ModuleType
     if request.param == "edge":
         module, settings = edge, Settings(data_dir=tmp_path)
+    elif request.param == "qdrant":
+        # The client's own engine; where QDRANT_URL names a server that may be filled, that one.
+        module, settings = (
+            qdrant,
+            Settings(data_dir=tmp_path, store="qdrant", qdrant_url=os.environ.get("QDRANT_URL", "")),
+        )
     else:
         url = request.getfixturevalue("database_url")
         module, settings = pgvector, Settings(data_dir=tmp_path, store="pgvector", database_url=url)

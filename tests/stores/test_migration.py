@@ -58,7 +58,8 @@ def test_there_and_back_again(tmp_path: Path, database_url: str) -> None:
     before = [asyncio.run(store.collection("books").document(f"d{n}")) for n in range(PASSAGES // 3)]
     asyncio.run(store.close())
 
-    for source, target, folder in (("edge", "pgvector", here), ("pgvector", "edge", there)):
+    steps = (("edge", "pgvector", here), ("pgvector", "qdrant", there), ("qdrant", "edge", there))
+    for source, target, folder in steps:
         ran = run(source, target, folder, database_url)
         assert ran.returncode == 0, ran.stderr
         assert "50 documents in 'books'" in ran.stdout

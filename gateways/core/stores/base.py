@@ -149,8 +149,8 @@ class VectorStore(Protocol):
     What it knows of them is as of the last `refresh`, or of its own last change.
     """
 
-    async def refresh(self) -> None:
-        """Learn what other processes have changed since, where several share the store."""
+    async def refresh(self, *, counts: bool = False) -> None:
+        """Learn what other processes have changed since, with `counts` how many documents there are as well."""
         ...
 
     def collections(self) -> Sequence[Collection]:

@@ -41,7 +41,7 @@ class EdgeStore:
             self._collections[DEFAULT] = self._create(DEFAULT, default)
         memory.unmap_pages(folder)
 
-    async def refresh(self) -> None:
+    async def refresh(self, *, counts: bool = False) -> None:
         """Do nothing: no other process has this folder."""
 
     def collections(self) -> Sequence[EdgeCollection]:

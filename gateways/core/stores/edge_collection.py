@@ -23,6 +23,7 @@ from gateways.core.stores.base import FUSED, CollectionGone, Hit, Passage, Vecto
 from gateways.core.stores.durable import write
 from gateways.core.stores.filters import Condition
 from gateways.core.stores.identity import passage_key
+from gateways.core.stores.payloads import to_passage
 from gateways.core.stores.ranked import TIED, Ranked, best_first, fused
 
 T = TypeVar("T")
@@ -87,7 +88,7 @@ class EdgeCollection:
         request = qdrant.ScrollRequest(offset=after, limit=limit + 1, with_payload=True, with_vector=True)
         records, _ = await self._call(self._shard.scroll, request)
         return [
-            (cast(uuid.UUID, its.id), points.passage(its.payload), points.vectors(its.vector))
+            (cast(uuid.UUID, its.id), to_passage(its.payload), points.vectors(its.vector))
             for its in records
             if its.id != after
         ][:limit]
@@ -116,7 +117,7 @@ class EdgeCollection:
         if sparse is None:
             request = queries.by(dense, None, k, where, min_score, with_payload=True, coarse=self._long_enough())
             found = await self._off_loop_if_long(self._shard.query, request)
-            return [Hit(points.passage(one.payload), one.score) for one in found]
+            return [Hit(to_passage(one.payload), one.score) for one in found]
         if dense is not None:
             ranked = await self._off_loop_if_long(self._fused, dense, sparse, k, where)
             ranked = [(one, score) for one, score in ranked if min_score is None or score >= min_score]
@@ -124,7 +125,7 @@ class EdgeCollection:
             ranked = await self._off_loop_if_long(self._ranked, dense, sparse, k, where, min_score)
         payloads = {one.id: one.payload for one in self._shard.retrieve([one for one, _ in ranked], True, False)}
         # What is missing was deleted meanwhile.
-        return [Hit(points.passage(payloads[one]), score) for one, score in ranked if one in payloads]
+        return [Hit(to_passage(payloads[one]), score) for one, score in ranked if one in payloads]
 
     def _ranked(
         self,
@@ -172,7 +173,7 @@ class EdgeCollection:
         """Return the passages of a document in order, never half an old and half a new one."""
         async with self._writing:
             records = await self._scroll(points.of_document(document_id))
-        return sorted((points.passage(record.payload) for record in records), key=lambda one: one.number)
+        return sorted((to_passage(record.payload) for record in records), key=lambda one: one.number)
 
     async def delete(self, document_id: str) -> bool:
         """Forget a document, durably."""
@@ -192,7 +193,7 @@ class EdgeCollection:
             some = points.with_text(texts[at : at + _PER_CALL])
             # A text may be in any number of documents: what is not among these is embedded once more.
             for record in await self._scroll(some, with_vector=True, most=2 * _PER_CALL):
-                text = points.passage(record.payload).text
+                text = to_passage(record.payload).text
                 if text in wanted and text not in found:
                     found[text] = points.vectors(record.vector)
         return found

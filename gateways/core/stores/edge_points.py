@@ -9,16 +9,14 @@ import numpy as np
 import qdrant_edge as qdrant
 
 from gateways.core.backend import SparseVector
-from gateways.core.stores.base import Metadata, Passage, Vectors
+from gateways.core.stores import payloads
+from gateways.core.stores.base import Passage, Vectors
 from gateways.core.stores.identity import passage_key, text_key
 
 # COARSE are the dense vectors again, in 4 bits a dimension.
 DENSE, COARSE, SPARSE, LATE = "dense", "coarse", "sparse", "late"
-# Fields of the payload that have an index. One of numbers as well would make each flush half as long again.
-INDEXED = ("document_id", "marks")
-_LATER = "later"
 
-LATER = [qdrant.FieldCondition("marks", match=qdrant.MatchValue(_LATER))]
+LATER = [qdrant.FieldCondition("marks", match=qdrant.MatchValue(payloads.LATER))]
 
 
 def point(passage: Passage, vectors: Vectors, coarse: bool) -> qdrant.Point:
@@ -28,29 +26,12 @@ def point(passage: Passage, vectors: Vectors, coarse: bool) -> qdrant.Point:
         named[COARSE] = vectors.dense
     if vectors.late is not None:
         named[LATE] = vectors.late.astype(np.float32).tolist()  # the engine reads an array number by number, slowly
-    return qdrant.Point(passage_key(passage), named, _payload(passage))
+    return qdrant.Point(passage_key(passage), named, payloads.of_passage(passage))
 
 
 def sparse(vector: SparseVector) -> qdrant.SparseVector:
     """Return the engine's form of a sparse vector."""
     return qdrant.SparseVector(cast(Any, vector.indices), cast(Any, vector.values))
-
-
-def passage(payload: dict[str, Any] | None) -> Passage:
-    """Return the passage that a payload holds."""
-    stored = payload or {}
-    metadata: Metadata = stored["metadata"]
-    return Passage(
-        stored["id"],
-        stored["document_id"],
-        stored["text"],
-        stored["start"],
-        stored["end"],
-        metadata,
-        stored.get("number", 0),
-        stored.get("before", ""),
-        stored.get("after", ""),
-    )
 
 
 def vectors(stored: Any) -> Vectors:
@@ -76,27 +57,3 @@ def with_text(texts: Iterable[str]) -> qdrant.Filter:
     """Return the filter for passages with one of these texts, give or take a collision of hashes."""
     hashes = qdrant.MatchAny([text_key(text) for text in texts])
     return qdrant.Filter(must=[qdrant.FieldCondition("marks", match=hashes)])
-
-
-def _payload(one: Passage) -> dict[str, Any]:
-    """
-    Return what is stored beside the vectors.
-
-    `marks` is what passages are looked up by: the hash of the text, and whether it is not the first of its document.
-    `bools` is the boolean metadata again as 0 and 1, because this engine does not match booleans.
-    """
-    rare = {
-        "bools": {name: int(value) for name, value in one.metadata.items() if isinstance(value, bool)},
-        "number": one.number,
-        "before": one.before,
-        "after": one.after,
-    }
-    return {
-        "id": one.id,
-        "marks": [text_key(one.text), _LATER] if one.number else [text_key(one.text)],
-        "document_id": one.document_id,
-        "text": one.text,
-        "start": one.start,
-        "end": one.end,
-        "metadata": one.metadata,
-    } | {name: value for name, value in rare.items() if value}

@@ -9,6 +9,7 @@ import qdrant_edge as qdrant
 
 from gateways.core.profiles import Profile
 from gateways.core.stores import edge_points as points
+from gateways.core.stores.payloads import INDEXED
 
 _FOLDER, _CONFIG = "shard", "edge_config.json"
 # Files are laid out in steps of 32 MiB: a start would otherwise read all of each in, the part without vectors too.
@@ -19,7 +20,7 @@ _FOUR_BITS = qdrant.VectorStorageDatatype.Turbo4  # type: ignore[attr-defined]  
 def create(path: Path, profile: Profile, threads: int) -> qdrant.EdgeShard:
     """Make the shard of a collection's folder."""
     shard = qdrant.EdgeShard.create(str(path / _FOLDER), _config(profile, threads, coarse=True))
-    for field in points.INDEXED:
+    for field in INDEXED:
         shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword))
     shard.flush()
     return shard

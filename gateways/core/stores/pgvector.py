@@ -36,7 +36,7 @@ class PgStore:
             for name, collection in self._collections.items():
                 check_served(name, collection.profile, models)
 
-    async def refresh(self) -> None:
+    async def refresh(self, *, counts: bool = False) -> None:
         """Learn which collections there are, how they are searched, and how many documents they hold."""
         async with self._database.connection() as connection:
             await self._read(connection)
@@ -141,7 +141,11 @@ class PgStore:
 async def open_store(settings: Settings, default: Profile, models: Sequence[ModelInfo]) -> PgStore:
     """Open the store in the database; StoreMismatch when no model here makes a collection's vectors."""
     store = PgStore(Database(settings.database_url, pg_tables.prepare), default)
-    await store.open(models)
+    try:
+        await store.open(models)
+    except BaseException:
+        await store.close()
+        raise
     return store
 
 
