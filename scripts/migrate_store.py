@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from gateways.core import data_dir
 from gateways.core.backend import F32
+from gateways.core.errors import GatewayError
 from gateways.core.profiles import Profile
 from gateways.core.server import read_settings
 from gateways.core.settings import Settings
@@ -32,6 +33,8 @@ STORES = ("edge", "pgvector", "qdrant")
 PAGE = 64
 # So many stored passages are looked for in both, and the scores of the best so many compared.
 SAMPLED, BEST, WITHIN = 20, 10, 1e-3
+# What an empty default collection is made with until it gets the profile of the original.
+UNTIL_COPIED = Profile("none", 1, "bm25")
 
 
 class Differs(Exception):
@@ -53,45 +56,39 @@ def main() -> None:
         taken = data_dir.lock(settings.data_dir)
         print(asyncio.run(_run(settings, asked.source, asked.target)))
         taken.close()
-    except (Differs, data_dir.DataDirBusy, data_dir.DataDirUnusable) as error:
+    except (Differs, GatewayError, data_dir.DataDirBusy, data_dir.DataDirUnusable) as error:
         raise SystemExit(f"not finished: {error}") from None
 
 
 async def _run(settings: Settings, source: str, target: str) -> str:
-    profile = _any_profile()
     stores: dict[str, VectorStore] = {}
     try:
         for name in (source, target):
-            stores[name] = await _open(name, settings, profile)
+            stores[name] = await _open(name, settings)
         return await migrate(stores[source], stores[target], settings.data_dir / f"migrating-to-{target}.json")
     finally:
         for store in stores.values():
             await store.close()
 
 
-async def _open(name: str, settings: Settings, profile: Profile) -> VectorStore:
+async def _open(name: str, settings: Settings) -> VectorStore:
     if name == "edge":
         from gateways.core.stores.edge import EdgeStore
 
-        return EdgeStore(settings.data_dir / "vectors", profile, None, settings.cores())
+        return EdgeStore(settings.data_dir / "vectors", UNTIL_COPIED, None, settings.cores())
     if name == "qdrant":
         from gateways.core.stores.qdrant import QdrantStore
 
-        there = QdrantStore(settings, profile)
+        there = QdrantStore(settings, UNTIL_COPIED)
         await there.open(None)
         return there
     from gateways.core.postgres import Database
     from gateways.core.stores import pg_tables
     from gateways.core.stores.pgvector import PgStore
 
-    store = PgStore(Database(settings.database_url, pg_tables.prepare), profile)
+    store = PgStore(Database(settings.database_url, pg_tables.prepare), UNTIL_COPIED)
     await store.open(None)
     return store
-
-
-def _any_profile() -> Profile:
-    """Return what an empty default collection is made with until it gets the profile of the original."""
-    return Profile("none", 1, "bm25")
 
 
 async def migrate(source: VectorStore, target: VectorStore, progress: Path) -> str:

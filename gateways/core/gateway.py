@@ -105,14 +105,15 @@ class Gateway(Encoders):
         await self.store.refresh(counts=True)
         return self.store.collections()
 
-    async def collection(self, name: str) -> Collection:
-        """Return a collection; NotFound lists those there are."""
-        await self.store.refresh(counts=True)
+    async def collection(self, name: str, *, counts: bool = False) -> Collection:
+        """Return a collection, with `counts` as many documents as it holds now; NotFound lists those there are."""
+        await self.store.refresh(counts=counts)
         return self.store.collection(name)
 
     async def profile(self, collection: str) -> Profile:
         """Return how a collection is searched, or would be if it were made now with nothing chosen."""
-        known = {its.name: its.profile for its in await self.collections()}
+        await self.store.refresh()
+        known = {its.name: its.profile for its in self.store.collections()}
         return known.get(collection) or default_profile(self, self.settings)
 
     async def put(self, collection: str, profile: Profile) -> bool:

@@ -81,7 +81,7 @@ class IngestWorker:
         """Work until cancelled."""
         while True:
             self._submitted.clear()
-            if await self.work_off() and not await self._submitted_within(REST_AFTER_S):
+            if await _patiently(self.work_off) and not await self._submitted_within(REST_AFTER_S):
                 # What an ingest needed for a while, a small process should not keep; giving it back between two jobs
                 # would hold up queries for tens of milliseconds.
                 await asyncio.to_thread(memory.give_back)
@@ -115,6 +115,8 @@ class IngestWorker:
             metrics.jobs_finished.labels("cancelled").inc()
         except JobLost:
             log.warning("ingest job %s was taken over by another gateway", job.id)
+        except _PASSING:
+            raise  # the store or the journal is away: nothing is wrong with the job, which goes on where it was
         except Exception as error:
             log.exception("ingest job %s failed", job.id)
             await self._jobs.fail(job.id, f"{type(error).__name__}: {error}")

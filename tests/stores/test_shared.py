@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 
 from tests.faults.proxy import serving as balancing
@@ -68,6 +69,31 @@ def test_a_killed_gateways_job_is_finished_by_the_other(two: list[Gateway], tmp_
         assert client.get("/healthz").json()["document_count"] == DOCUMENTS
         assert _ingested(left) > 0
         assert client.get("/v1/documents/d399").status_code == 200
+
+
+def test_a_database_that_goes_away_fails_no_job(two: list[Gateway], database_url: str) -> None:
+    """Its connections are cut again and again in the middle of a job: the job waits, goes on, and is completed."""
+    with httpx.Client(base_url=two[0].url, timeout=30, trust_env=False) as client:
+        documents = [{"id": f"d{n}", "text": f"document {n} " + "of many words " * 40} for n in range(DOCUMENTS)]
+        job = client.post("/v1/ingest", json={"documents": documents}).json()["job_id"]
+
+        def told() -> dict[str, object]:
+            answer = client.get(f"/v1/jobs/{job}")
+            return dict(answer.json()) if answer.status_code == 200 else {}
+
+        cut = """
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()
+        """
+        for least in (1, 100, 200):
+            wait_until(lambda least=least: int(str(told().get("processed_documents", 0))) >= least, 60, "progress")  # type: ignore[misc]
+            with psycopg.connect(database_url, autocommit=True) as connection:
+                connection.execute(cut)
+        wait_until(lambda: told().get("finished_at"), 90, "the end of the job")
+        assert told()["status"] == "completed"
+        for gateway in two:
+            wait_until(lambda url=gateway.url: httpx.get(f"{url}/healthz").json()["status"] == "ok", 30, "health")  # type: ignore[misc]
+        assert client.get("/healthz").json()["document_count"] == DOCUMENTS
 
 
 def _ingested(gateway: Gateway) -> float:

@@ -110,7 +110,7 @@ def router(gateway: Gateway) -> APIRouter:
         if not re.fullmatch(PATTERN, name):
             raise InvalidRequest("name must be 1 to 64 letters, digits, - or _.", param="name")
         made = await gateway.put(name, _profile(gateway, await gateway.profile(name), body))
-        return json_response(_described(await gateway.collection(name)), 201 if made else 200)
+        return json_response(_described(await gateway.collection(name, counts=True)), 201 if made else 200)
 
     @routes.get("/v1/collections")
     async def collections() -> Response:
@@ -184,7 +184,7 @@ def _model(gateway: Gateway, name: str, kind: Kind, field: str) -> ModelInfo:
 
 async def _found(gateway: Gateway, name: str) -> Collection:
     try:
-        return await gateway.collection(name)
+        return await gateway.collection(name, counts=True)
     except NotFound as error:
         error.param = "name"
         raise
