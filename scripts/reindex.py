@@ -77,15 +77,7 @@ async def rebuild(backend: Backend, settings: Settings) -> tuple[int, list[str]]
         store = EdgeStore(new / "vectors", default, encoders.models(), settings.cores())
         with Progress("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as progress:
             bar = progress.add_task("documents")
-            done, before = 0, 0
-
-            def advanced(processed: int) -> None:
-                nonlocal done, before
-                before = before if processed > before else 0  # a new job counts from nothing
-                done, before = done + processed - before, processed
-                progress.update(bar, completed=done)
-
-            replay = Replay(journal, advanced)
+            replay = Replay(journal, lambda documents: progress.advance(bar, documents))
             progress.update(bar, total=replay.documents_left)
             for name in replay.collections:
                 profile = replay.profiles.get(name) or _profile_now(folder / "vectors" / name)

@@ -169,7 +169,8 @@ class Fleet:
     def running(self, name: str) -> Gateway:
         """Return the gateway of that name, ready."""
         if name not in self._running:
-            self._running[name] = describe(name, self._make_folder(name)).start()
+            # Test after test ingests a little and waits for it.
+            self._running[name] = describe(name, self._make_folder(name), FLUSH_EVERY_S="0.1").start()
         return self._running[name]
 
     def stop(self) -> dict[str, int]:

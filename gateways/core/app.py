@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 import gateways
-from gateways.core import openapi
+from gateways.core import memory, openapi
 from gateways.core.api import embeddings, ingest, models, ops, rerank, search, sparse
 from gateways.core.api.body import JsonRoute, json_response
 from gateways.core.dialects import cohere, tei, unified, unprefixed
@@ -69,10 +69,11 @@ def assemble(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.starting = asyncio.create_task(_start(app, start))
+        behind = [asyncio.create_task(_start(app, start)), asyncio.create_task(memory.keep_trimmed())]
         yield
-        app.state.starting.cancel()
-        await asyncio.gather(app.state.starting, return_exceptions=True)
+        for task in behind:
+            task.cancel()
+        await asyncio.gather(*behind, return_exceptions=True)
         await stop()
 
     app = Front(
@@ -110,6 +111,7 @@ async def _start(app: FastAPI, start: Callable[[], Awaitable[object]]) -> None:
         log.critical("cannot start: %s", error, exc_info=log.isEnabledFor(logging.DEBUG))
         os.kill(os.getpid(), signal.SIGTERM)
     else:
+        memory.settle()
         log.info("ready")
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, TypeAlias
 
-from gateways.core import memory, metrics
+from gateways.core import metrics
 from gateways.core.errors import BackendUnavailable, GatewayError, ModelFailed, ModelHung, Overloaded
 from gateways.core.model_threads import ModelThread, ModelThreads
 from gateways.core.planning import PADDED, PassCost, plan
@@ -28,10 +28,6 @@ Run: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 SHARE_TOKENS, SHARE_ROOM = 64, 1.25
 # How fast the threads get on is known from about so many seconds of passes.
 SPEED_S = 0.25
-# A model thread that has had nothing to do for so long returns the memory that its passes took and let go.
-IDLE_S = 0.5
-# One that is never idle does so after a pass of so many tokens, once the passes are short again; not all the time.
-LONG_PASS_TOKENS, TRIM_EVERY_S = 1_024, 5.0
 
 
 @dataclass(eq=False, slots=True)
@@ -99,9 +95,6 @@ class Batcher:
         self._planned: deque[list[Row]] = deque()
         self.waiting_tokens = 0
         self._tokens_per_s = 0.0
-        self._held_memory = False
-        self._held_much = False
-        self._trimmed_s = 0.0
         self._closing = False
         self._condition = threading.Condition()
         self._threads = ModelThreads(threads, self._work, self._lose, hang_s, background=background)
@@ -186,15 +179,6 @@ class Batcher:
     def _work(self, thread: ModelThread[Row]) -> None:
         while not thread.replaced and (batch := self._take()) is not None:
             self._run(thread, batch)
-            self._trim_if_short_again(sum(map(len, batch)))
-
-    def _trim_if_short_again(self, tokens: int) -> None:
-        now_s = time.monotonic()
-        if tokens >= LONG_PASS_TOKENS:
-            self._held_much = True
-        elif self._held_much and now_s - self._trimmed_s >= TRIM_EVERY_S:
-            self._held_much, self._trimmed_s = False, now_s
-            memory.trim()
 
     def _take(self) -> list[Row] | None:
         """Wait for work and return the next batch, None when closing and drained."""
@@ -203,9 +187,7 @@ class Batcher:
                 while not (self._planned or self._arrived):
                     if self._closing:
                         return None
-                    if not self._condition.wait(IDLE_S if self._held_memory else None) and self._held_memory:
-                        self._held_memory = False
-                        memory.trim()
+                    self._condition.wait()
                 if not self._planned:
                     self._plan()
                 # What was given up since it was planned is not run.
@@ -216,7 +198,6 @@ class Batcher:
             for row in batch:
                 row.ticket.waiting_tokens -= len(row)
             self.waiting_tokens -= tokens
-            self._held_memory = True
             return batch
 
     def _plan(self) -> None:

@@ -56,14 +56,17 @@ class Gateway(Encoders):
         self._jobs = await jobs.open_jobs(settings)
         metrics.documents.set(self.store.count())
         metrics.data_bytes.set_function(lambda: data_dir.size_bytes(settings.data_dir))
-        self._worker = IngestWorker(self, self.store, self.jobs, default, self.check_space)
+        self._worker = IngestWorker(
+            self, self.store, self.jobs, default, self.check_space, self.settings.flush_every_s
+        )
         self._working = asyncio.create_task(self._worker.run())
 
     async def stop(self) -> None:
-        """Stop the worker between two steps, close what is open, unload the model."""
+        """Stop the worker between two writes, close what is open, unload the model."""
         if self._store and self._jobs:
             self._working.cancel()
             await asyncio.gather(self._working, return_exceptions=True)
+            await self._worker.stop()
             await self._store.close()
             await self._jobs.close()
         await self.backend.__aexit__(None, None, None)
@@ -138,6 +141,12 @@ class Gateway(Encoders):
         self._worker.wake()
         return job
 
+    async def cancel(self, job_id: str) -> Job | None:
+        """Cancel a job, and tell how far it came; None for an unknown one, Conflict for a finished one."""
+        jobs = self.jobs
+        async with self._worker.all_counted():
+            return await jobs.cancel(job_id)
+
     def check_space(self) -> None:
         """Raise NoSpace where DATA_DIR's disk is all but full."""
         data_dir.check_space(self.settings.data_dir, self.settings.min_free_mb * 1_000_000)
@@ -147,9 +156,10 @@ class Gateway(Encoders):
         held = await self.collection(collection)
         if not await held.document(document_id):
             return False
-        # First: what is ingested from here on is not what was deleted.
-        await self.jobs.record(Change("delete_document", collection, document_id))
-        deleted = await held.delete(document_id)
+        async with self._worker.all_counted():
+            # First: what is ingested from here on is not what was deleted.
+            await self.jobs.record(Change("delete_document", collection, document_id))
+            deleted = await held.delete(document_id)
         metrics.documents.set(self.store.count())
         return deleted
 

@@ -1,48 +1,59 @@
-"""Ingest: documents of a job are cut, embedded, written to the store, made durable, and only then counted."""
+"""Ingest: documents of jobs are cut, embedded, written to the store, made durable together, and only then counted."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import TypeVar
 
-from gateways.core import memory, metrics
+from gateways.core import metrics
 from gateways.core.encoders import Encoders
-from gateways.core.errors import BackendUnavailable, GatewayError, NoSpace, Overloaded, UpstreamFailed
+from gateways.core.errors import GatewayError
+from gateways.core.indexing import PASSING, Indexer, patiently
 from gateways.core.jobs.base import Change, Document, DocumentError, Job, JobLost, JobQueue
-from gateways.core.passages import cut
 from gateways.core.profiles import Profile
-from gateways.core.stores.base import Collection, CollectionGone, Passage, Vectors, VectorStore
-from gateways.core.vectors import normalize
+from gateways.core.stores.base import Collection, CollectionGone, VectorStore
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
-# Flushed once: enough that a flush (tens of ms) does not show, few enough to show progress.
-DOCUMENTS_PER_STEP, CHARACTERS_PER_STEP = 64, 250_000
+# Read from the journal at once.
+DOCUMENTS_AHEAD = 64
 # Embedded and written together: enough to fill passes, few enough that the vectors of their tokens are a few
 # megabytes. What more would need at once, a process would keep for long after: its heap has holes then.
 CHARACTERS_AT_ONCE = 16_000
-PASSAGES_AT_ONCE = 256
-# With nothing to ingest for so long, memory is given back; what the store maps, while jobs keep coming as well.
+# A flush holds queries up for tens of milliseconds, so what is written meanwhile shares one.
+FLUSH_EVERY_S = 2.0
+# With nothing to ingest for so long, what the store maps is given back; so often while jobs keep coming.
 REST_AFTER_S, REST_EVERY_S = 5.0, 10.0
-RETRY_FIRST_S, RETRY_MOST_S = 0.25, 5.0
-_PASSING = (BackendUnavailable, NoSpace, Overloaded, UpstreamFailed)
 
 
 class JobDropped(Exception):
-    """The job was cancelled while a step of it was being embedded."""
+    """The job was cancelled while documents of it were being embedded."""
+
+
+@dataclass(slots=True)
+class Part:
+    """What was written of a job: `processed` documents, of which `counted` are durable; `errors` are new ones."""
+
+    job: Job
+    processed: int
+    counted: int
+    collection: Collection | None = None
+    errors: list[DocumentError] = field(default_factory=list)
+    ended: bool = False
 
 
 class IngestWorker:
     """
-    Work off the job queue, one job at a time, from where a killed process left it.
+    Work off the job queue, the oldest job first, from where a killed process left it.
 
-    A step that was written but not yet counted is written again after a restart, under the same passage ids:
-    nothing is lost and nothing is there twice.
+    What was written but not yet counted is written again after a restart, under the same passage ids: nothing is lost
+    and nothing is there twice.
     """
 
     def __init__(
@@ -52,15 +63,21 @@ class IngestWorker:
         jobs: JobQueue,
         default: Profile,
         check_space: Callable[[], None] = lambda: None,
+        flush_every_s: float = FLUSH_EVERY_S,
     ) -> None:
-        """Call `check_space` before each step; while that raises NoSpace, wait."""
+        """Call `check_space` before documents are embedded; while that raises NoSpace, wait."""
         self._check_space = check_space
-        self._encoders = encoders
+        self._indexer = Indexer(encoders, self._settle)
         self._store = store
         self._jobs = jobs
         self._default = default
+        self._flush_every_s = flush_every_s
         self._submitted = asyncio.Event()
         self._opening = asyncio.Lock()
+        # Held while something is written, flushed or counted.
+        self._writing = asyncio.Lock()
+        self._uncounted: dict[str, Part] = {}
+        self._flushed_s = self._worked_s = -math.inf
         self._rested_s = time.monotonic()
 
     def wake(self) -> None:
@@ -77,72 +94,123 @@ class IngestWorker:
             await self._jobs.record(Change("delete_collection", collection))
             return await self._store.delete(collection)
 
+    @asynccontextmanager
+    async def all_counted(self) -> AsyncIterator[None]:
+        """For a change of what is stored: the journal tells which documents came before it, and none is written."""
+        async with self._writing:
+            await self._count_all()
+            yield
+
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
             self._submitted.clear()
-            if await _patiently(self.work_off) and not await self._submitted_within(REST_AFTER_S):
-                # What an ingest needed for a while, a small process should not keep; giving it back between two jobs
-                # would hold up queries for tens of milliseconds.
-                await asyncio.to_thread(memory.give_back)
-                await self._store.rest()
-            await self._submitted_within(self._jobs.poll_s)
+            await patiently(self.work_off)
+            tired = self._worked_s > self._rested_s
+            if tired and time.monotonic() - self._worked_s >= REST_AFTER_S:
+                await self._rest()
+            await self._submitted_within(self._jobs.poll_s or (REST_AFTER_S if tired else None))
+            # Jobs that come one after the other are written together.
+            await asyncio.sleep(max(0.0, self._flushed_s + self._flush_every_s - time.monotonic()))
 
-    async def _submitted_within(self, seconds: float | None) -> bool:
-        """Wait for a job to be submitted here, so long at most; say whether one was."""
-        try:
+    async def stop(self) -> None:
+        """Count what is written; where that cannot be, it is written again after the next start."""
+        with suppress(*PASSING):
+            await self._settle()
+
+    async def work_off(self) -> None:
+        """Work until no job is left."""
+        while await self._turn():
+            self._worked_s = time.monotonic()
+            if self._worked_s - self._rested_s > REST_EVERY_S:
+                await self._rest()
+
+    async def _submitted_within(self, seconds: float | None) -> None:
+        """Wait for a job to be submitted here, so long at most."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                return await self._submitted.wait()
-        except TimeoutError:
-            return False
+                await self._submitted.wait()
 
-    async def work_off(self) -> bool:
-        """Work until no job is left, and say whether there was one."""
-        worked = False
-        while job := await self._jobs.claim():
-            await self._work(job)
+    async def _rest(self) -> None:
+        await self._store.rest()
+        self._rested_s = time.monotonic()
+
+    async def _turn(self) -> bool:
+        """Write documents of the oldest jobs for as long as they may share a flush; say whether there were any."""
+        until_s = time.monotonic() + self._flush_every_s
+        worked = bool(self._uncounted)  # what could not be counted because the store or the journal was away
+        while job := await self._jobs.claim([*self._uncounted]):
             worked = True
-            if time.monotonic() - self._rested_s > REST_EVERY_S:
-                self._rested_s = time.monotonic()
-                await self._store.rest()
+            await self._work(job, until_s)
+            if time.monotonic() >= until_s:
+                break
+        await self._settle()
         return worked
 
-    async def _work(self, job: Job) -> None:
+    async def _work(self, job: Job, until_s: float) -> None:
         try:
-            await self._steps(job)
+            await self._write_until(job, until_s)
         except JobDropped:
             log.info("ingest job %s was cancelled", job.id)
             metrics.jobs_finished.labels("cancelled").inc()
-        except JobLost:
-            log.warning("ingest job %s was taken over by another gateway", job.id)
-        except _PASSING:
+        except PASSING:
             raise  # the store or the journal is away: nothing is wrong with the job, which goes on where it was
         except Exception as error:
             log.exception("ingest job %s failed", job.id)
+            await self._settle()
             await self._jobs.fail(job.id, f"{type(error).__name__}: {error}")
             metrics.jobs_finished.labels("failed").inc()
-        else:
-            await self._jobs.complete(job.id)
-            metrics.jobs_finished.labels("completed").inc()
 
-    async def _steps(self, job: Job) -> None:
-        processed = job.processed_documents
-        while ahead := await self._jobs.documents(job.id, processed, DOCUMENTS_PER_STEP):
-            documents = _first_of(ahead, CHARACTERS_PER_STEP)
+    async def _write_until(self, job: Job, until_s: float) -> None:
+        """Write a job's documents, some at a time, until the last one or until it is time to flush."""
+        part = Part(job, job.processed_documents, job.processed_documents)
+        ahead: Sequence[Document] = ()
+        while ahead := ahead or await self._jobs.documents(job.id, part.processed, DOCUMENTS_AHEAD):
+            some = _first_of(ahead, CHARACTERS_AT_ONCE)
+            await patiently(self._room, self._settle)
             try:
-                await _patiently(self._room)
-                collection = await self._open(job)
-                errors = await self._step(job, collection, documents, processed)
-                await collection.flush()
+                await self._write_or_list(part, some)
             except CollectionGone:
-                continue  # it was made anew for other models, or the job was cancelled with it: `_open` knows
-            processed += len(documents)
-            await self._jobs.advance(job.id, processed, errors)
-            metrics.ingested.inc(len(documents))
-            metrics.documents.set(self._store.count())
+                ahead = ()  # it was made anew for other models, or the job was cancelled with it: `_open` knows
+                continue
+            ahead = ahead[len(some) :]
+            if time.monotonic() >= until_s and part.processed < job.total_documents:
+                return
+        async with self._writing:
+            part.ended = True
+            self._uncounted[job.id] = part
 
     async def _room(self) -> None:
         self._check_space()
+
+    async def _write_or_list(self, part: Part, documents: Sequence[Document]) -> None:
+        """Write the documents; where one breaks the model, all others are still written and it is listed."""
+        try:
+            await self._write(part, documents)
+        except (*PASSING, CollectionGone):
+            raise
+        except GatewayError as error:
+            if len(documents) > 1:
+                half = len(documents) // 2
+                await self._write_or_list(part, documents[:half])
+                await self._write_or_list(part, documents[half:])
+                return
+            async with self._writing:
+                part.errors.append(DocumentError(part.processed, documents[0].id, error.message))
+                self._written(part, 1)
+
+    async def _write(self, part: Part, documents: Sequence[Document]) -> None:
+        part.collection = collection = await self._open(part.job)
+        passages = await self._indexer.passages(part.job, collection.profile, documents)
+        vectors = await self._indexer.vectors(collection, [passage.text for passage in passages])
+        async with self._writing:
+            await self._check_wanted(part.job)
+            await collection.replace(passages, vectors)
+            self._written(part, len(documents))
+
+    def _written(self, part: Part, documents: int) -> None:
+        part.processed += documents
+        self._uncounted[part.job.id] = part
 
     async def _open(self, job: Job) -> Collection:
         """Return the collection of a job that is still wanted, made when there was none."""
@@ -155,82 +223,56 @@ class IngestWorker:
         if now is None or now.status == "cancelled":
             raise JobDropped
 
-    async def _step(
-        self, job: Job, collection: Collection, documents: Sequence[Document], first: int
-    ) -> list[DocumentError]:
-        """Write the documents, some at a time, and list those that could not be."""
-        errors: list[DocumentError] = []
-        done = 0
-        while some := _first_of(documents[done:], CHARACTERS_AT_ONCE):
-            errors += await self._write_or_list(job, collection, some, first + done)
-            done += len(some)
-        return errors
+    async def _settle(self) -> None:
+        async with self._writing:
+            await self._count_all()
 
-    async def _write_or_list(
-        self, job: Job, collection: Collection, documents: Sequence[Document], first: int
-    ) -> list[DocumentError]:
-        """Write the documents; where one breaks the model, all others are still written and it is listed."""
+    async def _count_all(self) -> None:
+        """Make what is written durable, then count it."""
+        if not self._uncounted:
+            return
+        parts = [*self._uncounted.values()]
+        written = {part.job.collection: part.collection for part in parts if part.collection}
+        errors = {name: await _flush(collection) for name, collection in written.items()}
+        self._flushed_s = time.monotonic()
+        for part in parts:
+            await self._count(part, errors.get(part.job.collection))
+            del self._uncounted[part.job.id]
+        metrics.documents.set(self._store.count())
+
+    async def _count(self, part: Part, error: Exception | None) -> None:
+        job = part.job
+        if isinstance(error, CollectionGone):
+            return  # its jobs were cancelled with it
+        if error:
+            await self._jobs.fail(job.id, f"{type(error).__name__}: {error}")
+            metrics.jobs_finished.labels("failed").inc()
+            return
         try:
-            await self._write(job, collection, documents)
-        except (*_PASSING, CollectionGone):
-            raise
-        except GatewayError as error:
-            if len(documents) == 1:
-                return [DocumentError(first, documents[0].id, error.message)]
-            half = len(documents) // 2
-            return [
-                *await self._write_or_list(job, collection, documents[:half], first),
-                *await self._write_or_list(job, collection, documents[half:], first + half),
-            ]
-        return []
-
-    async def _write(self, job: Job, collection: Collection, documents: Sequence[Document]) -> None:
-        passages = await self._passages(job, collection.profile, documents)
-        vectors = await self._vectors(collection, [passage.text for passage in passages])
-        await self._check_wanted(job)
-        await collection.replace(passages, vectors)
-
-    async def _passages(self, job: Job, profile: Profile, documents: Sequence[Document]) -> list[Passage]:
-        chunk = job.chunk or profile.chunk
-        if chunk is None:
-            return [passage for document in documents for passage in cut(document, ())]
-        model = self._encoders.model(profile.embedding_model)
-        texts = [document.text for document in documents]
-        spans = await _patiently(lambda: self._encoders.chunk(model, texts, chunk.max_tokens, chunk.overlap))
-        return [passage for at, document in enumerate(documents) for passage in cut(document, spans[at])]
-
-    async def _vectors(self, collection: Collection, texts: Sequence[str]) -> list[Vectors]:
-        """Return the vectors of n texts; what the store holds already, and what is there twice, runs once."""
-        known = dict(await collection.known(texts))
-        missing = [text for text in dict.fromkeys(texts) if text not in known]
-        for at in range(0, len(missing), PASSAGES_AT_ONCE):
-            some = missing[at : at + PASSAGES_AT_ONCE]
-            known.update(zip(some, await self._embed(collection.profile, some), strict=True))
-        return [known[text] for text in texts]
-
-    async def _embed(self, profile: Profile, texts: Sequence[str]) -> list[Vectors]:
-        """Embed in the bulk lane."""
-        dense = self._encoders.model(profile.embedding_model)
-        sparse = self._encoders.model(profile.sparse_model, "sparse")
-        prompted = [dict(dense.prompts)["document"] + text for text in texts]
-        embedded = await _patiently(
-            lambda: self._encoders.embed(dense, prompted, lane="bulk", tokens=profile.late_interaction)
-        )
-        weighed = await _patiently(lambda: self._encoders.embed_sparse(sparse, texts, lane="bulk"))
-        tokens = embedded.tokens.by_text() if embedded.tokens else [None] * len(texts)
-        return [Vectors(*its) for its in zip(normalize(embedded.vectors), weighed.rows, tokens, strict=True)]
+            if part.processed > part.counted:
+                await self._jobs.advance(job.id, part.processed, part.errors)
+        except JobLost:
+            log.warning("ingest job %s was taken over by another gateway", job.id)
+            return
+        metrics.ingested.inc(part.processed - part.counted)
+        part.counted, part.errors = part.processed, []
+        if part.ended:
+            await self._jobs.complete(job.id)
+            metrics.jobs_finished.labels("completed").inc()
 
 
-async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Call; while the model or its upstream is away, wait for it: the job is acknowledged."""
-    wait_s = RETRY_FIRST_S
-    while True:
-        try:
-            return await call()
-        except _PASSING as error:
-            log.warning("ingest waits %.2f s: %s", wait_s, error)
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, RETRY_MOST_S)
+async def _flush(collection: Collection) -> Exception | None:
+    """Make what was written to a collection durable; return why that cannot be, unless it will be later."""
+    try:
+        await collection.flush()
+    except PASSING:
+        raise
+    except CollectionGone as gone:
+        return gone
+    except Exception as error:
+        log.exception("collection %s cannot be flushed", collection.name)
+        return error
+    return None
 
 
 def _first_of(documents: Sequence[Document], characters: int) -> Sequence[Document]:

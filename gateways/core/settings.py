@@ -40,6 +40,9 @@ class Settings(BaseModel):
     jobs: Literal["sqlite", "postgres"] = Field(
         "sqlite", description="Job queue: `sqlite` in DATA_DIR, or `postgres` at DATABASE_URL, which gateways share."
     )
+    flush_every_s: float = Field(
+        2.0, ge=0, description="Seconds between two flushes of small ingest jobs, which share one; 0: one for each."
+    )
     database_url: str = Field("", description="PostgreSQL of STORE=pgvector and JOBS=postgres: `postgresql://…`.")
     max_batch_tokens: int = Field(
         512, ge=1, description="Tokens of one forward pass, at most; padding counts where a model computes it."

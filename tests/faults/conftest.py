@@ -11,18 +11,18 @@ from bench.datasets import squad
 from tests import processes
 from tests.conftest import shapes
 
-Start = Callable[[str], processes.Gateway]
+Start = Callable[..., processes.Gateway]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Yield what starts a gateway by name; whatever still runs when the test ends is killed."""
+    """Yield what starts a gateway by name, with settings; whatever still runs when the test ends is killed."""
     started: list[processes.Gateway] = []
 
-    def start_one(name: str) -> processes.Gateway:
+    def start_one(name: str, **environ: str) -> processes.Gateway:
         if name not in shapes():
             pytest.skip(f"GATEWAYS leaves out {name}")
-        started.append(processes.describe(name, tmp_path / f"{name}-{len(started)}"))
+        started.append(processes.describe(name, tmp_path / f"{name}-{len(started)}", python=None, **environ))
         return started[-1].start()
 
     yield start_one

@@ -1,9 +1,11 @@
-"""Several models under a memory budget: the idle one makes room, and no request in flight ever fails."""
+"""Memory: several models under a budget, of which the idle one makes room; and what an ingest needed for a while."""
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from bench import paths
 from tests import processes
 from tests.conftest import shapes
 from tests.faults.client import more
+from tests.faults.conftest import Start
 from tests.processes import Gateway, wait_until
 
 SMALL, LARGE, THIRD = "all-MiniLM-L6-v2", "all-mpnet-base-v2", "third"
@@ -95,3 +98,34 @@ def test_the_same_weights_under_two_names_give_the_same_vectors(gateway: Gateway
     first, second = (embed(gateway, model).json()["data"][0]["embedding"] for model in (SMALL, THIRD))
 
     assert first == pytest.approx(second, abs=1e-6)
+
+
+def test_what_an_ingest_has_mapped_is_let_go_of_once_it_rests(start: Start) -> None:
+    """However many jobs it was: the vectors of tokens are most of what is stored, and searches do not read them."""
+    if "onnx_py" not in shapes():
+        pytest.skip("GATEWAYS leaves out onnx_py")
+    gateway = start("onnx_py", FLUSH_EVERY_S="0")
+    text = " ".join(f"a passage of many words, of which this is number {number}." for number in range(20))
+    with httpx.Client(base_url=gateway.url, timeout=60, trust_env=False) as http:
+        jobs = [
+            http.post("/v1/ingest", json={"documents": [{"id": f"{number}", "text": f"{number} {text}"}]}).json()
+            for number in range(8)
+        ]
+        wait_until(lambda: mapped_kib(gateway, "-late/") > 100, 60, "vectors of tokens are written")
+        for job in jobs:
+            wait_until(partial(ended, http, job["job_id"]), 60, "the job's end")
+    wait_until(lambda: mapped_kib(gateway, "-late/") == 0, 30, "their pages are let go of")
+
+
+def ended(http: httpx.Client, job_id: str) -> bool:
+    """Whether a job has ended well."""
+    return bool(http.get(f"/v1/jobs/{job_id}").json()["status"] == "completed")
+
+
+def mapped_kib(gateway: Gateway, part: str) -> int:
+    """Return how much a gateway has in memory of the files with this in their path."""
+    popen = gateway.processes["gateway"].popen
+    assert popen is not None
+    mappings = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path(f"/proc/{popen.pid}/smaps").read_text())
+    ours = [one for one in mappings if part in one.split("\n", 1)[0]]
+    return sum(int(kib) for one in ours for kib in re.findall(r"^Rss: +(\d+) kB", one, re.M))

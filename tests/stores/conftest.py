@@ -93,7 +93,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
 @pytest.fixture
 def two(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[list[Gateway]]:
     """Yield two gateways that share everything but their processes."""
-    shared = {"STORE": "pgvector", "JOBS": "postgres", "DATABASE_URL": database_url}
+    shared = {"STORE": "pgvector", "JOBS": "postgres", "DATABASE_URL": database_url, "FLUSH_EVERY_S": "0.1"}
     name = getattr(request, "param", "pseudo")
     python = Path(sys.executable)
     gateways = [describe(name, tmp_path / str(n), python=python, **shared) for n in range(2)]

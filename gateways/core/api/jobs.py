@@ -47,7 +47,7 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.delete("/v1/jobs/{job_id}", response_model=JobAnswer)
     async def cancel_job(job_id: str) -> Response:
         """Cancel a job: a pending one never runs, a running one stops after its step, and what is in stays."""
-        return _answer(job_id, await gateway.jobs.cancel(job_id))
+        return _answer(job_id, await gateway.cancel(job_id))
 
     return routes
 

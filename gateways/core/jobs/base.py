@@ -92,8 +92,12 @@ class JobQueue(Protocol):
         """Return the newest jobs first, all of them or those of one status."""
         ...
 
-    async def claim(self) -> Job | None:
-        """Take the oldest job that is not finished, nor another's, and mark it running; None when there is none."""
+    async def claim(self, besides: Sequence[str] = ()) -> Job | None:
+        """
+        Take the oldest job that is not finished, nor another's, and mark it running; None when there is none.
+
+        `besides` are the ids of those that this process is at already.
+        """
         ...
 
     async def documents(self, job_id: str, start: int, limit: int) -> list[Document]:

@@ -76,9 +76,11 @@ SET status = 'running', started_at = coalesce(started_at, %(now)s), worker = %(w
 WHERE number = (
     SELECT number FROM gateway_jobs AS free
     WHERE finished_at IS NULL AND (worker IS NULL OR worker = %(worker)s OR lease_until < now())
+    AND id <> ALL (%(besides)s)
     AND NOT EXISTS (
         SELECT FROM gateway_jobs AS earlier
         WHERE earlier.collection = free.collection AND earlier.finished_at IS NULL AND earlier.number < free.number
+        AND earlier.id <> ALL (%(besides)s)
     )
     ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
 )
@@ -137,9 +139,9 @@ class PostgresJobs:
         async with self._database.connection() as connection:
             return await _jobs(connection, clause, status, status, limit)
 
-    async def claim(self) -> Job | None:
+    async def claim(self, besides: Sequence[str] = ()) -> Job | None:
         """Take the oldest job that nobody is at; one whose worker was not heard of for long counts as such."""
-        values = {"now": time.time(), "worker": self._worker, "lease_s": self._lease_s}
+        values = {"now": time.time(), "worker": self._worker, "lease_s": self._lease_s, "besides": list(besides)}
         async with self._database.connection() as connection:
             claimed = await connection.execute(f"{_CLAIM} RETURNING {_JOB}", values)  # nosec B608 our own
             row = await claimed.fetchone()

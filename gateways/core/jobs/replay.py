@@ -20,8 +20,8 @@ class Replay:
     """
     A JobQueue of the documents that are in the store: those that were processed, not replaced and not deleted since.
 
-    `profiles` are those that collections were given; `advanced` hears of each step. Documents of jobs that are not
-    finished are left to those jobs, beyond what they have processed.
+    `profiles` are those that collections were given; `advanced` hears how many documents were added. Documents of
+    jobs that are not finished are left to those jobs, beyond what they have processed.
     """
 
     def __init__(self, journal: Path, advanced: Callable[[int], None] = lambda documents: None) -> None:
@@ -45,15 +45,16 @@ class Replay:
         for job, position in sorted(places.values()):
             self._positions.setdefault(job, []).append(position)
         self._waiting = list(self._positions)
+        self._processed = dict.fromkeys(self._positions, 0)
 
     @property
     def documents_left(self) -> int:
-        """Return how many documents the jobs that were not claimed have."""
-        return sum(len(self._positions[job]) for job in self._waiting)
+        """Return how many documents are not processed yet."""
+        return sum(len(self._positions[job]) - self._processed[job] for job in self._waiting)
 
-    async def claim(self) -> Job | None:
-        """Return the next job, None when all were claimed."""
-        return self._job(self._waiting.pop(0)) if self._waiting else None
+    async def claim(self, besides: Sequence[str] = ()) -> Job | None:
+        """Return the next job that is not complete, None when all others are."""
+        return next((self._job(number) for number in self._waiting if str(number) not in besides), None)
 
     async def status(self, job_id: str) -> Job | None:
         """Return a job: it is running."""
@@ -67,12 +68,14 @@ class Replay:
         return [Document(name, text, orjson.loads(metadata)) for name, text, metadata in rows]
 
     async def advance(self, job_id: str, processed: int, errors: Sequence[DocumentError]) -> None:
-        """Tell how far a job is."""
+        """Tell how many documents more are processed."""
         self.errors += errors
-        self._advanced(processed)
+        self._advanced(processed - self._processed[int(job_id)])
+        self._processed[int(job_id)] = processed
 
     async def complete(self, job_id: str) -> None:
-        """Do nothing: the job was completed before."""
+        """Go on with the next one."""
+        self._waiting.remove(int(job_id))
 
     async def fail(self, job_id: str, error: str) -> NoReturn:
         """Give up: what cannot be written again must not replace what is there."""
@@ -101,4 +104,5 @@ class Replay:
         ).fetchone()
         cut = Chunking(**orjson.loads(chunk)) if chunk else None
         count = len(self._positions[number])
-        return Job(str(number), collection, "running", count, 0, None, (), 0.0, None, None, cut)
+        processed = self._processed[number]
+        return Job(str(number), collection, "running", count, processed, None, (), 0.0, None, None, cut)

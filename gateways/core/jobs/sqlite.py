@@ -94,9 +94,9 @@ class SqliteJobs:
         clause = "WHERE ?1 IS NULL OR status = ?1 ORDER BY number DESC LIMIT ?2"
         return await self._call(lambda: self._jobs(clause, status, limit))
 
-    async def claim(self) -> Job | None:
+    async def claim(self, besides: Sequence[str] = ()) -> Job | None:
         """Take the oldest job that is not finished, one that a killed process left running included."""
-        return await self._call(self._claim)
+        return await self._call(lambda: self._claim(orjson.dumps(besides).decode()))
 
     async def documents(self, job_id: str, start: int, limit: int) -> list[Document]:
         """Return documents `start` to `start + limit` of a job."""
@@ -208,8 +208,9 @@ class SqliteJobs:
             )
         return found[0] if found else None
 
-    def _claim(self) -> Job | None:
-        unfinished = self._jobs("WHERE finished_at IS NULL ORDER BY number LIMIT 1")
+    def _claim(self, besides: str) -> Job | None:
+        clause = "WHERE finished_at IS NULL AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY number LIMIT 1"
+        unfinished = self._jobs(clause, besides)
         if not unfinished:
             return None
         update = "UPDATE jobs SET status = 'running', started_at = coalesce(started_at, ?) WHERE id = ?"

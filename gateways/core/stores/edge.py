@@ -91,7 +91,7 @@ class EdgeStore:
         return sum(collection.documents for collection in self._collections.values())
 
     async def rest(self) -> None:
-        """Keep no vectors of tokens in memory: an ingest has touched them all, a search touches few."""
+        """Keep nothing in memory that an ingest has touched and a search may not."""
         for collection in self.collections():
             await collection.rest()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -223,10 +224,10 @@ class EdgeCollection:
             return True
 
     async def rest(self) -> None:
-        """Let go of the pages of the vectors of tokens."""
+        """Let go of the pages that were written; of vectors that every search reads the engine has others."""
         async with self._writing:
             if self._open:
-                await asyncio.to_thread(memory.unmap_pages, self._path, f"-{points.LATE}/")
+                await asyncio.to_thread(partial(memory.unmap_pages, self._path, written_only=True))
 
     def close(self) -> None:
         """Write everything and let go of the files."""
