@@ -1,8 +1,9 @@
-"""FastAPI without what no gateway uses; a server process imports this first."""
+"""FastAPI and uvicorn without what no gateway uses; a server process imports this first."""
 
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 
 import pydantic
 
@@ -16,3 +17,15 @@ pydantic.BaseModel.model_config = {**_given, "defer_build": True}
 import fastapi.openapi.models  # noqa: E402, F401
 
 pydantic.BaseModel.model_config = _given
+
+
+def _of_uvicorn_main(name: str) -> object:
+    from uvicorn.server import Server
+
+    return {"Server": Server}.get(name)
+
+
+# uvicorn's command line brings click, multiprocessing and a file watcher, and its package asks it for the server.
+_command_line = ModuleType("uvicorn.main")
+_command_line.__getattr__ = _of_uvicorn_main  # type: ignore[method-assign]  # PEP 562
+sys.modules.setdefault("uvicorn.main", _command_line)
