@@ -33,8 +33,8 @@ def agrees(
     """
     Whether one answer about these texts is what the reference says; the texts of a rerank are query and documents.
 
-    Vectors by their cosines. A search by the score of every result against the reference's own, and by its first
-    result being as near as any passage is, both within the precision's tolerance. A ranking by Kendall's tau.
+    Vectors by their cosines. A search by the score of every passage found against the reference's own, and by the
+    first of them being as near as any is, both within the precision's tolerance. A ranking by Kendall's tau.
     """
     try:
         if route == "embeddings":
@@ -55,13 +55,16 @@ def _vectors(target: Target, vectors: F32, reference: Reference, texts: Sequence
 
 
 def _search(target: Target, dialect: Dialect, reference: Reference, query: str, raw: bytes) -> bool:
-    hits = [hit for hit in dialect.read_search(raw) if not hit.id.startswith(ADDED)]
+    found = dialect.read_search(raw)
+    hits = [hit for hit in found if not hit.id.startswith(ADDED)]
     allowed = TOLERANCES[target.precision].score
     scores = reference.passages @ reference.vectors([query])[0]
     row = {key: float(score) for key, score in zip(reference.passage_ids, scores, strict=True)}
-    if not hits or any(hit.id not in row or abs(hit.score - row[hit.id]) > allowed for hit in hits):
+    if not found or any(hit.id not in row or abs(hit.score - row[hit.id]) > allowed for hit in hits):
         return False
-    return row[hits[0].id] >= float(scores.max()) - allowed
+    # Where nearer documents that were added left no room for a passage, the last of them is as near as any passage.
+    nearest = row[hits[0].id] if hits else found[-1].score
+    return nearest >= float(scores.max()) - allowed
 
 
 def _ranking(target: Target, dialect: Dialect, reference: Reference, texts: Sequence[str], raw: bytes) -> bool:

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+import httpx
 import numpy as np
+import orjson
 import pytest
 
 from bench import agreement, cores, paths, probes, quality, reference, targets, verify
@@ -121,6 +123,29 @@ def test_a_ranking_must_be_the_references(served: Running, small: Reference) -> 
     assert agrees(raw)
     assert not agrees(backwards)
     assert not agrees(b'{"results":[]}')
+
+
+def test_documents_that_were_added_may_leave_no_room_for_a_passage(served: Running, small: Reference) -> None:
+    """Only where they are as near as any passage: an answer of far ones, or of none, is not the reference's."""
+    query = small.squad.texts[0]
+    added = {f"{agreement.ADDED}{n}": f"{query} {n}" for n in range(6)}
+    target, api = asked(served)
+    with api:
+        api.ingest(added, lambda _: None)
+        raw = api.post(api.dialect.path("search"), api.dialect.search_body(query, 5))
+        for name in added:
+            httpx.delete(f"{served.url}/v1/documents/{name}", trust_env=False).raise_for_status()
+
+    def agrees(score: float | None) -> bool:
+        answer = orjson.loads(raw)
+        for result in answer["results"]:
+            result["score"] = result["score"] if score is None else score
+        return agreement.agrees(target, "search", api.dialect, small, [query], orjson.dumps(answer))
+
+    assert {hit.id for hit in api.dialect.read_search(raw)} <= set(added)
+    assert agrees(None)
+    assert not agrees(0.01)
+    assert not agreement.agrees(target, "search", api.dialect, small, [query], b'{"results":[]}')
 
 
 def test_only_rankings_whose_reranker_is_known_have_a_reference() -> None:
