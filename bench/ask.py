@@ -146,7 +146,9 @@ def _targets(arguments: argparse.Namespace) -> list[Target]:
 def read_options(arguments: argparse.Namespace) -> Options:
     """The options of a campaign."""
     profile = PROFILES[arguments.profile]
-    profile = replace(profile, blocks=arguments.blocks or profile.blocks, twin=arguments.twin or profile.twin)
+    if arguments.blocks:
+        profile = profile.of_blocks(arguments.blocks)
+    profile = replace(profile, twin=arguments.twin or profile.twin)
     wanted = tuple(arguments.scenarios.split(",")) if arguments.scenarios else tuple(profile.scenarios)
     for name in wanted:
         scenarios.load(name)

@@ -10,8 +10,8 @@ from bench import cores
 
 WORK = bytes(4 << 20)
 TRIES = 12
-# The speed that all windows of a campaign are held to is looked at for a while: what a virtual machine gets changes by
-# some percent from second to second.
+# The speed that all windows of a campaign are held to is looked at for a while: what a virtual machine gets changes
+# by some percent from second to second.
 LOOKS, APART_S = 9, 0.25
 
 

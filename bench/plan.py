@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bench.targets import Target
 
@@ -35,6 +35,12 @@ class Profile:
     concurrency: tuple[int, ...]
     percents: tuple[int, ...]
     twin: bool
+
+    def of_blocks(self, blocks: int) -> Profile:
+        """Return it with so many blocks: what runs in all of its own runs in all of them."""
+        runs = {name: blocks if in_blocks == self.blocks else in_blocks for name, in_blocks in self.scenarios.items()}
+        return replace(self, blocks=blocks, scenarios=runs)
+
     tries: int = 3  # of a window that the machine disturbed
 
 

@@ -188,6 +188,16 @@ def test_the_command_reproduces_its_options(words: str) -> None:
     assert command.command_of(from_environment) == "python -m bench run --profile quick --peers --device cpu"
 
 
+@pytest.mark.parametrize(("words", "closed", "mixed"), [(["--blocks", "3"], 3, 0), (["--profile", "full"], 5, 1)])
+def test_what_runs_in_every_block_runs_in_as_many_as_are_asked_for(words: list[str], closed: int, mixed: int) -> None:
+    """The short profile has one block: three of it are three times all of it."""
+    options = read_options(parsed(*words))
+    blocks = range(1, options.profile.blocks + 1)
+
+    assert sum(options.runs("closed", block) for block in blocks) == closed
+    assert options.profile.scenarios.get("mixed", 0) == mixed
+
+
 def test_a_key_is_not_in_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command names the variable; reading it back takes the key from there."""
     said = command.command_of(parsed("--target", "http://server", API_KEY="a-secret-word"))
