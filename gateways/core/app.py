@@ -43,15 +43,13 @@ class ErrorAnswer(BaseModel):
     error: ErrorDetail
 
 
-def create_app(gateway: Gateway) -> Front:
+def create_app(gateway: Gateway) -> FastAPI:
     """Return the whole contract over one gateway."""
     resources = [resource.router(gateway) for resource in (embeddings, sparse, rerank, models, ingest, search)]
     others = [dialect.router(gateway) for dialect in (unprefixed, tei, unified, cohere)]
     routers = [*resources, *others, ops.config(gateway), ops.probes(gateway)]
     refusal = gateway.backend.refusal
-    app = assemble(gateway.name, routers, gateway.settings, gateway.start, gateway.stop, refusal)
-    openapi.document(app)
-    return app
+    return openapi.document(assemble(gateway.name, routers, gateway.settings, gateway.start, gateway.stop, refusal))
 
 
 def assemble(
@@ -61,7 +59,7 @@ def assemble(
     start: Callable[[], Awaitable[object]],
     stop: Callable[[], Awaitable[object]],
     refusal: Callable[[float], GatewayError | None] = lambda _: None,
-) -> Front:
+) -> FastAPI:
     """
     Return an application that listens at once while `start` runs behind it.
 

@@ -28,8 +28,6 @@ _NO_MODEL = frozenset({"documents", "collections"})
 _SHORT_BYTES = 4_096
 # Nobody reads the answer; the number is what web servers log then.
 CLIENT_GONE = 499
-# Where a request's scope says that it was let in already: a key's requests are counted once.
-_ADMITTED = "gateways.admitted"
 
 
 class Front(FastAPI):
@@ -64,28 +62,6 @@ class Front(FastAPI):
             for method in route.methods or ()
         }
 
-    def refuse_at_once(self, scope: Scope) -> Response | None:
-        """
-        Return the answer to a request for the model that is not let in, None where it is or where `__call__` says.
-
-        For a server that has its head and nothing else: under overload most requests end here, and a task for each
-        would take time from those that are served.
-        """
-        route, computes = self._shortcuts.get((scope["method"], scope["path"]), (None, False))
-        if not route or not computes or self.state.draining:
-            return None
-        refused = self._refused(scope, computes)
-        if not refused:
-            scope[_ADMITTED] = True
-            return None
-        with observing(scope) as seen:
-            response = route.error_response(refused)
-            seen.route = route.path
-            begun: Message = {"status": response.status_code, "headers": response.raw_headers}
-            seen.begin_answer(begun, last=False)
-            response.raw_headers = begun["headers"]
-        return response
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
@@ -105,7 +81,7 @@ class Front(FastAPI):
         if computes:
             scope[TASK] = asyncio.current_task()  # to be given up with the connection; what changes anything is not
         try:
-            if _ADMITTED not in scope and (refused := self._refused(scope, computes)):
+            if refused := self._refused(scope, computes):
                 await _refuse(refused, route)(scope, receive, observed)
             elif route:
                 scope["app"] = self
