@@ -35,7 +35,7 @@ def settle() -> None:
     """
     Never look for garbage again among what there is now: a process that is ready keeps what it has loaded.
 
-    Each look at all of it would stop the process for 40 to 90 milliseconds.
+    Each look at all of it would stop the process for longer than a query takes.
     """
     gc.freeze()
 
@@ -59,8 +59,8 @@ async def keep_trimmed() -> None:
     """
     Trim every few seconds, until cancelled.
 
-    That takes 0.1 to 1.5 ms. What a pass or an ingest took and let go has holes, and would be kept for good: a server
-    under load is never idle, and one that is idle has no reason to look.
+    That takes less than a query. What a pass or an ingest took and let go has holes, and would be kept for good: a
+    server under load is never idle, and one that is idle has no reason to look.
     """
     while True:
         await asyncio.sleep(TRIM_EVERY_S)
