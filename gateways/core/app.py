@@ -43,13 +43,15 @@ class ErrorAnswer(BaseModel):
     error: ErrorDetail
 
 
-def create_app(gateway: Gateway) -> FastAPI:
+def create_app(gateway: Gateway) -> Front:
     """Return the whole contract over one gateway."""
     resources = [resource.router(gateway) for resource in (embeddings, sparse, rerank, models, ingest, search)]
     others = [dialect.router(gateway) for dialect in (unprefixed, tei, unified, cohere)]
     routers = [*resources, *others, ops.config(gateway), ops.probes(gateway)]
     refusal = gateway.backend.refusal
-    return openapi.document(assemble(gateway.name, routers, gateway.settings, gateway.start, gateway.stop, refusal))
+    app = assemble(gateway.name, routers, gateway.settings, gateway.start, gateway.stop, refusal)
+    openapi.document(app)
+    return app
 
 
 def assemble(
@@ -59,7 +61,7 @@ def assemble(
     start: Callable[[], Awaitable[object]],
     stop: Callable[[], Awaitable[object]],
     refusal: Callable[[float], GatewayError | None] = lambda _: None,
-) -> FastAPI:
+) -> Front:
     """
     Return an application that listens at once while `start` runs behind it.
 

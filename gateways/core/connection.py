@@ -1,12 +1,18 @@
-"""A client's connection: with it goes the request that is at work, and what is sent too slowly is not waited for."""
+"""
+A client's connection: with it goes the request that is at work, what is sent too slowly is not waited for, and what
+is refused by its head is answered there and then.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
+from starlette.responses import Response
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateways.core.errors import GatewayError, HeadTooLarge, TooSlow
@@ -19,7 +25,11 @@ PART_BYTES = 1 << 20
 LINGER_S = 1.0
 
 
-def connection(read_timeout_s: float) -> type[HttpToolsProtocol]:
+# The answer to a request that is refused by its head, None for one that is to be served.
+Refuse: TypeAlias = Callable[[Scope], Response | None]
+
+
+def connection(read_timeout_s: float, refuse: Refuse | None) -> type[HttpToolsProtocol]:
     """Return the protocol of connections on which a request, or another MiB of it, has so many seconds to arrive."""
 
     class Connection(HttpToolsProtocol):
@@ -58,6 +68,18 @@ def connection(read_timeout_s: float) -> type[HttpToolsProtocol]:
         def on_headers_complete(self) -> None:
             self._head_bytes = None
             super().on_headers_complete()
+
+        def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+            # Those that others were sent before, without waiting for the answers, take the long way.
+            simple = cycle is self.cycle and cycle.keep_alive and not cycle.waiting_for_100_continue
+            refused = refuse(cycle.scope) if refuse and simple and not self.transport.is_closing() else None
+            if refused is None:
+                super()._start_asgi_task(cycle, app)
+                return
+            headers = [*self.server_state.default_headers, *refused.raw_headers]
+            self.transport.write(_raw(refused.status_code, headers, bytes(refused.body)))
+            cycle.response_started = cycle.response_complete = True
+            self.on_response_complete()
 
         def on_body(self, body: bytes) -> None:
             super().on_body(body)
@@ -105,6 +127,14 @@ def connection(read_timeout_s: float) -> type[HttpToolsProtocol]:
 
 def _response(error: GatewayError) -> bytes:
     body = orjson.dumps(error.body())
-    head: dict[str, Any] = {"content-type": "application/json", "content-length": len(body), "connection": "close"}
-    fields = "".join(f"{name}: {value}\r\n" for name, value in head.items())
-    return f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n{fields}\r\n".encode("ascii") + body
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+    ]
+    return _raw(error.status, headers, body)
+
+
+def _raw(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
+    fields = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, HTTPStatus(status).phrase.encode(), fields, body)

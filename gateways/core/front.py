@@ -28,6 +28,8 @@ _NO_MODEL = frozenset({"documents", "collections"})
 _SHORT_BYTES = 4_096
 # Nobody reads the answer; the number is what web servers log then.
 CLIENT_GONE = 499
+# Where a request's scope says that its key was looked at: a key's requests are counted once.
+_KNOWN = "gateways.known"
 
 
 class Front(FastAPI):
@@ -62,6 +64,28 @@ class Front(FastAPI):
             for method in route.methods or ()
         }
 
+    def refuse_at_once(self, scope: Scope) -> Response | None:
+        """
+        Return the answer to a request for the model that is not let in, None where it is or where `__call__` says.
+
+        For a server that has its head and nothing else: under overload most requests end here, and a task for each
+        would take time from those that are served.
+        """
+        route, computes = self._shortcuts.get((scope["method"], scope["path"]), (None, False))
+        if not route or not computes or self.state.draining:
+            return None
+        refused = self._unknown(scope) or self._overloaded(scope)
+        if not refused:
+            scope[_KNOWN] = True
+            return None
+        with observing(scope) as seen:
+            response = route.error_response(refused)
+            seen.route = route.path
+            begun: Message = {"status": response.status_code, "headers": response.raw_headers}
+            seen.begin_answer(begun, last=False)
+            response.raw_headers = begun["headers"]
+        return response
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
@@ -81,7 +105,12 @@ class Front(FastAPI):
         if computes:
             scope[TASK] = asyncio.current_task()  # to be given up with the connection; what changes anything is not
         try:
-            if refused := self._refused(scope, computes):
+            # Whoever was let in by the head alone is asked again: of heads that come together, the first may fill the
+            # queue, but only when its task has run.
+            refused = None if _KNOWN in scope else self._unknown(scope)
+            if computes and not refused:
+                refused = self._overloaded(scope)
+            if refused:
                 await _refuse(refused, route)(scope, receive, observed)
             elif route:
                 scope["app"] = self
@@ -95,16 +124,19 @@ class Front(FastAPI):
         finally:
             seen.route = route.path if route else getattr(scope.get("route"), "path", seen.route)
 
-    def _refused(self, scope: Scope, computes: bool) -> GatewayError | None:
-        """Return why this request is not let in, None where it is."""
+    def _unknown(self, scope: Scope) -> GatewayError | None:
+        """Return why a request is not for whoever sends it, None where it is; counts it on its key."""
         path = scope["path"]
         if self._access.get(path) == "off":
             return NotFound(f"there is no route {path} here", code="unknown_route")
         if self._keys and path not in OPEN_PATHS and self._access.get(path) != "open":
             needed = "admin" if path == "/metrics" else scope_of(scope["method"], path)
-            if refused := self._keys.refusal(scope["headers"], needed):
-                return refused
-        if computes and (refused := self._refusal(_within_s(scope))) and _is_short(scope):
+            return self._keys.refusal(scope["headers"], needed)
+        return None
+
+    def _overloaded(self, scope: Scope) -> GatewayError | None:
+        """Return why a short request for the model would wait too long, None where it would not."""
+        if (refused := self._refusal(_within_s(scope))) and _is_short(scope):
             metrics.refusals.inc()
             return refused
         return None

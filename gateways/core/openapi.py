@@ -41,7 +41,7 @@ TAGS = [
 ]
 
 
-def document(app: FastAPI) -> FastAPI:
+def document(app: FastAPI) -> None:
     """Give an application made without FastAPI's own pages `/docs`, and examples in its `/openapi.json`."""
     generate = app.openapi
 
@@ -51,7 +51,6 @@ def document(app: FastAPI) -> FastAPI:
     app.description, app.openapi_tags = DESCRIPTION, TAGS
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it
     app.include_router(_pages(app.title))
-    return app
 
 
 def described(document: Json) -> Json:

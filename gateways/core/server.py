@@ -20,6 +20,7 @@ from gateways.core import logs, memory, tracing
 from gateways.core.app import create_app
 from gateways.core.backend import Backend
 from gateways.core.connection import connection
+from gateways.core.front import Front
 from gateways.core.gateway import Gateway
 from gateways.core.keys import read_keys
 from gateways.core.settings import Settings
@@ -73,7 +74,7 @@ def _allowing(app: FastAPI, origins: list[str]) -> CORSMiddleware:
     return CORSMiddleware(app, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
 
 
-def serve(app: FastAPI, settings: Settings) -> None:
+def serve(app: Front, settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, let requests in flight finish, then exit: 0, or 1 when it could not start."""
     logs.start(settings)
     try:
@@ -89,7 +90,8 @@ def serve(app: FastAPI, settings: Settings) -> None:
             host=settings.host,
             port=settings.port,
             loop="uvloop",
-            http=connection(settings.read_timeout_s),
+            # Pages of other origins read an answer only by header fields that a middleware adds.
+            http=connection(settings.read_timeout_s, None if origins else app.refuse_at_once),
             ssl_certfile=settings.tls_certfile,
             ssl_keyfile=settings.tls_keyfile,
             lifespan="on",

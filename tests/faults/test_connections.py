@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import time
 from contextlib import suppress
 from itertools import islice
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -146,3 +148,61 @@ def test_a_listener_with_a_certificate(start: Start) -> None:
 
     assert gateway.front.popen.wait(30) == 2
     assert "TLS_CERTFILE and TLS_KEYFILE go together" in gateway.front.log()
+
+
+def answers(client: socket.socket, count: int) -> list[tuple[int, bytes]]:
+    """Read so many answers of one connection that stays open: status and head of each."""
+    said = b""
+    found: list[tuple[int, bytes]] = []
+    while len(found) < count:
+        head, whole, rest = said.partition(b"\r\n\r\n")
+        length = next((int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"content-length:")), 0)
+        if whole and len(rest) >= length:
+            found.append((int(head.split(b" ", 2)[1]), head))
+            said = rest[length:]
+        else:
+            piece = client.recv(1 << 16)
+            assert piece, said
+            said += piece
+    assert not said
+    return found
+
+
+def test_what_is_refused_by_its_head_leaves_the_connection_as_it_was(start: Start) -> None:
+    """Answered before its body is there, with all that an answer has, counted once; the next one is served."""
+    gateway = start("pseudo", API_KEYS="a-key")
+    unknown = embeddings(["a text"])
+    known = embeddings(["a text"], "Authorization: Bearer a-key")
+    head, blank, body = unknown.partition(b"\r\n\r\n")
+    with connected(gateway) as client:
+        client.sendall(head + blank)
+        [(status, said)] = answers(client, 1)
+        assert status == 401
+        for field in (b"x-request-id: ", b"content-type: application/json", b"date: "):
+            assert field in said
+        assert b"connection: close" not in said
+        client.sendall(body + known)
+        assert [status for status, _ in answers(client, 1)] == [200]
+        client.sendall((unknown + known) * 20 + unknown)
+        assert [status for status, _ in answers(client, 41)] == [401, 200] * 20 + [401]
+        client.sendall(embeddings(["a text"], "Connection: close"))
+        assert answer(client)[0] == 401
+
+    let_in = {"Authorization": "Bearer a-key"}
+    with httpx.Client(base_url=gateway.url, timeout=60, trust_env=False, headers=let_in) as http:
+        said_all = http.get("/metrics").text
+    assert 'gateway_requests_total{route="/v1/embeddings",status="401"} 23.0' in said_all
+    assert 'gateway_requests_total{route="/v1/embeddings",status="200"} 21.0' in said_all
+
+
+def test_a_keys_requests_are_counted_once(start: Start, tmp_path: Path) -> None:
+    """Of three a minute three are let in, though a request is looked at by its head and then served."""
+    keys = tmp_path / "keys.yaml"
+    digest = hashlib.sha256(b"a-key").hexdigest()
+    keys.write_text(f"keys:\n  - {{name: few, sha256: {digest}, scopes: [read], requests_per_minute: 3}}\n")
+    gateway = start("pseudo", API_KEYS_FILE=str(keys))
+    let_in = {"Authorization": "Bearer a-key"}
+    with httpx.Client(base_url=gateway.url, timeout=60, trust_env=False, headers=let_in) as http:
+        statuses = [http.post("/v1/embeddings", json={"input": "a text"}).status_code for _ in range(4)]
+
+    assert statuses == [200, 200, 200, 429]

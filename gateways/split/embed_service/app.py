@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from fastapi import FastAPI
-
 from gateways.core.api import ops
 from gateways.core.app import assemble
 from gateways.core.backend import Backend, ModelInfo
+from gateways.core.front import Front
 from gateways.core.settings import Settings
 from gateways.split.embed_service import routes
 
@@ -28,7 +27,7 @@ class Health:
         return {"model_loaded": bool(models), "models": models}
 
 
-def create_app(backend: Backend, settings: Settings) -> FastAPI:
+def create_app(backend: Backend, settings: Settings) -> Front:
     """Return the service over one backend."""
 
     async def stop() -> None:
