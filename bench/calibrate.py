@@ -10,28 +10,19 @@ from bench import cores
 
 WORK = bytes(4 << 20)
 TRIES = 12
-# The speed that all windows of a campaign are held to is looked at for a while: what a virtual machine gets changes
-# by some percent from second to second.
-LOOKS, APART_S = 9, 0.25
+# A virtual machine gets some percent more or less from one moment to the next: its speed is the median of some looks.
+LOOKS = 7
 
 
 def seconds(on: tuple[int, ...]) -> float:
     """
-    Seconds to hash 4 MiB on these cores, the best of twelve: what disturbs a try can only make it slower.
+    Seconds to hash 4 MiB on these cores: the median of seven looks, each the best of twelve tries.
 
-    The calling thread moves there for as long as it takes (about 50 ms).
+    What disturbs a try can only make it slower. The calling thread moves there for as long as it takes (a fifth of a
+    second or two).
     """
     with cores.pinned(on):
-        return min(_once() for _ in range(TRIES))
-
-
-def usual_seconds(on: tuple[int, ...]) -> float:
-    """Seconds that the same takes as a rule: the median of nine looks within two and a half seconds."""
-    looks = []
-    for _ in range(LOOKS):
-        time.sleep(APART_S)  # also lets what ran before end
-        looks.append(seconds(on))
-    return statistics.median(looks)
+        return statistics.median(min(_once() for _ in range(TRIES)) for _ in range(LOOKS))
 
 
 def _once() -> float:

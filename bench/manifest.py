@@ -39,7 +39,7 @@ def compose(
 ) -> dict[str, Any]:
     """The whole manifest, without a path or a name of this machine."""
     return {
-        "schema": 1,
+        "schema": 2,
         "started_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "git": git_state(),

@@ -234,7 +234,7 @@ def _judge(row: Row, seen: Seen, bench: Bench, cell: Cell, live: Live, load: Loa
         steal=seen.environment.steal,
         foreign_cores=seen.environment.foreign_cores or 0.0,
         swapped_mib=seen.environment.swapped_mib,
-        drift=seen.environment.drift,
+        drift=validity.apart(seen.environment.drift, bench.runs.usual_drift()),
         lag=row.driver_lag or 0.0,
         late_p99_ms=row.late_p99_ms or 0.0,
         stall_ms=row.stall_ms or 0.0,

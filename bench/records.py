@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import statistics
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -139,6 +140,7 @@ class Runs:
         self.file = file
         self.keys: set[Key] = set()
         self._capacity: dict[tuple[str, str], float] = {}
+        self._drifts = [0.0]
         if file.exists():
             self._note(read(file))
         else:
@@ -154,9 +156,15 @@ class Runs:
         """The most requests a second a target answered in any closed-loop row so far; None with no sound row."""
         return self._capacity.get((target, route))
 
+    def usual_drift(self) -> float:
+        """How far off what it was at the beginning the machine's speed has been as a rule: the median of all rows."""
+        return statistics.median(self._drifts)
+
     def _note(self, lines: Iterable[dict[str, str]]) -> None:
         for line in lines:
             self.keys.add(key_of(line))
+            if line["drift"]:
+                self._drifts.append(float(line["drift"]))
             if line["scenario"] == "closed" and line["rps"] and not refused(line["codes"].split()):
                 cell = line["target"], line["route"]
                 self._capacity[cell] = max(self._capacity.get(cell, 0.0), float(line["rps"]))

@@ -124,7 +124,7 @@ def _measure(asked: Asked, pair: Sequence[Target]) -> tuple[Path, dict[tuple[int
             Terminal(console, len(todo)) as show,
         ):
             ceilings = ceiling.measure(vectors.squad, options, place, driver, campaign.ceiling_loads(todo))
-            speed_s = calibrate.usual_seconds(place.pinning.server)
+            speed_s = calibrate.seconds(place.pinning.server)
             made = CountingBench if counting else Bench
             bench = made(options, place, driver, vectors, ceilings, show, runs, speed_s, folder / "samples")
             for work in todo:

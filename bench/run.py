@@ -82,7 +82,7 @@ def _make(asked: Asked, vectors: Reference, runs: Runs, todo: Sequence[campaign.
         show.step("client ceiling, against a server that does nothing")
         ceilings = ceiling.measure(vectors.squad, asked.options, asked.place, driver, campaign.ceiling_loads(todo))
         console.print(_ceiling_line(ceilings), highlight=False, soft_wrap=True)
-        speed_s = _write_manifest(asked, vectors, ceilings, calibrate.usual_seconds(asked.place.pinning.server))
+        speed_s = _write_manifest(asked, vectors, ceilings, calibrate.seconds(asked.place.pinning.server))
         samples = asked.folder / "samples"
         bench = Bench(asked.options, asked.place, driver, vectors, ceilings, show, runs, speed_s, samples)
         campaign.run(bench, runs, todo)

@@ -29,7 +29,7 @@ CODES = {
     "E_PIN": Code("server and driver were not kept on cores of their own"),
     "E_START": Code("the target did not start, or died"),
     "E_ENV": Code("other work or a busy host took CPU during the window"),
-    "E_DRIFT": Code("the machine's own speed was more than 3 % off what it was when the campaign began"),
+    "E_DRIFT": Code("the machine's own speed was more than 3 % off what it was as a rule in this campaign"),
     "E_SWAP": Code("the machine swapped during the window"),
     "E_CV": Code("the blocks of this cell spread by more than 10 %: they decide nothing", refuses=False),
     "E_N": Code("too few samples for the percentiles left blank", refuses=False),
@@ -78,8 +78,8 @@ class WindowEvidence:
 
     `checked` sampled answers were compared with the reference and `agreed` of them agree; both are zero for a target
     without a model. `forwards` is how far the forward-pass counter moved, None when the target exposes none. `drift`
-    is how far the machine's speed was from the campaign's start, `lag` the share of the window in which the driver's
-    loop was held up; `offered_rps` and `percent` (of the closed maximum) belong to an open loop.
+    is how far off the usual one the machine's speed was, `lag` the share of the window in which the driver's loop
+    was held up; `offered_rps` and `percent` (of the closed maximum) belong to an open loop.
     """
 
     requests: int
@@ -126,6 +126,11 @@ def judge_window(seen: WindowEvidence) -> list[str]:
         "E_N": seen.validated < HEADLINE_FLOOR,
     }
     return [code for code in CODES if earned.get(code)]
+
+
+def apart(drift: float, usual: float) -> float:
+    """How far a speed is off the usual one, as a share; both are given as shares off the campaign's first."""
+    return (1 + drift) / (1 + usual) - 1
 
 
 def client_bound(seen: WindowEvidence) -> bool:

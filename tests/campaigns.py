@@ -49,6 +49,7 @@ def campaign(folder: Path, rows: Iterable[Row]) -> Campaign:
         name: {"title": f"The {name}", "precision": PRECISION.get(name, "fp32"), "peer": False} for name in names
     }
     manifest = {
+        "schema": 2,
         "targets": facts,
         "scenarios": ["closed"],
         "machine": {"cpu": "Test CPU", "cores": 2, "memory_gib": 24.0},

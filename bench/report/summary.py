@@ -25,7 +25,7 @@ from bench.report import cells
 from bench.report.cells import FIGURES, KEYS, OWN_LOAD, Compared, Key
 from bench.report.slo import Capacity, capacity_within, capacity_within_slo
 from bench.statistics import usl as scalability
-from bench.validity import CODES, refused
+from bench.validity import CODES, MAX_DRIFT, apart, refused
 
 __all__ = [
     "BASELINES",
@@ -49,6 +49,8 @@ ROLES = ("rss_roles_mib", "pss_roles_mib", "cpu_roles_ms")
 MEMORY = [name for name in MEASURES if name.startswith(("rss_", "pss_", "uss_"))]
 BOUNDED = list(dict.fromkeys(column for columns in FIGURES.values() for column in columns))
 HEADLINE_CONCURRENCY = 16
+# Manifests since this one are of campaigns held to their usual speed; those before were held to their first one.
+USUAL_SPEED = 2
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,8 @@ def load(folder: Path) -> Campaign:
     """Read a campaign's manifest and runs and make its summary."""
     manifest = orjson.loads((folder / "manifest.json").read_bytes())
     runs = read_runs(folder / "runs.csv")
+    if manifest["schema"] >= USUAL_SPEED:
+        _refuse_drifted(runs)
     baseline = next((name for name in BASELINES if name in set(runs.target)), None)
     return Campaign(folder, manifest, runs, summarise(runs, baseline), baseline)
 
@@ -136,6 +140,15 @@ def read_runs(file: Path) -> pd.DataFrame:
     runs[MEASURES] = runs[MEASURES].astype(float)
     runs["refused"] = [refused(codes.split()) for codes in runs.codes]
     return runs
+
+
+def _refuse_drifted(runs: pd.DataFrame) -> None:
+    """Refuse what was measured while the machine's speed was off the campaign's, which only its end tells."""
+    usual = float(runs.drift.median())
+    drifted = pd.Series([abs(apart(drift, usual)) > MAX_DRIFT for drift in runs.drift], index=runs.index)
+    unsaid = drifted & ~runs.codes.str.contains("E_DRIFT")
+    runs.loc[unsaid, "codes"] = (runs.codes[unsaid] + " E_DRIFT").str.strip()
+    runs.loc[unsaid, "refused"] = True
 
 
 def summarise(runs: pd.DataFrame, baseline: str | None) -> pd.DataFrame:

@@ -167,6 +167,7 @@ def _manifest() -> dict[str, Any]:
     }
     scenarios = ["cold", "quality", "single", "closed", "server", "offline", "rerank", "mixed", "cache", "overload"]
     return {
+        "schema": 2,
         "targets": targets,
         "scenarios": [*scenarios, "burst", "soak", "replay_empty_index"],
         "machine": {"cpu": "Layout CPU", "cores": 2, "memory_gib": 24.0},

@@ -60,7 +60,7 @@ def bench(vectors: Reference, tmp_path_factory: pytest.TempPathFactory) -> Itera
             ceilings=Ceilings({}),
             show=Terminal(Console(file=io.StringIO()), 0),
             runs=Runs(folder / "runs.csv"),
-            speed_s=calibrate.usual_seconds(place.pinning.server),
+            speed_s=calibrate.seconds(place.pinning.server),
             samples=folder / "samples",
         )
 

@@ -66,6 +66,7 @@ def campaign(folder: Path, made: Iterable[Made]) -> Path:
     folder.mkdir()
     targets = {one.name: one.told for one in made}
     manifest = {
+        "schema": 2,
         "targets": targets,
         "pinning": {"server": [1]},
         "started_utc": "2026-01-01",

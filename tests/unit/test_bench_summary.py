@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,15 @@ def test_campaigns_of_the_first_columns_still_load() -> None:
         assert len(read.summary)
         assert all(isinstance(text, str) for text in read.runs.page_cache)
     assert folders
+
+
+def test_a_window_at_another_speed_than_the_campaigns_gives_no_number(tmp_path: Path) -> None:
+    """The machine began slow and then was faster: what was measured at first is refused when all of it is known."""
+    drifts = [0.0, -0.05, -0.06]
+    rows = [*blocks("onnx_py", 180, 240, 241), *blocks("study", 40, 50, 50)]
+    rows = [replace(one, drift=drifts[one.block - 1]) for one in rows]
+
+    read = campaign(tmp_path / "c", rows)
+
+    assert read.runs.codes.tolist() == ["E_DRIFT", "", ""] * 2
+    assert read.lines("closed", "search", 16).rps["onnx_py"] == 240.5
