@@ -15,6 +15,7 @@ import json
 import random
 import uuid
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -64,31 +65,13 @@ async def _run(settings: Settings, source: str, target: str) -> str:
     stores: dict[str, VectorStore] = {}
     try:
         for name in (source, target):
-            stores[name] = await _open(name, settings)
+            stores[name] = await import_module(f"gateways.core.stores.{name}").open_store(
+                settings, UNTIL_COPIED, None
+            )
         return await migrate(stores[source], stores[target], settings.data_dir / f"migrating-to-{target}.json")
     finally:
         for store in stores.values():
             await store.close()
-
-
-async def _open(name: str, settings: Settings) -> VectorStore:
-    if name == "edge":
-        from gateways.core.stores.edge import EdgeStore
-
-        return EdgeStore(settings.data_dir / "vectors", UNTIL_COPIED, None, settings.cores())
-    if name == "qdrant":
-        from gateways.core.stores.qdrant import QdrantStore
-
-        there = QdrantStore(settings, UNTIL_COPIED)
-        await there.open(None)
-        return there
-    from gateways.core.postgres import Database
-    from gateways.core.stores import pg_tables
-    from gateways.core.stores.pgvector import PgStore
-
-    store = PgStore(Database(settings.database_url, pg_tables.prepare), UNTIL_COPIED)
-    await store.open(None)
-    return store
 
 
 async def migrate(source: VectorStore, target: VectorStore, progress: Path) -> str:

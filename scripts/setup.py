@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
-TOOLS = "dev,bench,export,python,onnx_py,split,pgvector,qdrant"
+TOOLS = "dev,bench,export,python,onnx_py,split,pgvector,qdrant,bulk"
 GATEWAYS = ("python", "onnx_py", "split")
 OLDEST_PYTHON = (3, 11)
 # The second dense model of the tests: other dimensions, another architecture.

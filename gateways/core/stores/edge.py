@@ -118,8 +118,8 @@ class EdgeStore:
         await asyncio.to_thread(shutil.rmtree, rest, ignore_errors=True)
 
 
-async def open_store(settings: Settings, default: Profile, models: Sequence[ModelInfo]) -> EdgeStore:
-    """Open or make the store below DATA_DIR; StoreMismatch when no model here makes a collection's vectors."""
+async def open_store(settings: Settings, default: Profile, models: Sequence[ModelInfo] | None) -> EdgeStore:
+    """Open or make the store below DATA_DIR; StoreMismatch when none of the models makes a collection's vectors."""
     return EdgeStore(settings.data_dir / "vectors", default, models, settings.cores())
 
 

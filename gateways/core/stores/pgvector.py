@@ -138,8 +138,8 @@ class PgStore:
         await self._read(connection)
 
 
-async def open_store(settings: Settings, default: Profile, models: Sequence[ModelInfo]) -> PgStore:
-    """Open the store in the database; StoreMismatch when no model here makes a collection's vectors."""
+async def open_store(settings: Settings, default: Profile, models: Sequence[ModelInfo] | None) -> PgStore:
+    """Open the store in the database; StoreMismatch when none of the models makes a collection's vectors."""
     store = PgStore(Database(settings.database_url, pg_tables.prepare), default)
     try:
         await store.open(models)

@@ -156,8 +156,8 @@ class QdrantStore:
         self._collections.pop(collection.name, None)
 
 
-async def open_store(settings: Settings, default: Profile, models_here: Sequence[ModelInfo]) -> QdrantStore:
-    """Open the store at QDRANT_URL; StoreMismatch when no model here makes a collection's vectors."""
+async def open_store(settings: Settings, default: Profile, models_here: Sequence[ModelInfo] | None) -> QdrantStore:
+    """Open the store at QDRANT_URL; StoreMismatch when none of the models makes a collection's vectors."""
     store = QdrantStore(settings, default)
     try:
         await store.open(models_here)

@@ -1,0 +1,1 @@
+"""A corpus embedded in bulk, on real Ray nodes."""
