@@ -10,16 +10,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench import arrivals
 from bench.errors import BenchError
 from bench.recommend import chosen_campaign
 from bench.report.summary import Campaign, load
 from bench.simulate.calibrate import CLIENTS, REQUESTS, calibrate, question_tokens
-from bench.simulate.queue import F64, Server, closed_loop, open_loop
+from bench.simulate.queue import F64, I64, Server, closed_loop, open_loop
 
 WITHIN = 0.25
 # Of the capacity: beyond, the queue of a rate that is all but too much depends on how long one looks.
@@ -84,21 +86,30 @@ def _closed(campaign: Campaign, server: Server, target: str, route: str) -> Iter
 
 
 def _open(campaign: Campaign, server: Server, target: str, route: str) -> Iterator[Predicted]:
-    lines = campaign.lines("server", route)
-    for _, line in lines[lines.index == target].iterrows():
-        if line.percent <= MOST_PERCENT and line.p95_ms > 0:
-            took_s = open_loop(server, float(line.offered_rps), np.resize(question_tokens(), 5 * REQUESTS))
-            yield Predicted(target, route, f"{line.offered_rps:.0f} a second", _p95_ms(took_s), line.p95_ms)
+    """Let requests come when those of each window did: a few seconds are as much chance as queue."""
+    runs = campaign.runs[~campaign.runs.refused]
+    windows = runs[(runs.target == target) & (runs.route == route) & (runs.scenario == "server")]
+    for _, rows in windows[windows.percent <= MOST_PERCENT].groupby("percent"):
+        p95_ms = [_p95_ms(open_loop(server, *_arrived(row))) for row in rows.itertuples()]
+        load = f"{rows.offered_rps.median():.0f} a second"
+        yield Predicted(target, route, load, float(np.median(p95_ms)), float(rows.p95_ms.median()))
 
 
 def _foretold(campaign: Campaign, arguments: argparse.Namespace) -> Iterator[str]:
     server = calibrate(campaign, arguments.target, arguments.route, question_tokens())
     each = arguments.rps / arguments.replicas
-    took_s = open_loop(server, each, np.resize(question_tokens(), 5 * REQUESTS))
-    most = closed_loop(server, 1_024, np.resize(question_tokens(), 5 * REQUESTS))[1]
+    tokens = np.resize(question_tokens(), 5 * REQUESTS)
+    took_s = open_loop(server, arrivals.poisson(each, len(tokens), 1), tokens)
+    most = closed_loop(server, 1_024, tokens)[1]
     percentiles = ", ".join(f"p{p} {1e3 * float(np.percentile(took_s, p)):.1f} ms" for p in (50, 95, 99))
     yield f"{arguments.replicas} of {arguments.target}: {each:.0f} requests a second each, of at most {most:.0f}"
     yield "too many: the queue grows for ever" if each >= most else percentiles
+
+
+def _arrived(row: Any) -> tuple[F64, I64]:
+    """Return when the requests of a window were due, and lengths as theirs, drawn."""
+    arrivals_s = arrivals.poisson(row.offered_rps, int(row.requests), (int(row.seed), int(row.percent)))
+    return arrivals_s, np.random.default_rng(int(row.seed)).choice(question_tokens(), len(arrivals_s))
 
 
 def _p95_ms(took_s: F64) -> float:

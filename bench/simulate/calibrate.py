@@ -19,20 +19,20 @@ STEPS = 24
 
 def calibrate(campaign: Campaign, target: str, route: str, tokens: I64) -> Server:
     """
-    Return a queue that takes as long for one request as the target did, and serves 64 clients as fast.
+    Return a queue that takes as long for one request as the target did on average, and serves 64 clients as fast.
 
     What a request costs beside the model is what one costs the pseudo gateway, which has none.
     """
-    alone_s = _figure(campaign, target, route, "single", 1, "p50_ms") / 1e3
-    rps = _figure(campaign, target, route, "closed", CLIENTS, "rps")
-    request_s = min(1 / _figure(campaign, "pseudo", route, "closed", CLIENTS, "rps"), alone_s / 2)
-    middle = float(np.median(tokens))
+    alone_s = 1 / _rps(campaign, target, route, 1)
+    rps = _rps(campaign, target, route, CLIENTS)
+    request_s = min(1 / _rps(campaign, "pseudo", route, CLIENTS), alone_s / 2)
+    mean = float(tokens.mean())
     sample = np.resize(tokens, REQUESTS)
 
     def served(token_s: float) -> Server:
-        return Server(pass_s=alone_s - token_s * middle, token_s=token_s, request_s=request_s)
+        return Server(pass_s=alone_s - token_s * mean, token_s=token_s, request_s=request_s)
 
-    low, high = 0.0, alone_s / middle
+    low, high = 0.0, alone_s / mean
     for _ in range(STEPS):
         token_s = (low + high) / 2
         if closed_loop(served(token_s), CLIENTS, sample)[1] > rps:
@@ -52,9 +52,11 @@ def question_tokens() -> I64:
     return np.random.default_rng(1).permutation(lengths)
 
 
-def _figure(campaign: Campaign, target: str, route: str, scenario: str, clients: int, column: str) -> float:
-    lines = campaign.lines(scenario, route, clients)
-    found = lines[lines.index == target][column].dropna()
-    if found.empty:
-        raise BenchError(f"{campaign.folder}: no {column} of {target} at {scenario} {route} c={clients}")
-    return float(found.iloc[0])
+def _rps(campaign: Campaign, target: str, route: str, clients: int) -> float:
+    """Return what so many clients in turns got; a long campaign has one client in a scenario of its own."""
+    for scenario in ("closed", "single"):
+        lines = campaign.lines(scenario, route, clients)
+        found = lines[lines.index == target].rps.dropna()
+        if not found.empty:
+            return float(found.iloc[0])
+    raise BenchError(f"{campaign.folder}: no sound row of {target}, {route}, {clients} in flight")

@@ -32,10 +32,8 @@ class Server:
         return self.pass_s + self.token_s * tokens
 
 
-def open_loop(server: Server, rps: float, tokens: I64, seed: int = 1) -> F64:
-    """Return the seconds that each of n requests takes, (n,), that come at random at this rate: `tokens`, (n,)."""
-    gaps_s = np.random.default_rng(seed).exponential(1 / rps, len(tokens))
-    arrivals_s = np.cumsum(gaps_s)
+def open_loop(server: Server, arrivals_s: F64, tokens: I64) -> F64:
+    """Return the seconds that each of n requests takes, (n,): when they come, ascending, and their lengths, (n,)."""
     took_s = np.empty(len(tokens))
     now_s, first = 0.0, 0
     while first < len(tokens):
