@@ -3,8 +3,8 @@ Embed a corpus on all cores of this machine, or of a Ray cluster, with the model
 
     python -m scripts.bulk_embed --input corpus.parquet --output vectors --gateway onnx_py
 
-The input is Parquet or JSON Lines, a file or a folder, with columns `id` (no two alike) and `text`; the output
-is Parquet with the same columns and `embedding`, as `/v1/embeddings` answers for `input_type` document. It may be
+The input is Parquet or JSON Lines, a file or a folder, with columns `id` (no two alike) and `text`; the output is
+Parquet with the same columns and `embedding`, as `/v1/embeddings` answers for `input_type` document. It may be
 stopped and begun again: what is in the output is not embedded twice. MODEL, PRECISION and the like are the gateway's.
 """
 
@@ -46,7 +46,6 @@ BLOCK_BYTES, ROWS_AT_ONCE = 4 << 20, 256
 # There is an actor for each core. On paper it takes half of one: those who read for it and write what it made need a
 # little of it now and then, and would wait for ever.
 ACTOR_CPUS, MOVER_CPUS = 0.5, 0.1
-
 
 Ids: TypeAlias = npt.NDArray[np.str_]
 
@@ -121,11 +120,12 @@ def embed(corpus: Path, output: Path, gateway: str, settings: Settings, address:
     """
     Write the vectors of a corpus to a folder, all that are not there yet; say how many there are.
 
-    Raises Unusable where the corpus has no such columns, an empty text or an id twice, and where the folder has
-    vectors of another model.
+    Raises Unusable where the corpus lacks a column or has an empty text, and where the folder has vectors of another
+    model.
     """
     output = output.resolve()
-    located = runtime_of(gateway).locate(_model_id(settings), catalog.load(settings.models_file), settings)
+    models = catalog.load(settings.models_file)
+    located = runtime_of(gateway).locate(models.resolve(settings.model), models, settings)
     made_by = {"gateway": gateway, "model": located.info.id, "precision": located.info.precision}
     _claim(output, {**made_by, "dimensions": located.info.dimensions})
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or it reports its use to its maker
@@ -162,10 +162,6 @@ def _cause(error: BaseException) -> BaseException:
 def _resources() -> dict[str, int]:
     """Return how many of which there are in the whole cluster."""
     return {name: int(amount) for name, amount in ray.cluster_resources().items()}  # type: ignore[no-untyped-call]
-
-
-def _model_id(settings: Settings) -> str:
-    return catalog.load(settings.models_file).resolve(settings.model)
 
 
 def _read(corpus: Path) -> ray.data.Dataset:
