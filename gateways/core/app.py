@@ -60,7 +60,7 @@ def assemble(
     settings: Settings,
     start: Callable[[], Awaitable[object]],
     stop: Callable[[], Awaitable[object]],
-    refusal: Callable[[float], GatewayError | None] = lambda _: None,
+    refusal: Callable[[float, int], GatewayError | None] = lambda _, __: None,
 ) -> Front:
     """
     Return an application that listens at once while `start` runs behind it.

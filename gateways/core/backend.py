@@ -173,11 +173,12 @@ class Backend(Protocol):
         """Return what is broken for good, so that a restart is the cure; None while nothing is."""
         ...
 
-    def refusal(self, within_s: float) -> GatewayError | None:
+    def refusal(self, within_s: float, before_bytes: int = 0) -> GatewayError | None:
         """
         Return what a query that may take so long would be refused with now, None where it would not be.
 
-        It is told before any of it is read. Half of its time is for waiting.
+        It is told before any of it is read. Half of its time is for waiting. Bodies of so many bytes come before it,
+        which do not wait yet.
         """
         ...
 

@@ -142,13 +142,13 @@ class Batcher:
             raise ticket.error
         return ticket
 
-    def refusal(self, tokens: int = 0, within_s: float = math.inf) -> Overloaded | None:
+    def refusal(self, tokens: int = 0, within_s: float = math.inf, before: int = 0) -> Overloaded | None:
         """
         Return what a request of so many tokens would be refused with now, None while it would not be.
 
-        Of the time that it may take, half is for waiting.
+        Of the time that it may take, half is for waiting; so many tokens come `before` it and do not wait yet.
         """
-        waiting, most_s = self.waiting_tokens, min(self._max_wait_s, within_s / 2)
+        waiting, most_s = self.waiting_tokens + before, min(self._max_wait_s, within_s / 2)
         if waiting and waiting + tokens > self._max_queue_tokens:
             said = f"{waiting} tokens wait already and {self._max_queue_tokens} may"
             return Overloaded(f"{said}; retry later", retry_after_s=self._seconds(waiting))

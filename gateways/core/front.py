@@ -26,10 +26,10 @@ DOCS_PATHS = frozenset({"/docs", "/openapi.json"})
 # Tags of routes that need no model to answer; and the longest body of a request that others wait behind for short.
 _NO_MODEL = frozenset({"documents", "collections"})
 _SHORT_BYTES = 4_096
-# Nobody reads the answer; the number is what web servers log then.
-CLIENT_GONE = 499
 # Where a request's scope says that its key was looked at: a key's requests are counted once.
 _KNOWN = "gateways.known"
+# Nobody reads the answer; the number is what web servers log then.
+CLIENT_GONE = 499
 
 
 class Front(FastAPI):
@@ -49,12 +49,13 @@ class Front(FastAPI):
         keys: Keys,
         settings: Settings,
         routers: Sequence[APIRouter],
-        refusal: Callable[[float], GatewayError | None],
+        refusal: Callable[[float, int], GatewayError | None],
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self._keys = keys
         self._refusal = refusal
+        self._coming_bytes = 0
         self._access = {"/metrics": settings.metrics_access, **dict.fromkeys(DOCS_PATHS, settings.docs_access)}
         self._shortcuts = {
             (method, route.path): (route, not _NO_MODEL.intersection(route.tags))
@@ -77,6 +78,7 @@ class Front(FastAPI):
         refused = self._unknown(scope) or self._overloaded(scope)
         if not refused:
             scope[_KNOWN] = True
+            self._let_in(scope)
             return None
         with observing(scope) as seen:
             response = route.error_response(refused)
@@ -105,8 +107,7 @@ class Front(FastAPI):
         if computes:
             scope[TASK] = asyncio.current_task()  # to be given up with the connection; what changes anything is not
         try:
-            # Whoever was let in by the head alone is asked again: of heads that come together, the first may fill the
-            # queue, but only when its task has run.
+            # Whoever was let in by the head alone is asked again: what came with it may be more than it looked.
             refused = None if _KNOWN in scope else self._unknown(scope)
             if computes and not refused:
                 refused = self._overloaded(scope)
@@ -136,10 +137,19 @@ class Front(FastAPI):
 
     def _overloaded(self, scope: Scope) -> GatewayError | None:
         """Return why a short request for the model would wait too long, None where it would not."""
-        if (refused := self._refusal(_within_s(scope))) and _is_short(scope):
+        if (refused := self._refusal(_within_s(scope), self._coming_bytes)) and _length(scope):
             metrics.refusals.inc()
             return refused
         return None
+
+    def _let_in(self, scope: Scope) -> None:
+        """Count a short request as coming until the tasks of all whose heads came with its own run."""
+        if not self._coming_bytes:
+            asyncio.get_running_loop().call_soon(self._have_come)
+        self._coming_bytes += _length(scope)
+
+    def _have_come(self) -> None:
+        self._coming_bytes = 0
 
 
 def bug() -> GatewayError:
@@ -171,9 +181,10 @@ def _within_s(scope: Scope) -> float:
     return int(said) / 1e3 if said.isdigit() else math.inf
 
 
-def _is_short(scope: Scope) -> bool:
-    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    return length.isdigit() and int(length) <= _SHORT_BYTES
+def _length(scope: Scope) -> int:
+    """Return the bytes of a short body, 0 where it is longer or does not say."""
+    said = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    return int(said) if said.isdigit() and int(said) <= _SHORT_BYTES else 0
 
 
 def _refuse(error: GatewayError, route: JsonRoute | None) -> Response:

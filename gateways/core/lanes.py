@@ -52,9 +52,9 @@ class Lanes:
         """Return why inputs may not be encoded any more, None while all threads do their work."""
         return next((why for lane in self._lanes.values() if (why := lane.failure())), None)
 
-    def refusal(self, within_s: float) -> Overloaded | None:
-        """Return what a query that may take so long would be refused with now, None while it would not be."""
-        return self._lanes["interactive"].refusal(within_s=within_s)
+    def refusal(self, within_s: float, before: int) -> Overloaded | None:
+        """Return what a query that may take so long, behind so many tokens more, would be refused with now."""
+        return self._lanes["interactive"].refusal(within_s=within_s, before=before)
 
     async def submit(self, run: Run, batch: Sequence[Sized], lane: Lane | None, cost: PassCost) -> Ticket:
         """Wait in a lane, by length where none is named, for the results of n inputs; raises as a Batcher does."""

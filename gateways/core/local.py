@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 # Longer requests are tokenised in a thread: the hand-over costs less than the loop would be held up.
 INLINE_CHARACTERS = 4_000
+# Of a short query with the JSON around it.
+BYTES_PER_TOKEN = 5
 # Documents whose token vectors are held at once: 6 MB of MiniLM's at full length, and several full batches.
 INTERACTING = 16
 
@@ -97,9 +99,9 @@ class LocalBackend:
         """Return which model thread hangs or died, if one does."""
         return self._lanes.failure() if self._lanes else None
 
-    def refusal(self, within_s: float) -> GatewayError | None:
+    def refusal(self, within_s: float, before_bytes: int = 0) -> GatewayError | None:
         """Return what a query that may take so long would be refused with now."""
-        return self._lanes.refusal(within_s) if self._lanes else None
+        return self._lanes.refusal(within_s, before_bytes // BYTES_PER_TOKEN) if self._lanes else None
 
     async def embed(
         self,

@@ -71,7 +71,7 @@ class PseudoBackend:
         """Return None: there is nothing that could break."""
         return None
 
-    def refusal(self, within_s: float) -> GatewayError | None:
+    def refusal(self, within_s: float, before_bytes: int = 0) -> GatewayError | None:
         """Return None: nothing waits here."""
         return None
 

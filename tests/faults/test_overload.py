@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import shapes
 from tests.faults.client import client_of, metric
+from tests.faults.wire import answers, connected, embeddings
 from tests.processes import Gateway, describe, wait_until
 
 WAIT_MS = 100
@@ -55,6 +56,45 @@ def test_overload_is_refused_and_over_at_once(gateway: Gateway) -> None:
     assert "would wait" in refused[0].json()["error"]["message"]
     assert metric(f"{gateway.url}/metrics", "gateway_refusals_total") > 0
     assert (health.status_code, after.status_code) == (200, 200)
+
+
+def test_who_is_refused_keeps_the_connection(gateway: Gateway) -> None:
+    """Told all that an answer tells, counted once, and served on the same connection when it is over."""
+    numbers = count()
+    stop = threading.Event()
+    statuses: list[int] = []
+
+    def keep_asking() -> None:
+        with httpx.Client(base_url=gateway.url, timeout=60, trust_env=False) as http:
+            while not stop.is_set():
+                body = {"input": f"number {next(numbers)}{LONG}"}
+                statuses.append(http.post("/v1/embeddings", json=body).status_code)
+
+    with connected(gateway) as bare, ThreadPoolExecutor(PATIENT) as pool:
+
+        def ask(within_ms: int) -> tuple[int, bytes]:
+            asked = [f"number {next(numbers)}"]
+            bare.sendall(embeddings(asked, f"X-Request-Timeout-Ms: {within_ms}", "X-Request-Id: its-own"))
+            [told] = answers(bare, 1)
+            statuses.append(told[0])
+            return told
+
+        assert {ask(60_000)[0] for _ in range(20)} == {200}  # it has to know how fast it is
+        asking = [pool.submit(keep_asking) for _ in range(PATIENT)]
+        try:
+            wait_until(lambda: ask(1)[0] == 429, 30, "a refusal")
+            refused = [said for status, said in (ask(1) for _ in range(50)) if status == 429]
+        finally:
+            stop.set()
+        for one in asking:
+            one.result()
+        assert ask(60_000)[0] == 200
+
+    assert refused
+    for field in (b"x-request-id: its-own", b"content-type: application/json", b"date: ", b"retry-after: "):
+        assert all(field in said.lower() for said in refused)
+    told = httpx.get(f"{gateway.url}/metrics", trust_env=False).text
+    assert f'gateway_requests_total{{route="/v1/embeddings",status="429"}} {statuses.count(429):.1f}' in told
 
 
 def test_a_query_is_not_let_in_to_be_late(gateway: Gateway) -> None:

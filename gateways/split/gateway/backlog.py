@@ -51,19 +51,21 @@ class Backlog:
             if lane == "bulk":
                 self._bulk_speed.did(characters)
 
-    def refusal(self, lane: Lane, characters: int = 0, within_s: float = math.inf) -> Overloaded | None:
+    def refusal(
+        self, lane: Lane, characters: int = 0, within_s: float = math.inf, before: int = 0
+    ) -> Overloaded | None:
         """
         Return what so much would be refused with now, None while it would not be.
 
-        Of the time that it may take, half is for waiting.
+        Of the time that it may take, half is for waiting; so many characters come `before` it and are not held yet.
         """
-        held = sum(self._held.values())
+        held = sum(self._held.values()) + before
         if held and held + characters > self._most:
             said = f"{held} characters wait for the embed service already and {self._most} may"
             return Overloaded(f"{said}; retry later", retry_after_s=self._speed.seconds(held))
         # The speed is known once something was answered, and low while a model is loaded for somebody: what goes in
         # one pass may always wait.
-        ahead, most_s = self._held[lane], min(self._max_wait_s[lane], within_s / 2)
+        ahead, most_s = self._held[lane] + before, min(self._max_wait_s[lane], within_s / 2)
         speed = self._bulk_speed if lane == "bulk" else self._speed
         if ahead > max(speed.within(most_s), self._longest_query):
             said = f"a request would wait {ahead / speed.per_s:.1f} s for the embed service and {most_s:g} s"

@@ -75,9 +75,9 @@ class RemoteBackend:
         """Return None: an upstream that is away may come back."""
         return None
 
-    def refusal(self, within_s: float) -> GatewayError | None:
+    def refusal(self, within_s: float, before_bytes: int = 0) -> GatewayError | None:
         """Return what a query that may take so long would be refused with now."""
-        return self._backlog.refusal("interactive", within_s=within_s)
+        return self._backlog.refusal("interactive", within_s=within_s, before=before_bytes)
 
     async def embed(
         self,
