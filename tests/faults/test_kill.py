@@ -154,7 +154,7 @@ def test_kill_of_the_embed_service_during_an_ingest(start: Start, passages: dict
     """The thin gateway says 503 while its embed service is away, and completes the job when it is back."""
     gateway = start("split")
     embed_service = gateway.processes["embed"]
-    texts = dict(islice(passages.items(), 160))
+    texts = dict(islice(passages.items(), 640))
     with client_of(gateway) as client:
         jobs = client.submit(texts)
         wait_until(lambda: client.job(jobs[0])["processed_documents"] > 0, 60, "the first documents of the job")
