@@ -18,7 +18,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,7 @@ from gateways.core.settings import Settings
 from gateways.core.vectors import normalize
 
 GATEWAYS = ("onnx_py", "python")
+STORES = get_args(Settings.model_fields["store"].annotation)
 # What says in the output folder what made the vectors beside it.
 MADE_BY = "made-by.json"
 COLUMNS = ("id", "text")
@@ -102,7 +103,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder; on a cluster one that all machines share")
     parser.add_argument("--gateway", choices=GATEWAYS, default=GATEWAYS[0])
     parser.add_argument("--address", help="of a Ray cluster that runs; default: RAY_ADDRESS, else this machine")
-    parser.add_argument("--load-into", choices=("edge", "pgvector", "qdrant"), help="afterwards: scripts.bulk_load")
+    parser.add_argument("--load-into", choices=STORES, help="afterwards: scripts.bulk_load")
     parser.add_argument("--collection", default="default", help="of --load-into")
     asked = parser.parse_args()
     settings = read_settings()
@@ -129,19 +130,10 @@ def embed(corpus: Path, output: Path, gateway: str, settings: Settings, address:
     made_by = {"gateway": gateway, "model": located.info.id, "precision": located.info.precision}
     _claim(output, {**made_by, "dimensions": located.info.dimensions})
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or it reports its use to its maker
-    ray.init(address=address, include_dashboard=False, log_to_driver=False, configure_logging=True)
+    ray.init(address=address, include_dashboard=False, log_to_driver=False)
     try:
         ray.data.DataContext.get_current().target_max_block_size = BLOCK_BYTES
-        texts = _read(corpus.resolve())
-        on_gpu = located.info.device == "cuda"
-        vectors = texts.map_batches(
-            Embed,
-            fn_constructor_args=(gateway, located, settings, ray.put(_done(output / "vectors"))),
-            batch_size=ROWS_AT_ONCE,
-            compute=ray.data.ActorPoolStrategy(size=_resources()["GPU" if on_gpu else "CPU"]),
-            num_cpus=ACTOR_CPUS,
-            num_gpus=int(on_gpu),
-        )
+        vectors = _embedded(_read(corpus.resolve()), gateway, located, settings, _done(output / "vectors"))
         vectors.write_parquet(str(output / "vectors"), ray_remote_args={"num_cpus": MOVER_CPUS})
     except ray.exceptions.RayError as error:
         raise _cause(error) from None
@@ -149,6 +141,21 @@ def embed(corpus: Path, output: Path, gateway: str, settings: Settings, address:
         ray.shutdown()
     found = sum(pq.read_metadata(file).num_rows for file in (output / "vectors").glob("*.parquet"))
     return f"{found} vectors of {located.info.id} ({located.info.precision}) are in {output}"
+
+
+def _embedded(
+    texts: ray.data.Dataset, gateway: str, located: Located, settings: Settings, done: Ids
+) -> ray.data.Dataset:
+    """Return the texts that are not done with their vectors, made by an actor on each core, or on each GPU."""
+    on_gpu = located.info.device == "cuda"
+    return texts.map_batches(
+        Embed,
+        fn_constructor_args=(gateway, located, settings, ray.put(done)),
+        batch_size=ROWS_AT_ONCE,
+        compute=ray.data.ActorPoolStrategy(size=_resources()["GPU" if on_gpu else "CPU"]),
+        num_cpus=ACTOR_CPUS,
+        num_gpus=int(on_gpu),
+    )
 
 
 def _cause(error: BaseException) -> BaseException:

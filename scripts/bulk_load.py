@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -31,7 +31,7 @@ from gateways.core.server import read_settings
 from gateways.core.settings import Settings
 from gateways.core.stores.base import Collection, Passage, Vectors
 
-STORES = ("edge", "pgvector", "qdrant")
+STORES = get_args(Settings.model_fields["store"].annotation)
 # The file beside the vectors that says what made them.
 MADE_BY = "made-by.json"
 OWN_COLUMNS = frozenset({"id", "text", "embedding"})

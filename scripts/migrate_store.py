@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -30,7 +31,7 @@ from gateways.core.settings import Settings
 from gateways.core.stores.base import Collection, VectorStore
 from gateways.core.stores.durable import write
 
-STORES = ("edge", "pgvector", "qdrant")
+STORES = get_args(Settings.model_fields["store"].annotation)
 PAGE = 64
 # So many stored passages are looked for in both, and the scores of the best so many compared.
 SAMPLED, BEST, WITHIN = 20, 10, 1e-3
