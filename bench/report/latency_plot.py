@@ -15,6 +15,8 @@ from bench.report.style import Look, looks
 from bench.report.summary import Campaign
 
 POINTS = {"p50": ("o", 6.5), "p95": ("D", 5), "p99": ("|", 10)}
+# Narrower, a figure would cut off its legend.
+LEGEND_INCHES = 6.6
 
 
 def latency(campaign: Campaign) -> Figure | None:
@@ -24,7 +26,7 @@ def latency(campaign: Campaign) -> Figure | None:
         return None
     levels = sorted({c for route in routes for c in closed(campaign, route).concurrency.unique()})
     shown = [name for name in campaign.targets if any(name in closed(campaign, route).index for route in routes)]
-    size = (2.6 * len(levels) + 1.4, (0.34 * len(shown) + 1.0) * len(routes) + 0.5)
+    size = (max(2.6 * len(levels) + 1.4, LEGEND_INCHES), (0.34 * len(shown) + 1.0) * len(routes) + 0.5)
     figure, grid = plt.subplots(
         len(routes), len(levels), figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
