@@ -88,6 +88,7 @@ def _load(folder: Path) -> Campaign:
 def same_machine(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[bool, str]:
     """Whether two manifests are of one machine at one speed, and what follows from that, in words."""
     told = [key for key in ("cpu", "cores", "memory_gib", "kernel") if a["machine"].get(key) != b["machine"].get(key)]
+    told += ["gpus"] if _gpus(a) != _gpus(b) else []
     speeds = a.get("calibration_s"), b.get("calibration_s")
     drift = abs(speeds[1] / speeds[0] - 1) if speeds[0] and speeds[1] else None
     if told:
@@ -97,6 +98,11 @@ def same_machine(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[bool, str]
     if drift > MAX_DRIFT:
         return False, f"The machine's own speed differs by {drift:.0%}: not paired, and no regression is confirmed."
     return True, "One machine at one speed: paired by block."
+
+
+def _gpus(manifest: Mapping[str, Any]) -> list[str]:
+    """The names of a machine's cards; none in manifests from before these were told."""
+    return [card["name"] for card in manifest["machine"].get("gpus") or ()]
 
 
 def _lines(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from bench import gpu
 
 CPUINFO = Path("/proc/cpuinfo")
 # Flag of /proc/cpuinfo -> how a folder name says it, the most telling first.
@@ -18,7 +20,7 @@ GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 def describe() -> dict[str, Any]:
-    """CPU, cores, memory, kernel, governor and Python; None where the system does not tell."""
+    """CPU, cores, memory, kernel, governor, Python and every GPU; None where the system does not tell."""
     return {
         "cpu": cpu_name(),
         "cpu_flags": _cpuinfo("flags").split(),
@@ -32,6 +34,7 @@ def describe() -> dict[str, Any]:
         "libc": "-".join(platform.libc_ver()),
         "governor": GOVERNOR.read_text().strip() if GOVERNOR.exists() else None,
         "python": platform.python_version(),
+        "gpus": [card.described() for card in gpu.cards()],
     }
 
 
@@ -40,16 +43,33 @@ def cpu_name() -> str:
     return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 
-def slug(cpu: str, flags: Collection[str], cores: int) -> str:
+def folder(devices: Sequence[str] = ()) -> str:
+    """The name of the folder for what runs here on these devices, which has a card's name where one of them is it."""
+    card = next((card for device in devices if (card := gpu.card_of(device))), None)
+    return _folder(card.name if card else "")
+
+
+def folders() -> list[str]:
+    """Every name that a folder of this machine may have: without its cards, and with each of them."""
+    return [_folder(name) for name in dict.fromkeys(["", *(card.name for card in gpu.cards())])]
+
+
+def _folder(card: str) -> str:
+    return slug(cpu_name(), _cpuinfo("flags").split(), os.cpu_count() or 1, card)
+
+
+def slug(cpu: str, flags: Collection[str], cores: int, card: str = "") -> str:
     """
     A folder name for the machine: maker and model of the CPU, its widest vectors, and cores; never its host name.
 
     "AMD EPYC 7B13 64-Core Processor" with AVX2 and 8 cores is `amd-epyc-7b13-avx2-8c`. A virtual machine may hide the
-    model, so that the vectors alone tell two generations apart; int8 is twice as fast on one of them.
+    model, so that the vectors alone tell two generations apart; int8 is twice as fast on one of them. What ran on a
+    GPU has its model at the end: "NVIDIA H100 80GB HBM3" is `-h100-80gb-hbm3`.
     """
     words = re.sub(r"\((r|tm)\)|@.*|\bcpu\b|\bprocessor\b|\d+-core", " ", cpu.lower())
     vectors = [name for flag, name in VECTORS.items() if flag in flags][:1]
-    return "-".join([*re.findall(r"[a-z0-9]+", words)[:5], *vectors, f"{cores}c"])
+    model = re.findall(r"[a-z0-9]+", re.sub(r"\bnvidia\b", " ", card.lower()))[:5]
+    return "-".join([*re.findall(r"[a-z0-9]+", words)[:5], *vectors, f"{cores}c", *model])
 
 
 def _cpuinfo(name: str) -> str:

@@ -51,6 +51,4 @@ def draw(corpus: Corpus, most: int, seed: int) -> list[Question]:
 
 def folder(kind: str) -> Path:
     """Where results of this machine and day belong when nothing else is said."""
-    described = machine.describe()
-    slug = machine.slug(described["cpu"], described["cpu_flags"], described["cores"])
-    return paths.RESULTS / slug / f"{datetime.now(UTC):%Y-%m-%d}-{kind}"
+    return paths.RESULTS / machine.folder() / f"{datetime.now(UTC):%Y-%m-%d}-{kind}"

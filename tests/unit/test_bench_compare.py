@@ -130,7 +130,9 @@ def test_costs_regress_when_they_rise(tmp_path: Path) -> None:
     assert found.regressions == [line]
 
 
-@pytest.mark.parametrize("value", [{"cpu": "Another"}, {"calibration_s": 0.115}, {"calibration_s": None}])
+@pytest.mark.parametrize(
+    "value", [{"cpu": "Another"}, {"gpus": [{"name": "A card"}]}, {"calibration_s": 0.115}, {"calibration_s": None}]
+)
 def test_other_machines_are_not_paired_and_confirm_nothing(tmp_path: Path, value: dict[str, object]) -> None:
     """Another processor, another speed or a speed not noted: it is said, and the exit code is 0."""
     a = machine(campaign(tmp_path / "a", rows_of({"onnx_py": 180}, seed=1)))
