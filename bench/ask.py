@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from bench import campaign, command, cores, machine, paths, records, scenarios, targets
+from bench import campaign, command, cores, devices, machine, paths, records, scenarios, targets
 from bench.errors import BenchError
 from bench.plan import PROFILES, Options
 from bench.processes import Place
@@ -65,18 +65,16 @@ def ask(arguments: argparse.Namespace) -> Asked:
     if arguments.resume:
         return _resumed(arguments)
     name = arguments.campaign or f"{datetime.now(UTC):%Y-%m-%dT%H%M}-{arguments.profile}"
-    return _asked(arguments, _folder(arguments) / name)
+    return _asked(arguments, _results(arguments) / machine.folder(devices.parse(arguments.device)) / name)
 
 
-def _folder(arguments: argparse.Namespace) -> Path:
-    described = machine.describe()
-    slug = machine.slug(described["cpu"], described["cpu_flags"], described["cores"])
-    return Path(arguments.results or paths.RESULTS) / slug
+def _results(arguments: argparse.Namespace) -> Path:
+    return Path(arguments.results or paths.RESULTS)
 
 
 def _resumed(arguments: argparse.Namespace) -> Asked:
     """The newest campaign of this machine and profile with cells to do, as its own command asked for it."""
-    for folder, manifest in _campaigns(_folder(arguments)):
+    for folder, manifest in _campaigns([_results(arguments) / name for name in machine.folders()]):
         if manifest["profile"]["name"] == arguments.profile and _appendable(folder / "runs.csv"):
             asked = _asked(command.read_back(manifest["command"]), folder)
             if not asked.finished():
@@ -86,9 +84,10 @@ def _resumed(arguments: argparse.Namespace) -> Asked:
     )
 
 
-def _campaigns(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """Every campaign of a machine with its manifest, newest first."""
-    found = [(file.parent, orjson.loads(file.read_bytes())) for file in folder.glob("*/manifest.json")]
+def _campaigns(folders: Sequence[Path]) -> list[tuple[Path, dict[str, Any]]]:
+    """Every campaign of a machine's folders with its manifest, newest first."""
+    files = [file for folder in folders for file in folder.glob("*/manifest.json")]
+    found = [(file.parent, orjson.loads(file.read_bytes())) for file in files]
     return sorted(found, key=lambda each: str(each[1]["started_utc"]), reverse=True)
 
 
@@ -101,7 +100,7 @@ def _asked(arguments: argparse.Namespace, folder: Path) -> Asked:
     if not _appendable(folder / "runs.csv"):
         raise BenchError(f"{folder.name} has the columns of another version of the harness; begin a new campaign")
     options = read_options(arguments)
-    chosen = _targets(arguments)
+    chosen = devices.enter(_targets(arguments), devices.parse(options.device))
     campaign.check_installed(chosen)
     place = Place(
         pinning=cores.split(
@@ -109,7 +108,6 @@ def _asked(arguments: argparse.Namespace, folder: Path) -> Asked:
         ),
         work=paths.CACHE / "bench" / folder.name / "data",
         logs=paths.CACHE / "bench" / folder.name / "logs",
-        device=options.device,
     )
     return Asked(
         options=options,

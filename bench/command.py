@@ -22,7 +22,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--precision": {"default": "fp32", "help": "of --target: fp32 (default), int8 or pseudo"},
     "--api-key": {"help": "sent to --target as a bearer token; never written down"},
     "--concurrency": {"help": "by comma; default: the profile's"},
-    "--device": {"choices": ("auto", "cpu", "cuda"), "default": "auto"},
+    "--device": {
+        "default": "auto",
+        "help": "auto (default), cpu, cuda, cuda:N or mps; by comma, targets enter on each",
+    },
     "--corpus": {"default": "squad", "help": "squad (default), a BEIR folder, or a file of JSON lines"},
     "--scenarios": {"help": "by comma; default: all of the profile"},
     "--slo-ms": {"help": "p99 that `server` holds targets to: 150, or by route: search=150,embeddings=50"},

@@ -124,20 +124,23 @@ def _target(target: Target, place: Place) -> dict[str, Any]:
         "title": target.title,
         "dialect": target.dialect,
         "precision": target.precision,
+        "device": target.device,
         "peer": target.peer,
         "ranked": target.ranked,
         "ingest": target.ingest,
         **({"url": target.url, "note": foreign.NOTE} if target.url else {}),
-        "roles": {role.name: {"argv": role.argv, "environ": _environ(role.environ, place)} for role in target.roles},
+        "roles": {
+            role.name: {"argv": role.argv, "environ": _environ(role.environ, target, place)} for role in target.roles
+        },
         "environments_mb": {env: round(mb, 1) for env, mb in environments_mb(target).items()},
         "models_mb": round(models_mb(target), 1),
     }
 
 
-def _environ(environ: Mapping[str, str], place: Place) -> dict[str, str | None]:
-    """What the role was given, thread variables filled in, and those that were left unset said to be so."""
+def _environ(environ: Mapping[str, str], target: Target, place: Place) -> dict[str, str | None]:
+    """What the role was given, device and thread variables filled in, and those left unset said to be so."""
     filled = {key: value.replace("{threads}", str(place.threads)) for key, value in environ.items()}
-    filled = {key: value.replace("{device}", place.device) for key, value in filled.items()}
+    filled = {key: value.replace("{device}", target.device) for key, value in filled.items()}
     return {**dict.fromkeys(THREAD_VARIABLES), **filled}
 
 

@@ -105,7 +105,8 @@ PROFILES = {
 @dataclass(frozen=True)
 class Options:
     """
-    The command line, read. `slo_ms` is the p99 that `server` holds targets to, by route.
+    The command line, read. `slo_ms` is the p99 that `server` holds targets to, by route; `device` is said as it was
+    asked for, and what it means for a target says the target.
 
     With `locust_workers` the second opinion is Locust's, for `locust_seconds`; without, wrk's where it is installed.
     """

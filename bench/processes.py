@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 
-from bench import cores, paths
+from bench import cores, gpu, paths
 from bench.errors import StartError, TargetError
 from bench.targets import Role, Target
 
@@ -28,16 +28,17 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 10.0
 KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
+# Left alone, CUDA counts cards by their speed. As NVML counts them, the card that is watched is the one that serves.
+GIVEN_ENVIRONMENT = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where and with what the processes of a campaign run."""
+    """Where the processes of a campaign run; on which device, each target says itself."""
 
     pinning: cores.Pinning
     work: Path
     logs: Path
-    device: str = "auto"
 
     @property
     def threads(self) -> int:
@@ -72,7 +73,8 @@ class Running:
     A target with all its processes; a context manager that stops them.
 
     Roles are started at once, as an orchestrator would; readiness is theirs to tell. With `index`, the data folder is
-    a copy of that one, else it is new and empty.
+    a copy of that one, else it is new and empty. `card` is the GPU that they may run on, and `card_mib` what of its
+    memory was taken before they started; None without one.
     """
 
     def __init__(self, target: Target, place: Place, name: str, index: Path | None = None) -> None:
@@ -84,6 +86,8 @@ class Running:
         else:
             shutil.copytree(index, self.data_dir)
         place.logs.mkdir(parents=True, exist_ok=True)
+        self.card = gpu.card_of(target.device)
+        self.card_mib = self.card.used_mib() if self.card else None
         self.started_at = time.perf_counter()
         self.processes: list[Process] = []
         self._start(name)
@@ -204,7 +208,7 @@ def placeholders(target: Target, role: Role, ports: dict[str, int], place: Place
         "model_dir": str(paths.model_dir()),
         "target_dir": str(target.folder),
         "threads": str(place.threads),
-        "device": place.device,
+        "device": target.device,
     }
 
 
@@ -228,7 +232,7 @@ def launch(
         return subprocess.Popen(  # noqa: S603  (the command is the target file's)
             argv,
             cwd=cwd,
-            env=kept | environ,
+            env=kept | GIVEN_ENVIRONMENT | environ,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

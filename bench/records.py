@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import statistics
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,12 @@ class Row:
     spaces; `rss_roles_mib` (steady), `pss_roles_mib` and `cpu_roles_ms` (a request) are role=number pairs, joined by
     spaces. Memory and CPU columns are sums over the roles.
 
+    `device` is where the target was told to run its model (`cpu` where it has none), empty where others started it.
+    The `gpu_` columns are of the card that it runs on, empty where it runs on none or the card does not tell:
+    `gpu_mem_mib` the most that it took, `gpu_util` in percent and `gpu_power_w` means over the window,
+    `gpu_j_per_1k_texts` the card's joules for 1,000 texts (queries, or documents of a request), and `gpu_throttled`
+    every reason why the card ran slower than asked for.
+
     `bare_texts_per_s` is what the runtime alone does with as many texts a pass, `of_bare` the share of it that was
     served. In `threads`, `concurrency` is the number of cores that serve.
 
@@ -42,6 +48,7 @@ class Row:
     peer: bool
     ranked: bool
     precision: str
+    device: str = field(default="", kw_only=True)
     scenario: str
     route: str = ""
     concurrency: int | None = None
@@ -91,6 +98,11 @@ class Row:
     uss_mib: float | None = None
     rss_roles_mib: str = ""
     pss_roles_mib: str = ""
+    gpu_mem_mib: float | None = None
+    gpu_util: float | None = None
+    gpu_power_w: float | None = None
+    gpu_j_per_1k_texts: float | None = None
+    gpu_throttled: str = ""
     forwards: float | None = None
     checked: int | None = None
     agreed: int | None = None

@@ -102,7 +102,7 @@ def _target(asked: Asked, root: Path, side: str) -> Target:
         raise BenchError(f"{asked.target} has no route {asked.route!r}; --route is one of {', '.join(closed.ROUTES)}")
     target.check_installed()
     # Both ingest in every block, even where only one of the two says that its index is durable.
-    return replace(target, name=f"{asked.target}@{side}-{root.name[:7]}", root=root, durable=False)
+    return replace(target, name=f"{asked.target}@{side}-{root.name[:7]}", root=root, durable=False, device="cpu")
 
 
 def _measure(asked: Asked, pair: Sequence[Target]) -> tuple[Path, dict[tuple[int, str], float]]:
@@ -113,7 +113,7 @@ def _measure(asked: Asked, pair: Sequence[Target]) -> tuple[Path, dict[tuple[int
     profile = replace(PROFILES["quick"], blocks=asked.blocks, tries=TRIES)
     options = Options(profile, (asked.concurrency,), ("closed",), client="raw", device="cpu", seed=1)
     folder = FOLDER / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}"
-    place = Place(cores.split(cores.available()), folder / "data", folder / "logs", options.device)
+    place = Place(cores.split(cores.available()), folder / "data", folder / "logs")
     folder.mkdir(parents=True)
     runs, todo = Runs(folder / "runs.csv"), _works(asked, pair)
     cores.pin(place.pinning.driver)

@@ -78,6 +78,7 @@ class Bench:
             peer=cell.target.peer,
             ranked=cell.target.ranked,
             precision=cell.target.precision,
+            device=cell.target.device,
             scenario=cell.scenario,
             route=cell.route,
             concurrency=cell.concurrency,

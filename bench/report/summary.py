@@ -20,6 +20,7 @@ import pandas as pd
 
 from bench import statistics
 from bench.campaign import TWIN
+from bench.devices import is_gpu
 from bench.records import COLUMNS, KEY, Row
 from bench.report import cells
 from bench.report.cells import FIGURES, KEYS, OWN_LOAD, Compared, Key
@@ -46,7 +47,7 @@ NUMBERS = ("int | None", "float | None")
 MEASURES = [column.name for column in fields(Row) if column.type in NUMBERS and column.name not in KEY]
 # Texts of role=number pairs, whose line is that of the row with the most memory.
 ROLES = ("rss_roles_mib", "pss_roles_mib", "cpu_roles_ms")
-MEMORY = [name for name in MEASURES if name.startswith(("rss_", "pss_", "uss_"))]
+MEMORY = [name for name in MEASURES if name.startswith(("rss_", "pss_", "uss_", "gpu_mem"))]
 BOUNDED = list(dict.fromkeys(column for columns in FIGURES.values() for column in columns))
 HEADLINE_CONCURRENCY = 16
 # Manifests since this one are of campaigns held to their usual speed; those before were held to their first one.
@@ -83,6 +84,13 @@ class Campaign:
     def cells(self) -> dict[Key, pd.DataFrame]:
         """The rows of every cell, by `bench.report.cells.KEYS`."""
         return cells.group(self.runs)
+
+    @cached_property
+    def on_gpu(self) -> frozenset[str]:
+        """The targets that ran on a GPU: told to, or seen on one; none in campaigns that have no columns for it."""
+        runs = self.runs
+        there = runs["device"].map(is_gpu).astype(bool) | runs.gpu_mem_mib.notna()
+        return frozenset(runs.target[there])
 
     def lines(
         self,
@@ -133,8 +141,8 @@ def load(folder: Path) -> Campaign:
 
 def read_runs(file: Path) -> pd.DataFrame:
     """runs.csv with its texts as texts (empty, not NaN) and its numbers as numbers (NaN where empty or missing)."""
-    texts = ["target", "precision", "scenario", "route", "client", "started_utc", *ROLES, "page_cache"]
-    texts += ["codes", "reason"]
+    texts = ["target", "precision", "device", "scenario", "route", "client", "started_utc", *ROLES, "page_cache"]
+    texts += ["gpu_throttled", "codes", "reason"]
     runs = pd.read_csv(file, dtype=dict.fromkeys(texts, "object")).reindex(columns=COLUMNS)
     runs[texts] = runs[texts].astype(object).fillna("")
     runs[MEASURES] = runs[MEASURES].astype(float)
@@ -171,6 +179,7 @@ def _line(key: Key, rows: pd.DataFrame) -> dict[str, Any]:
     return {
         **{name: None if value == "" and name in KEY[4:] else value for name, value in zip(KEYS, key, strict=True)},
         "precision": first.precision,
+        "device": first["device"],
         "peer": bool(first.peer),
         "ranked": bool(first.ranked),
         "rows": len(rows),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import cores, paths
+from bench.devices import is_gpu
 from bench.errors import BenchError
 from bench.plan import Cell, Options
 from bench.records import Row
@@ -23,10 +24,9 @@ PASSES, TIMEOUT_S = 60, 120
 
 
 def cells(target: Target, options: Options, block: int) -> list[Cell]:
-    """One, for targets that count their passes over an ONNX graph."""
-    return (
-        [Cell(block, target, "bare", ROUTE, CONCURRENCY)] if _engine(target) and ROUTE in target.capabilities else []
-    )
+    """One, for targets that count their passes over an ONNX graph, on a CPU as the bare runtime does."""
+    able = _engine(target) and ROUTE in target.capabilities and not is_gpu(target.device)
+    return [Cell(block, target, "bare", ROUTE, CONCURRENCY)] if able else []
 
 
 def run(bench: Bench, cell: Cell, live: Live | None) -> list[Row]:

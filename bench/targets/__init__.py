@@ -43,7 +43,8 @@ class Target:
     `durable` says that its data folder holds the index: what starts on a copy of it need not ingest again. `model` is
     the name to ask for where the dialect needs one; `other_model` another that it serves, which verifying
     asks too, to see that the two are not mixed up. A foreign target has a `url` and `headers`, and no roles: it was
-    started by others. `root` is the checkout that its code is run from, in the environments of this one.
+    started by others. `root` is the checkout that its code is run from, in the environments of this one. `device` is
+    what `{device}` in its file becomes (see `bench.devices`), empty where others decided that.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Target:
     url: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     root: Path = paths.ROOT
+    device: str = "auto"
 
     @property
     def front(self) -> Role:

@@ -54,6 +54,7 @@ def describe(
         other_model=other_model,
         url=address,
         headers={"authorization": f"Bearer {key}"} if key else {},
+        device="",
     )
 
 

@@ -174,6 +174,7 @@ def test_a_key_becomes_a_bearer_token_and_https_takes_httpx() -> None:
         "--target http://server:1 --dialect tei --name 'their server' --model m --other-model o --precision int8",
         "--slo-ms search=100,embeddings=50 --corpus data/nfcorpus --client httpx --device cpu --server-cores 1-3",
         "--scenarios closed,second_opinion --locust-workers 2 --locust-seconds 9",
+        "--gateways python --device cpu,cuda:1",
     ],
 )
 def test_the_command_reproduces_its_options(words: str) -> None:
