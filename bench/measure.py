@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench import agreement, calibrate, validity
+from bench import agreement, calibrate, gpu_watch, validity
 from bench.driver.load import I64, Load, Outcome
+from bench.gpu_watch import Use, Watch
 from bench.plan import Cell
 from bench.records import Row
 from bench.sampler import Sampler, SystemCpu, Usage, memory
@@ -37,10 +38,11 @@ class Environment:
 
 @dataclass(frozen=True)
 class Seen:
-    """Everything observed in one window."""
+    """Everything observed in one window; `gpu` is None for a target that runs on no card."""
 
     outcome: Outcome
     usage: Usage
+    gpu: Use | None
     environment: Environment
     forwards: float | None
     checked: int
@@ -83,16 +85,17 @@ def window(
     for a part of them.
     """
     before = live.api.forwards()
-    outcome, usage, environment = _drive(bench, live, load)
+    outcome, usage, gpu, environment = _drive(bench, live, load)
     after = live.api.forwards()
     moved = None if before is None or after is None else after - before
-    seen = Seen(outcome, usage, environment, moved, *_check(bench, cell, live, load, outcome, asked))
+    seen = Seen(outcome, usage, gpu, environment, moved, *_check(bench, cell, live, load, outcome, asked))
     row = bench.row(cell)
     row.client = load.client
     if load.schedule_s is not None:
         row.offered_rps = len(load.schedule_s) / float(load.schedule_s[-1])
     _fill_load(row, seen)
     _fill_memory(row, seen, live)
+    _fill_gpu(row, seen, load)
     codes = _judge(row, seen, bench, cell, live, load, allow_shed)
     row.codes = " ".join(code for code in codes if code not in excused)
     _keep_samples(bench, row, outcome)
@@ -107,19 +110,20 @@ def latencies(row: Row, latency_ns: I64, service_ns: I64) -> None:
     row.mean_ms = float(ordered.mean()) / 1e6 if len(ordered) else None
 
 
-def _drive(bench: Bench, live: Live, load: Load) -> tuple[Outcome, Usage, Environment]:
+def _drive(bench: Bench, live: Live, load: Load) -> tuple[Outcome, Usage, Use | None, Environment]:
     on = bench.place.pinning.server
-    watch = Sampler(live.running)
+    watch, card = Sampler(live.running), Watch(live.running)
     before: list[tuple[SystemCpu, float]] = []
     speeds = [calibrate.seconds(on)]
 
     def opened() -> None:
         watch.start()
+        card.start()
         before.append((SystemCpu.now(), _own_cpu_s()))
 
     outcome = bench.driver.run(load, opened)
     system, own = SystemCpu.now(), _own_cpu_s()
-    usage = watch.stop()
+    usage, gpu = watch.stop(), card.stop()
     speeds.append(calibrate.seconds(on))
     (system_before, own_before) = before[0]
     known = sum(usage.cpu_s.values()) + outcome.driver_cpu_s + own - own_before
@@ -131,7 +135,7 @@ def _drive(bench: Bench, live: Live, load: Load) -> tuple[Outcome, Usage, Enviro
         swapped_mib=system.swapped_mib - system_before.swapped_mib,
         drift=max(drifts, key=abs),
     )
-    return outcome, usage, environment
+    return outcome, usage, gpu, environment
 
 
 def _own_cpu_s() -> float:
@@ -202,6 +206,15 @@ def _fill_memory(row: Row, seen: Seen, live: Live) -> None:
     row.pss_roles_mib = pairs({name: role.pss for name, role in now.items()}, 1)
 
 
+def _fill_gpu(row: Row, seen: Seen, load: Load) -> None:
+    if seen.gpu is None:
+        return
+    items = [load.calls[number].items for number in seen.outcome.numbers]
+    texts = sum(items) if all(items) else None
+    for name, value in gpu_watch.columns(seen.gpu, texts).items():
+        setattr(row, name, value)
+
+
 def pairs(by_role: Mapping[str, float], digits: int) -> str:
     """Numbers by role as columns have them: role=number, joined by spaces."""
     return " ".join(f"{role}={number:.{digits}f}" for role, number in by_role.items())
@@ -243,7 +256,10 @@ def _judge(row: Row, seen: Seen, bench: Bench, cell: Cell, live: Live, load: Loa
         service_p50_ms=_ms(percentile(np.sort(outcome.service_ns), 50)) or 0.0,
         offered_rps=row.offered_rps,
         percent=cell.percent,
+        gpu_throttled=seen.gpu.throttled if seen.gpu else (),
+        gpu_foreign=seen.gpu.foreign if seen.gpu else (),
     )
+    row.reason = row.reason or validity.gpu_disturbed(evidence)
     return validity.judge_window(evidence)
 
 

@@ -28,7 +28,9 @@ CODES = {
     "E_TRUNC": Code("token counts differ from the reference tokenizer's by more than 2 %"),
     "E_PIN": Code("server and driver were not kept on cores of their own"),
     "E_START": Code("the target did not start, or died"),
-    "E_ENV": Code("other work or a busy host took CPU during the window"),
+    "E_ENV": Code(
+        "other work or a busy host took CPU or the GPU during the window, or heat or supply slowed the GPU"
+    ),
     "E_DRIFT": Code("the machine's own speed was more than 3 % off what it was as a rule in this campaign"),
     "E_SWAP": Code("the machine swapped during the window"),
     "E_CV": Code("the blocks of this cell spread by more than 10 %: they decide nothing", refuses=False),
@@ -52,6 +54,10 @@ MIN_RATE_SHARE, SATURATED_PERCENT = 0.95, 90
 STALL_MS, STALL_MEDIANS = 500.0, 5.0
 MAX_FOREIGN_CORES = 0.10
 MAX_STEAL = 0.05  # of one core: what it costs stays inside the ±5 % called equivalent
+# Of the reasons why a card runs slower than asked for, those that pass: heat, supply, and other cards that it keeps
+# step with. Its power limit (sw_power_cap) and clocks that someone set are the card as it is sold and run, at every
+# hour: they are recorded, and belong to the figures.
+GPU_SLOWED = ("hw_slowdown", "hw_thermal", "hw_power_brake", "sw_thermal", "sync_boost")
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,8 @@ class WindowEvidence:
     `checked` sampled answers were compared with the reference and `agreed` of them agree; both are zero for a target
     without a model. `forwards` is how far the forward-pass counter moved, None when the target exposes none. `drift`
     is how far off the usual one the machine's speed was, `lag` the share of the window in which the driver's loop
-    was held up; `offered_rps` and `percent` (of the closed maximum) belong to an open loop.
+    was held up; `offered_rps` and `percent` (of the closed maximum) belong to an open loop. `gpu_throttled` are the
+    reasons why the target's card ran slower than asked for, `gpu_foreign` the other processes that computed on it.
     """
 
     requests: int
@@ -107,6 +114,8 @@ class WindowEvidence:
     service_p50_ms: float = 0.0
     offered_rps: float | None = None
     percent: int | None = None
+    gpu_throttled: Sequence[str] = ()
+    gpu_foreign: Sequence[int] = ()
 
 
 def judge_window(seen: WindowEvidence) -> list[str]:
@@ -120,12 +129,21 @@ def judge_window(seen: WindowEvidence) -> list[str]:
         "E_RATE": rate_missed(seen),
         "E_STALL": seen.stall_ms > max(STALL_MS, STALL_MEDIANS * seen.service_p50_ms),
         "E_PIN": not seen.pinned,
-        "E_ENV": seen.steal > MAX_STEAL or seen.foreign_cores > MAX_FOREIGN_CORES,
+        "E_ENV": seen.steal > MAX_STEAL or seen.foreign_cores > MAX_FOREIGN_CORES or bool(gpu_disturbed(seen)),
         "E_DRIFT": abs(seen.drift) > MAX_DRIFT,
         "E_SWAP": seen.swapped_mib > 0,
         "E_N": seen.validated < HEADLINE_FLOOR,
     }
     return [code for code in CODES if earned.get(code)]
+
+
+def gpu_disturbed(seen: WindowEvidence) -> str:
+    """What the machine did to the target's card, in words; "" for nothing."""
+    slowed = [word for word in seen.gpu_throttled if word in GPU_SLOWED]
+    said = [f"the GPU was slowed down ({', '.join(slowed)})"] if slowed else []
+    if seen.gpu_foreign:
+        said.append("another process computed on the GPU")
+    return "; ".join(said)
 
 
 def apart(drift: float, usual: float) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import paths
+from bench import devices, gpu, paths
 from bench.session import Bench
 from bench.targets import Target
 from tests.harness.proxy import behind
@@ -89,6 +89,22 @@ def test_a_gateway_that_does_not_start_is_refused(fresh: Bench, tmp_path: Path) 
 
     assert (row["scenario"], row["codes"]) == ("verify", "E_START")
     assert "cannot start" in row["reason"]
+
+
+@pytest.mark.proves("E_START")
+@pytest.mark.skipif(bool(gpu.cards()), reason="this machine has a card")
+def test_a_gateway_that_cannot_have_its_device_is_refused_with_what_it_said(fresh: Bench) -> None:
+    """No card here: the campaign goes on to the same shape on the CPU, and both rows say their device."""
+    entered = devices.enter([target_of("onnx_py")], ("cuda", "cpu"))
+    for target in entered:
+        rows = campaign_rows(fresh, target)
+    refused, verified, *_ = rows
+
+    assert [target.name for target in entered] == ["onnx_py", "onnx_py@cpu"]
+    assert (refused["target"], refused["scenario"], refused["codes"]) == ("onnx_py", "verify", "E_START")
+    assert (refused["device"], verified["device"]) == ("cuda", "cpu")
+    assert "DEVICE=cuda" in refused["reason"]
+    assert (verified["target"], verified["scenario"], verified["codes"]) == ("onnx_py@cpu", "verify", "")
 
 
 @pytest.mark.proves("E_START")

@@ -16,7 +16,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from bench import cores
+from bench import cores, gpu
 from bench.driver.process import Driver
 from bench.session import Bench, Live
 from tests.harness.proxy import behind
@@ -41,6 +41,22 @@ def test_a_proxy_without_a_fault_earns_no_code_of_a_fault(bench: Bench) -> None:
     assert not codes_of(seen) & faults
     assert seen.row.checked == seen.row.agreed == 10
     assert seen.row.forwards == 208
+
+
+@pytest.mark.skipif(bool(gpu.cards()), reason="this machine has a card")
+def test_a_window_beside_no_card_says_nothing_of_one(bench: Bench) -> None:
+    """With `auto` on a machine without a GPU: the columns are empty, and not zero."""
+    with started(bench, PSEUDO) as live:
+        seen = closed_window(bench, live)
+
+    assert (live.running.card, live.running.card_mib, seen.seen.gpu) == (None, None, None)
+    assert {name: value for name, value in vars(seen.row).items() if name.startswith("gpu_")} == {
+        "gpu_mem_mib": None,
+        "gpu_util": None,
+        "gpu_power_w": None,
+        "gpu_j_per_1k_texts": None,
+        "gpu_throttled": "",
+    }
 
 
 @pytest.mark.proves("E_ERR")

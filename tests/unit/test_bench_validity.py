@@ -6,7 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from bench.validity import CODES, DISTURBED, WindowEvidence, judge_window, refused, worth_another_try
+from bench import gpu
+from bench.validity import (
+    CODES,
+    DISTURBED,
+    GPU_SLOWED,
+    WindowEvidence,
+    gpu_disturbed,
+    judge_window,
+    refused,
+    worth_another_try,
+)
 
 SOUND = WindowEvidence(
     requests=1000,
@@ -51,6 +61,8 @@ def test_sound_evidence_earns_no_code() -> None:
         (replace(SOUND, swapped_mib=0.5), "E_SWAP"),
         (replace(SOUND, foreign_cores=0.5), "E_ENV"),
         (replace(SOUND, steal=0.1), "E_ENV"),
+        *((replace(SOUND, gpu_throttled=("sw_power_cap", word)), "E_ENV") for word in GPU_SLOWED),
+        (replace(SOUND, gpu_foreign=(999,)), "E_ENV"),
     ],
 )
 def test_each_fault_earns_its_own_code(changed: WindowEvidence, code: str) -> None:
@@ -88,6 +100,8 @@ def test_a_target_without_a_model_owes_no_forward_pass() -> None:
         replace(SOUND, stall_ms=2000.0, service_p50_ms=500.0),  # answers that take so long are no stall
         replace(SOUND, ceiling_rps=None),  # a route with no null answer: CPU, lag and lateness judge the driver
         replace(SOUND, drift=0.029),
+        # The card's own limit, what someone set it to, and what NVML may say one day.
+        replace(SOUND, gpu_throttled=("application_clocks", "sw_power_cap", "display_clocks", "0x200")),
     ],
 )
 def test_what_is_no_fault_earns_no_code(fine: WindowEvidence) -> None:
@@ -104,6 +118,17 @@ def test_too_few_samples_and_spread_qualify_without_refusing() -> None:
 def test_what_the_machine_did_is_refused_and_told_apart() -> None:
     """Codes of the machine's doing are known, so that the window can be measured again."""
     assert all(CODES[code].refuses for code in DISTURBED)
+
+
+def test_what_slowed_a_card_is_said() -> None:
+    """Heat and a neighbour, in words; the power limit beside them is not one; and NVML gives these words."""
+    seen = replace(SOUND, gpu_throttled=("sw_power_cap", "hw_slowdown", "hw_thermal"), gpu_foreign=(7, 8))
+
+    assert gpu_disturbed(SOUND) == ""
+    assert gpu_disturbed(seen) == (
+        "the GPU was slowed down (hw_slowdown, hw_thermal); another process computed on the GPU"
+    )
+    assert set(GPU_SLOWED) < set(gpu.REASONS.values())
 
 
 @pytest.mark.parametrize(
