@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from bench.devices import SEPARATOR
 from bench.report.summary import Campaign
 
 AGAIN = "again: $RUN …"
@@ -24,7 +25,9 @@ def whole(campaign: Campaign) -> str:
 
 
 def cell(scenario: str, target: str, concurrency: float | None = None) -> str:
-    """What `$RUN` is given to measure one target's cells of a scenario again."""
+    """What `$RUN` is given to measure one target's cells of a scenario again, on the device that its name ends in."""
+    name, _, device = target.partition(SEPARATOR)
     scenarios = f"closed,{scenario}" if scenario in NEEDS_CLOSED else scenario
     level = f" --concurrency {concurrency:g}" if concurrency is not None else ""
-    return f"--scenarios {scenarios} --gateways {target}{level}"
+    on = f" --device {device}" if device else ""
+    return f"--scenarios {scenarios} --gateways {name}{on}{level}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from bench.report.panels import band, columns, drawable, legend, line, load_axis
+from bench.report.panels import band, columns, drawable, legend, line, load_axis, rate_axis
 from bench.report.style import looks
 from bench.report.summary import Campaign
 
@@ -32,7 +32,7 @@ def batches(campaign: Campaign) -> Figure | None:
             line(axes, sizes.batch, sizes[column], look, str(target))
             band(axes, sizes.batch, sizes[f"{column}_low"], sizes[f"{column}_high"], look)
         load_axis(axes, sorted(lines.batch.unique()), x_label)
-        axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
+        rate_axis(axes, campaign, 1.08)
         axes.set_title(title)
         axes.set_ylabel(y_label)
     legend(figure, panels)

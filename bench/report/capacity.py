@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -29,6 +29,7 @@ class Holds:
     precision: str
     rps: float
     mib: float
+    gpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def capacities(campaign: Campaign) -> dict[str, list[Holds]]:
         lines = _shapes(campaign, "server", route)
         found = {name: capacity_within_slo(campaign, name, slo_ms, route) for name in dict.fromkeys(lines.index)}
         bounds = {str(name): held.low for name, held in found.items() if held}
-        payloads[f"{QUERIES[route]}, p99 ≤ {slo_ms:g} ms"] = _holds(lines, bounds)
+        payloads[f"{QUERIES[route]}, p99 ≤ {slo_ms:g} ms"] = _holds(lines, bounds, campaign.on_gpu)
     for scenario, (route, column, name) in BULK.items():
         lines = _shapes(campaign, scenario, route)
         for batch in sorted(lines.batch.dropna().unique()):
@@ -57,7 +58,7 @@ def capacities(campaign: Campaign) -> dict[str, list[Holds]]:
             bounds = {
                 str(target): _lowest(campaign, scenario, str(target), batch, column) / batch for target in own.index
             }
-            payloads[name.format(batch)] = _holds(own, bounds)
+            payloads[name.format(batch)] = _holds(own, bounds, campaign.on_gpu)
     return {name: known for name, known in payloads.items() if known}
 
 
@@ -82,7 +83,7 @@ def _lowest(campaign: Campaign, scenario: str, target: str, batch: float, column
     return float(runs[cell & ~runs.refused][column].min())
 
 
-def _holds(lines: pd.DataFrame, bounds: dict[str, float]) -> list[Holds]:
+def _holds(lines: pd.DataFrame, bounds: dict[str, float], on_gpu: Collection[str]) -> list[Holds]:
     """Capacities with what they take: PSS where it is known of all, else the peak of RSS; the most of any load."""
     memory = "pss_mib" if lines.pss_mib.notna().all() else "rss_peak_mib"
     made = []
@@ -90,7 +91,7 @@ def _holds(lines: pd.DataFrame, bounds: dict[str, float]) -> list[Holds]:
         own = lines.loc[[target]]
         mib = own[memory].max()
         if rps > 0 and pd.notna(mib):
-            made.append(Holds(target, str(own.precision.iloc[0]), rps, float(mib)))
+            made.append(Holds(target, str(own.precision.iloc[0]), rps, float(mib), target in on_gpu))
     return made
 
 

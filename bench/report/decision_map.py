@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -25,14 +25,11 @@ ROOM = {
 
 
 def decision_map(campaign: Campaign) -> Figure | None:
-    """Rate by payload, coloured by the shape that wins; with fp32 on its own where other precisions took part."""
+    """Rate by payload, coloured by the shape that wins: of all on cores, of those in fp32, and of those on a GPU."""
     payloads = capacities(campaign)
     if not payloads:
         return None
-    cases: dict[str, Payloads] = {"Any precision": payloads}
-    fp32 = {name: [one for one in known if one.precision == "fp32"] for name, known in payloads.items()}
-    if fp32 != payloads and any(fp32.values()):
-        cases["fp32 only"] = {name: known for name, known in fp32.items() if known}
+    cases = _cases(payloads)
     ends = [one.rps for known in payloads.values() for one in known]
     low, high = 10 ** math.floor(math.log10(min(ends) / 3)), 2 * max(ends)
     height = sum(0.42 * len(case) + 0.75 for case in cases.values()) + 0.7
@@ -53,6 +50,21 @@ def decision_map(campaign: Campaign) -> Figure | None:
     ]
     figure.legend(patches, [*shown, "not measured"], loc="outside lower center", ncols=min(len(patches), 7))
     return figure
+
+
+def _cases(payloads: Payloads) -> dict[str, Payloads]:
+    """The panels by title: a server with a GPU is not counted against one without, for it is another machine."""
+    on_cores = _only(payloads, lambda one: not one.gpu)
+    fp32 = _only(on_cores, lambda one: one.precision == "fp32")
+    cases: dict[str, Payloads] = {"Any precision": on_cores, "fp32 only": fp32 if fp32 != on_cores else {}}
+    cases["On a GPU"] = _only(payloads, lambda one: one.gpu)
+    return {title: case for title, case in cases.items() if case}
+
+
+def _only(payloads: Payloads, wanted: Callable[[Holds], bool]) -> Payloads:
+    """The payloads with only those that are wanted; those without any are left out."""
+    kept = {name: [one for one in known if wanted(one)] for name, known in payloads.items()}
+    return {name: known for name, known in kept.items() if known}
 
 
 def _panel(axes: Axes, title: str, case: Payloads, style: dict[str, Look], limits: tuple[float, float]) -> set[str]:

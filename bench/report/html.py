@@ -43,6 +43,7 @@ def _facts(campaign: Campaign) -> list[tuple[str, str]]:
     machine, pinning, git = manifest["machine"], manifest["pinning"], manifest["git"]
     return [
         ("machine", f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB"),
+        ("GPU", _gpus(campaign)),
         ("pinning", f"server on {_cores(pinning['server'])}, driver on {_cores(pinning['driver'])}"),
         ("profile", f"{manifest['profile']['name']}, {campaign.blocks} block{'s' * (campaign.blocks > 1)}"),
         ("started", manifest["started_utc"].replace("T", " ").replace("+00:00", " UTC")),
@@ -50,6 +51,14 @@ def _facts(campaign: Campaign) -> list[tuple[str, str]]:
         ("corpus", f"{manifest['corpus']['name']}, {manifest['corpus']['passages']:,} passages"),
         ("client ceiling", ", ".join(_ceilings(campaign))),
     ]
+
+
+def _gpus(campaign: Campaign) -> str:
+    """The cards of the machine, or in words that none says anything here."""
+    names = [str(card["name"]) for card in campaign.manifest["machine"].get("gpus") or ()]
+    if campaign.on_gpu:
+        return ", ".join(names) or "not told by a driver"
+    return f"{', '.join(names) or 'none'}: nothing here was measured on one"
 
 
 def _cores(cores: Sequence[int]) -> str:

@@ -61,6 +61,14 @@ def log_axes(axes: Axes, which: str = "xy") -> None:
             axis.set_minor_formatter(NullFormatter())
 
 
+def rate_axis(axes: Axes, campaign: Campaign, room: float) -> None:
+    """Rates from zero up; logarithmic where some ran on a GPU, beside which all others would lie on the floor."""
+    if campaign.on_gpu:
+        log_axes(axes, "y")
+    else:
+        axes.set_ylim(0, room * axes.get_ylim()[1])
+
+
 def line(axes: Axes, x: pd.Series[float], y: pd.Series[float], look: Look, label: str) -> None:
     """One target's line, in its look."""
     (drawn,) = axes.plot(x, y, look.dash, color=look.colour, lw=1.9, label=label)

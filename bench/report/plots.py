@@ -13,6 +13,7 @@ from bench.report.bar_plots import cold_start, memory
 from bench.report.batch_plots import batches
 from bench.report.decision_map import decision_map
 from bench.report.forest_plot import forest
+from bench.report.gpu_plot import gpu
 from bench.report.latency_plot import latency
 from bench.report.quality_plot import quality
 from bench.report.rate_plots import cache, goodput, latency_by_rate
@@ -65,6 +66,12 @@ PLOTS = (
     ),
     Plot("batches", batches, "Bulk work: one request after another, each with so many texts or documents."),
     Plot("memory", memory, "Resident memory by role. The split shape counts both of its processes."),
+    Plot(
+        "gpu",
+        gpu,
+        "What a target on a GPU takes of the card: memory of its own processes, else what the card holds more than "
+        "before they started; the whole card's energy in the window, by its counter.",
+    ),
     Plot("cold_start", cold_start, "From exec to the first answer that agrees with the reference."),
     Plot("quality", quality, "Retrieval quality beside speed: a faster model that finds less is another model."),
     Plot("cache", cache, "Everywhere else the texts are unique; here a share of them repeats."),

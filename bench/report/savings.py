@@ -28,6 +28,7 @@ def render(campaign: Campaign) -> str:
     route = headline_route(campaign)
     lines = campaign.lines("closed", route, campaign.concurrency)
     lines = lines[lines.ranked.astype(bool) & ~lines.peer.astype(bool) & lines.cpu_ms_per_req.notna()]
+    lines = lines[~lines.index.isin(campaign.on_gpu)]  # what the CPU is spared there, the card costs
     if REFERENCE not in lines.index:
         raise BenchError(f"{campaign.folder.name} has no sound {route} run of {REFERENCE} to save from")
     cold = warm_starts(campaign).first_answer_s

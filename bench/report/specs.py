@@ -59,6 +59,12 @@ SOAK: tuple[Column, ...] = (
     ("peak MiB", "rss_peak_mib", 0),
     ("recovered MiB", "rss_recovered_mib", 0),
 )
+GPU: tuple[Column, ...] = (
+    ("GPU MiB", "gpu_mem_mib", 0),
+    ("GPU busy %", "gpu_util", 0),
+    ("GPU W", "gpu_power_w", 0),
+    ("J / 1,000 texts", "gpu_j_per_1k_texts", 2),
+)
 SERVER = (OFFERED, *TIMES, ("p99.9 ms", "p999_ms", 1), GOODPUT, CPU)
 OFFLINE = (("texts/s", "texts_per_s", 1), ("tokens/s", "tokens_per_s", 0), *TIMES)
 OVERLOAD = (OFFERED, RPS, ("of closed max", "goodput_kept", 2), GOODPUT, ("shed", "shed", 0), *TIMES)
@@ -83,6 +89,8 @@ SPECS = (
         (("pairs/s", "pairs_per_s", 1), *TIMES),
         "pairs_per_s",
     ),
+    Spec("closed", "The GPU in the sweep", {**ROUTE, "concurrency": "c"}, GPU),
+    Spec("offline", "The GPU when embedding in bulk", {"batch": "texts a request"}, GPU),
     Spec("mixed", "Searches alone and among reranking and ingesting", {"percent": "% mixed traffic"}, MIXED),
     Spec("overload", "Overload: more offered than can be answered", OF_MAX, OVERLOAD),
     Spec("burst", "A burst on a half load", OF_MAX, (("recovery s", "recovery_s", 2), *TIMES)),

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.colors import to_hex, to_rgb
+
+from bench.devices import SEPARATOR
 
 mpl.use("Agg")
 
@@ -21,6 +24,7 @@ COLOURS = {
 }
 OTHERS = ("#000000", "#7F3C8D", "#4B6A53", "#A5673F")
 MARKERS = ("o", "s", "D", "^", "v", "<", ">", "p", "h")
+DARKER = 0.55  # of a target's colour, for each further device that it is entered on
 INK = "#222222"
 FAINT = "#D9D9D9"
 
@@ -60,10 +64,24 @@ class Look:
 
 
 def looks(targets: list[str]) -> dict[str, Look]:
-    """A look for each target, the same in every plot and, for known names, in every campaign."""
-    unknown = [name for name in targets if name not in COLOURS]
+    """
+    A look for each target, the same in every plot and, for known names, in every campaign.
+
+    On a further device (`python@cuda`) a target has its own colour, darker, and a dash of its own.
+    """
+    families = [name.partition(SEPARATOR)[0] for name in targets]
+    unknown = [name for name in dict.fromkeys(families) if name not in COLOURS]
     colours = {**COLOURS, **{name: OTHERS[i % len(OTHERS)] for i, name in enumerate(unknown)}}
-    return {
-        name: Look(colours[name], MARKERS[i % len(MARKERS)], "--" if name == "pseudo" else "-")
-        for i, name in enumerate(targets)
-    }
+    drawn = {}
+    for i, (name, family) in enumerate(zip(targets, families, strict=True)):
+        older = families[:i].count(family)
+        dash = "-." if older else "--" if name == "pseudo" else "-"
+        drawn[name] = Look(_darker(colours[family], older), MARKERS[i % len(MARKERS)], dash)
+    return drawn
+
+
+def _darker(colour: str, times: int) -> str:
+    if not times:
+        return colour
+    (red, green, blue), shade = to_rgb(colour), DARKER**times
+    return to_hex((red * shade, green * shade, blue * shade))

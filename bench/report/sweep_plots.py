@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.report.panels import ROUTES, band, closed, columns, legend, line, load_axis, log_axes, served
+from bench.report.panels import ROUTES, band, closed, columns, legend, line, load_axis, log_axes, rate_axis, served
 from bench.report.style import INK, Look, looks
 from bench.report.summary import Campaign
 
@@ -42,7 +42,7 @@ def throughput(campaign: Campaign) -> Figure | None:
             else:
                 _off_scale(axes, str(target), sweep)
         load_axis(axes, sorted(lines.concurrency.unique()), CONCURRENCY)
-        axes.set_ylim(0, axes.get_ylim()[1] * 1.06)
+        rate_axis(axes, campaign, 1.06)
         axes.set_ylabel("requests per second (validated 2xx)")
     if fitted:
         panels[0].add_line(Line2D([], [], **USL_LINE, label="USL fit"))
