@@ -6,7 +6,7 @@ GATEWAY ?= onnx_py
 PROFILE ?= quick
 SOAKED = $(if $(filter command line environment,$(origin GATEWAY)),$(GATEWAY),split)
 # Narrow a campaign: CONCURRENCY=1,16 GATEWAYS=python,onnx_py DEVICE=cpu; PEERS=1 adds the peers. RESUME=1 goes on
-# with the newest unfinished one of the profile.
+# with the newest unfinished one of the profile. DEVICE=cpu,cuda enters targets on both.
 BENCH_OPTIONS := --profile $(PROFILE) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) \
 	$(if $(GATEWAYS),--gateways $(GATEWAYS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(PEERS),--peers) \
 	$(if $(BLOCKS),--blocks $(BLOCKS)) $(if $(RESUME),--resume)
@@ -16,7 +16,8 @@ LOCUST_OPTIONS = --gateways $(GATEWAY) --scenarios closed,second_opinion --concu
 	--locust-workers $(or $(WORKERS),2) --locust-seconds $(or $(SECONDS),20) $(if $(CAMPAIGN),--campaign $(CAMPAIGN))
 RECOMMEND_OPTIONS = --rps $(or $(RPS),100) $(if $(P95_MS),--p95-ms $(P95_MS)) $(if $(P99_MS),--p99-ms $(P99_MS)) \
 	$(if $(ROUTE),--route $(ROUTE)) $(if $(RAM_GB),--ram-gb $(RAM_GB)) $(if $(VCPU),--vcpu $(VCPU)) \
-	$(if $(PRICE_HOUR),--price-hour $(PRICE_HOUR)) $(if $(HEADROOM),--headroom $(HEADROOM)) $(CAMPAIGN)
+	$(if $(PRICE_HOUR),--price-hour $(PRICE_HOUR)) $(if $(GPU_PRICE_HOUR),--gpu-price-hour $(GPU_PRICE_HOUR)) \
+	$(if $(HEADROOM),--headroom $(HEADROOM)) $(CAMPAIGN)
 
 .PHONY: help setup setup-tests models run bench bench-locust quality fusion storage costs recommend report test contract conformance fuzz faults soak audit check format lock clean
 
@@ -35,7 +36,7 @@ models: setup ## fetch and export models of models.yaml: MODEL="<id or alias> ..
 run: setup ## serve GATEWAY=python|onnx_py|split|pseudo [PORT= DATA_DIR= PRECISION=fp32|int8 DEVICE= THREADS=]
 	@$(PYTHON) scripts/run_gateway.py $(GATEWAY)
 
-bench: setup ## verify, then measure, then recommend [PROFILE=quick|full PEERS=1 CONCURRENCY= GATEWAYS= DEVICE= BLOCKS= RESUME=1]
+bench: setup ## verify, then measure, then recommend [PROFILE=quick|full PEERS=1 CONCURRENCY= GATEWAYS= DEVICE=cpu,cuda BLOCKS= RESUME=1]
 	@$(TOOLS) -m bench run $(BENCH_OPTIONS)
 
 bench-locust: setup ## the driver, then Locust: master and WORKERS=2 here [GATEWAY= USERS=16 SECONDS=20 CAMPAIGN=]
@@ -56,7 +57,7 @@ storage: setup ## what the stored vectors of tokens cost and lose, on the same c
 costs: setup ## where a pass's time and a process's memory go, by operator and by kind of page [OUT=]
 	@$(TOOLS) -m scripts.costs $(if $(OUT),--out $(OUT))
 
-recommend: ## shape, replicas, memory, cost: RPS=500 [P95_MS= P99_MS= ROUTE= RAM_GB= VCPU= PRICE_HOUR= CAMPAIGN=results/…]
+recommend: ## shape, replicas, memory, cost: RPS=500 [P95_MS= P99_MS= ROUTE= RAM_GB= VCPU= PRICE_HOUR= GPU_PRICE_HOUR= CAMPAIGN=results/…]
 	@$(TOOLS) -m bench recommend $(RECOMMEND_OPTIONS)
 
 report: ## make plots and report.html of a campaign again: CAMPAIGN=results/<machine>/<campaign>

@@ -83,7 +83,8 @@ def _recommend_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--headroom", type=float, default=0.7, help="share of the capacity that is used: 0.7")
     parser.add_argument("--ram-gb", type=float, help="memory of one machine, GiB")
     parser.add_argument("--vcpu", type=float, help="cores of one machine")
-    parser.add_argument("--price-hour", type=float, help="price of one machine for an hour")
+    parser.add_argument("--price-hour", type=float, help="price of one machine without a GPU for an hour")
+    parser.add_argument("--gpu-price-hour", type=float, help="the same with one GPU: for shapes measured on a GPU")
     parser.add_argument("--json", action="store_true", help="the answer as JSON")
     parser.set_defaults(command=_recommend)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def _needs(arguments: argparse.Namespace, manifest: dict[str, Any]) -> Needs:
         ram_gib=arguments.ram_gb,
         vcpu=arguments.vcpu,
         price_hour=arguments.price_hour,
+        gpu_price_hour=arguments.gpu_price_hour,
     )
 
 
@@ -80,18 +82,16 @@ def chosen_campaign(asked: Path | None) -> tuple[Path, str]:
         if not (asked / "manifest.json").exists():
             raise BenchError(f"{asked} is not a campaign: no manifest.json")
         return asked, ""
-    described = machine.describe()
-    own = machine.slug(described["cpu"], described["cpu_flags"], described["cores"])
-    mine = _newest(paths.RESULTS / own, "*/manifest.json")
-    folder = mine or _newest(paths.RESULTS, "*/*/manifest.json")
+    mine = _newest([paths.RESULTS / name for name in machine.folders()], "*/manifest.json")
+    folder = mine or _newest([paths.RESULTS], "*/*/manifest.json")
     if folder is None:
         raise BenchError("there is no campaign yet: make bench PROFILE=full")
     return folder, ", the newest of this machine" if mine else ", the newest of another machine: this one has none"
 
 
-def _newest(folder: Path, pattern: str) -> Path | None:
+def _newest(folders: Sequence[Path], pattern: str) -> Path | None:
     """The newest campaign that has open-loop rows, else the newest of all."""
-    found = [(_started(file), file.parent) for file in folder.glob(pattern)]
+    found = [(_started(file), file.parent) for folder in folders for file in folder.glob(pattern)]
     ordered = [campaign for _, campaign in sorted(found, reverse=True)]
     return next((campaign for campaign in ordered if _opened(campaign)), next(iter(ordered), None))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.errors import BenchError
+from bench.recommend import gpus
 from bench.recommend.measured import Shape, shapes
 from bench.recommend.needs import Needs
 from bench.recommend.plans import Plan, Span, cheapest, spans
@@ -13,7 +14,11 @@ from bench.report.summary import Campaign
 
 @dataclass(frozen=True)
 class Answer:
-    """Every shape, the cheapest plan and the cheapest in fp32 (None where nothing fits), and where they change."""
+    """
+    Every shape, the cheapest plan and the cheapest in fp32 (None where nothing fits), and where they change.
+
+    `missing` are the options without which shapes on a GPU could not be compared with the others.
+    """
 
     needs: Needs
     shapes: list[Shape]
@@ -21,6 +26,7 @@ class Answer:
     best_fp32: Plan | None
     spans: list[Span]
     spans_fp32: list[Span]
+    missing: list[str]
 
 
 def answer(campaign: Campaign, needs: Needs) -> Answer:
@@ -34,7 +40,8 @@ def answer(campaign: Campaign, needs: Needs) -> Answer:
         )
     if needs.route not in set(opened.route):
         raise BenchError(f"--route is one of {', '.join(sorted(set(opened.route)))} here, not {needs.route!r}")
-    found = shapes(campaign, needs)
+    measured = shapes(campaign, needs)
+    found = gpus.comparable(measured, needs)
     fp32 = [shape for shape in found if shape.precision == "fp32"]
     best, best_fp32 = (cheapest(some, needs, needs.rps) for some in (found, fp32))
     return Answer(
@@ -44,4 +51,5 @@ def answer(campaign: Campaign, needs: Needs) -> Answer:
         best_fp32=best_fp32,
         spans=spans(found, needs, best.replicas) if best else [],
         spans_fp32=spans(fp32, needs, best_fp32.replicas) if best_fp32 else [],
+        missing=gpus.missing(measured, needs),
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 
+from bench.devices import SEPARATOR
 from bench.recommend.plans import Plan
 
 ROOM, STEP_MIB = 1.25, 64
@@ -12,12 +14,17 @@ MODELS = """\
         source: ./models
         target: /models
         read_only: true"""
+GPU = """\
+          devices:
+            - driver: nvidia
+              count: 1
+              capabilities: [gpu]"""
 
 
 def services(plan: Plan) -> dict[str, str]:
     """The service of docker-compose.yml for each role: the front door has the shape's name."""
     *_, front = plan.roles
-    shape = plan.shape.target.partition("-")[0]
+    shape = re.split(f"[-{SEPARATOR}]", plan.shape.target)[0]
     return {role: shape if role == front else role for role in plan.roles}
 
 
@@ -26,26 +33,27 @@ def override(plan: Plan) -> str:
     The YAML of a file to lay over docker-compose.yml.
 
     A limit is the peak that was measured and a quarter more. Several front doors get a port each, for a load balancer
-    before them, and a data folder each, since an index belongs to one process.
+    before them, and a data folder each, since an index belongs to one process. On a GPU it is that of one machine of
+    the plan: each has one card, and one replica.
     """
-    named = services(plan)
+    named, gpu = services(plan), plan.shape.gpu
     profile = named[list(named)[-1]]
-    lines = [
-        f"# docker compose -f docker-compose.yml -f override.yml --profile {profile} up --build --wait",
-        "services:",
-    ]
-    for role, number in plan.roles.items():
+    lines = [f"# docker compose -f docker-compose.yml -f override.yml --profile {profile} up --build --wait"]
+    lines += [f"# on each of {plan.replicas} machines with a GPU"] * (gpu and plan.replicas > 1)
+    lines += ["services:"]
+    for role, number in (dict.fromkeys(plan.roles, 1) if gpu else plan.roles).items():
         runs_model = len(plan.roles) == 1 or role != list(plan.roles)[-1]
         lines += [f"  {named[role]}:"]
         if runs_model:
             lines += ["    environment:", f"      PRECISION: {plan.shape.precision}"]
-            lines += [f'      THREADS: "{plan.shape.cores}"']
+            lines += [f'      THREADS: "{plan.shape.cores}"', *(["      DEVICE: cuda"] if gpu else [])]
         if named[role] == profile and number > 1:
             lines += ["    ports: !override", f"      - 127.0.0.1:8000-{8000 + number - 1}:8000"]
             lines += ["    volumes: !override", *([MODELS] if runs_model else []), "      - /data"]
         lines += ["    deploy:", f"      replicas: {number}", "      resources:"]
         lines += ["        limits:", f"          memory: {_limit(plan.shape.peak_mib[role])}m"]
         lines += ["        reservations:", f"          memory: {math.ceil(plan.shape.pss_mib[role])}m"]
+        lines += [GPU] if gpu and runs_model else []
     return "\n".join(lines) + "\n"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench import statistics
+from bench.devices import SEPARATOR
 from bench.recommend.needs import COLUMNS, Needs
 from bench.report.summary import Campaign, capacity_within
 
@@ -16,7 +17,7 @@ from bench.report.summary import Campaign, capacity_within
 @dataclass(frozen=True)
 class Shape:
     """
-    One replica of a target, as measured on `cores` of its own.
+    One replica of a target, as measured on `cores` of its own, and on a GPU of its own where `gpu` says so.
 
     `rps` is the median over blocks of the most it held within the limits and `low` the lower bound of that; None,
     with the reason in `why`, where nothing measured is within them. `unbounded` says that it held even the highest
@@ -36,6 +37,8 @@ class Shape:
     cpu_ms: float | None = None
     thin_rps: float | None = None
     why: str = ""
+    device: str = ""
+    gpu: bool = False
 
     @property
     def eligible(self) -> bool:
@@ -54,7 +57,16 @@ def shapes(campaign: Campaign, needs: Needs) -> list[Shape]:
 
 def _shape(campaign: Campaign, name: str, rows: pd.DataFrame, needs: Needs) -> Shape:
     told, cores = campaign.manifest["targets"][name], max(1, len(campaign.manifest["pinning"]["server"]))
-    base = Shape(name, str(told["title"]), str(told["precision"]), cores, _roles(rows, "pss"), _roles(rows, "peak"))
+    base = Shape(
+        target=name,
+        title=str(told["title"]),
+        precision=str(told["precision"]),
+        cores=cores,
+        pss_mib=_roles(rows, "pss"),
+        peak_mib=_roles(rows, "peak"),
+        device=str(told.get("device", "")),
+        gpu=name in campaign.on_gpu,
+    )
     if rows.empty:
         return replace(base, why="not measured: no sound open-loop row of this route")
     held = [capacity_within(campaign, name, needs.route, column, limit) for column, limit in needs.limits.items()]
@@ -108,11 +120,12 @@ def _with_thin_front(shape: Shape, every: list[Shape]) -> Shape:
     How much one front of a shape of several roles holds, from what it costs without a model.
 
     Its CPU a request is at most the floor's (the same gateway, no model) and what the split costs more than the
-    monolith of the same runtime; it holds so much less than the floor does as it costs more. Not known where one of
-    the three was not measured: then every replica keeps the front it was measured with.
+    monolith of the same runtime on the same device; it holds so much less than the floor does as it costs more. Not
+    known where one of the three was not measured: then every replica keeps the front it was measured with.
     """
     floor = next((other for other in every if other.precision == "pseudo"), None)
-    mono = next((other for other in every if other.target == "onnx_py"), None)
+    monos = (other for other in every if other.target.partition(SEPARATOR)[0] == "onnx_py")
+    mono = next((other for other in monos if other.device == shape.device), None)
     if len(shape.pss_mib) < 2 or not (shape.cpu_ms and floor and floor.low and floor.cpu_ms and mono and mono.cpu_ms):
         return shape
     front_ms = floor.cpu_ms + max(0.0, shape.cpu_ms - mono.cpu_ms)

@@ -17,7 +17,7 @@ class Needs:
     So many requests a second of a route, each column of `limits` (p95_ms, p99_ms) at most its milliseconds.
 
     `headroom` is the share of a measured capacity that is used. One machine has `ram_gib` and `vcpu` and costs
-    `price_hour`; None where it is not said.
+    `price_hour`, or `gpu_price_hour` where it has a GPU as well; None where it is not said.
     """
 
     rps: float
@@ -27,10 +27,12 @@ class Needs:
     ram_gib: float | None = None
     vcpu: float | None = None
     price_hour: float | None = None
+    gpu_price_hour: float | None = None
 
     def check(self) -> None:
         """Raise BenchError for a number that is not possible."""
         positive = {"--rps": self.rps, "--ram-gb": self.ram_gib, "--vcpu": self.vcpu, "--price-hour": self.price_hour}
+        positive |= {"--gpu-price-hour": self.gpu_price_hour}
         positive |= {f"--{COLUMNS[column]}-ms": limit for column, limit in self.limits.items()}
         wrong = [f"{option} {value:g}" for option, value in positive.items() if value is not None and value <= 0]
         if not 0 < self.headroom <= 1:

@@ -29,14 +29,25 @@ class Plan:
     cost_million: float | None = None
 
     @property
+    def gpus(self) -> int:
+        """One for each replica of a shape that runs on one."""
+        return self.replicas if self.shape.gpu else 0
+
+    @property
     def core_hours_million(self) -> float:
         """Hours of one core a million requests take at this rate."""
         return self.cores * 1e6 / (self.rps * 3600)
 
     @property
+    def gpu_hours_million(self) -> float:
+        """Hours of one GPU a million requests take at this rate."""
+        return self.gpus * 1e6 / (self.rps * 3600)
+
+    @property
     def price(self) -> tuple[float, float, float]:
-        """What plans are compared by: machines where one is described, else cores; then memory, then room."""
-        return (self.machines if self.machines is not None else self.cores, self.pss_mib, -(self.shape.low or 0.0))
+        """What plans are compared by: money where it is said, else machines, else cores; then memory, then room."""
+        known = (value for value in (self.cost_million, self.machines) if value is not None)
+        return (next(known, self.cores), self.pss_mib, -(self.shape.low or 0.0))
 
 
 def plan(shape: Shape, needs: Needs, rps: float) -> Plan | None:
@@ -50,9 +61,9 @@ def plan(shape: Shape, needs: Needs, rps: float) -> Plan | None:
     machines = _machines(shape, needs, replicas, pss_mib)
     if machines == 0:
         return None
-    cost = None
-    if needs.price_hour is not None and machines is not None:
-        cost = machines * needs.price_hour * 1e6 / (rps * 3600)
+    cost, price_hour = None, needs.gpu_price_hour if shape.gpu else needs.price_hour
+    if price_hour is not None and machines is not None:
+        cost = machines * price_hour * 1e6 / (rps * 3600)
     return Plan(shape, rps, replicas, roles, pss_mib, cores, machines, cost)
 
 
@@ -62,7 +73,10 @@ def count(rps: float, each: float) -> int:
 
 
 def _machines(shape: Shape, needs: Needs, replicas: int, pss_mib: float) -> int | None:
-    """Machines for so many replicas; None where none is described, 0 where not one replica fits."""
+    """Machines for so many replicas, one each with a GPU; None where none is described, 0 where no replica fits."""
+    if shape.gpu:
+        too_small = needs.ram_gib is not None and sum(shape.pss_mib.values()) > needs.ram_gib * MIB_PER_GIB
+        return 0 if too_small else replicas
     if needs.vcpu is None and needs.ram_gib is None:
         return None
     by_cores = by_memory = 1

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench.recommend import gpus
 from bench.recommend.answer import Answer
 from bench.recommend.compose import override
 from bench.recommend.plans import Plan, Span, plan
@@ -23,9 +24,10 @@ def sentences(answer: Answer) -> list[str]:
     said = [f"For {answer.needs}: {_plan(answer.best)}.", _why(answer)]
     if answer.best_fp32 and answer.best_fp32.shape.target != answer.best.shape.target:
         said.append(f"For {answer.needs.rps:,.0f} a second in fp32: {_plan(answer.best_fp32)}.")
-    said.append(f"In any precision: {_flips(answer.spans)}")
+    said.append(f"In any precision: {_flips(answer.spans)}{gpus.worth(answer.spans, answer.shapes)}")
     if answer.spans_fp32 and answer.best.shape.precision != "fp32":
-        said.append(f"In fp32: {_flips(answer.spans_fp32)}")
+        fp32 = [shape for shape in answer.shapes if shape.precision == "fp32"]
+        said.append(f"In fp32: {_flips(answer.spans_fp32)}{gpus.worth(answer.spans_fp32, fp32)}")
     return [*said, *_caveats(answer)]
 
 
@@ -34,9 +36,11 @@ def _plan(made: Plan) -> str:
     what = made.shape.target if len(made.roles) == 1 else f"{made.shape.target} ({counts})"
     number = f"{made.replicas} × " if len(made.roles) == 1 else ""
     said = f"{number}{what}, {made.pss_mib:,.0f} MiB in all, {made.cores} core{'s' * (made.cores > 1)}"
+    said += f", {made.gpus} GPU{'s' * (made.gpus > 1)}" if made.gpus else ""
     said += f", {made.machines} machine{'s' * (made.machines > 1)}" if made.machines else ""
     cost = f" and cost {made.cost_million:.3f}" if made.cost_million is not None else ""
-    return f"{said}; a million requests take {made.core_hours_million:.2f} core hours{cost}"
+    hours = f"{made.gpu_hours_million:.2f} GPU hours" if made.gpus else f"{made.core_hours_million:.2f} core hours"
+    return f"{said}; a million requests take {hours}{cost}"
 
 
 def _why(answer: Answer) -> str:
@@ -72,12 +76,17 @@ def _caveats(answer: Answer) -> list[str]:
     fronts = list(made.roles.values())[-1]
     if fronts > 1 and answer.needs.route.startswith("search"):
         said.append("Each front door keeps an index of its own: ingest into every one.")
-    if made.replicas > 1:
+    if made.replicas > 1 and not made.gpus:
         said.append("One replica was measured at a time: what several cost each other on one machine was not.")
     if made.shape.thin_rps and fronts < made.replicas:
         said.append(
             f"A thin gateway is counted to hold {made.shape.thin_rps:,.0f} a second: what it reached without a "
             "model, less what the hop to the embed service costs in CPU. One in front of several was not measured."
+        )
+    if answer.missing:
+        said.append(
+            f"Shapes on a GPU were not compared with those on cores: that takes the price of a machine of each kind, "
+            f"and {' and '.join(answer.missing)} is not said."
         )
     return said
 
@@ -101,7 +110,8 @@ def _numbers(made: Plan) -> list[str]:
     counts = "+".join(str(number) for number in made.roles.values())
     machines = f"{made.machines:,}" if made.machines else ""
     cost = f"{made.cost_million:.3f}" if made.cost_million is not None else ""
-    return [counts, f"{made.pss_mib:,.0f}", f"{made.cores}", machines, cost]
+    cores = f"{made.cores} + {made.gpus} GPU" if made.gpus else f"{made.cores}"
+    return [counts, f"{made.pss_mib:,.0f}", cores, machines, cost]
 
 
 def as_json(answer: Answer, campaign: str) -> dict[str, Any]:
@@ -123,4 +133,5 @@ def _told(made: Plan | None) -> dict[str, Any] | None:
     if made is None:
         return None
     told = {name: value for name, value in vars(made).items() if name != "shape"}
-    return {"target": made.shape.target, **told, "core_hours_million": made.core_hours_million}
+    hours = {"core_hours_million": made.core_hours_million, "gpu_hours_million": made.gpu_hours_million}
+    return {"target": made.shape.target, **told, "gpus": made.gpus, **hours}

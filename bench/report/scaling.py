@@ -33,7 +33,8 @@ def write(folder: Path, into: Path | None) -> None:
 def render(campaign: Campaign) -> str:
     """Both tables and where they come from; raises BenchError for a campaign that did not measure what they need."""
     limit_ms = float(campaign.manifest.get("slo_ms", {}).get(ROUTE, SLO_MS))
-    found = [its for its in shapes(campaign, Needs(rps=1, limits={"p99_ms": limit_ms}, route=ROUTE)) if its.eligible]
+    measured = shapes(campaign, Needs(rps=1, limits={"p99_ms": limit_ms}, route=ROUTE))
+    found = [its for its in measured if its.eligible and not its.gpu]  # the table counts cores
     if not found:
         raise BenchError(f"{campaign.folder.name} has no shape that held {limit_ms:g} ms in an open loop")
     parts = [_table(list(_rates(found))), _table(list(_documents(campaign))), _source(campaign, limit_ms)]
