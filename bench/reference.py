@@ -31,7 +31,8 @@ class Encoder:
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        return SentenceTransformer(str(paths.model_dir()), device="cpu", local_files_only=True)
+        exact = {"dtype": "float32"}  # left alone, it computes in what the file has
+        return SentenceTransformer(str(paths.model_dir()), device="cpu", local_files_only=True, model_kwargs=exact)
 
     def encode(self, texts: Sequence[str]) -> F32:
         """L2-normalised vectors, float32 (n, 384)."""

@@ -34,6 +34,7 @@ from gateways.core.planning import plan
 from gateways.core.runtime import DenseModel, Runtime
 from gateways.core.server import read_settings
 from gateways.core.settings import Settings
+from gateways.core.tuning import tune
 from gateways.core.vectors import normalize
 
 GATEWAYS = ("onnx_py", "python")
@@ -74,7 +75,9 @@ class Embed:
         self._done = ray.get(done)
         self._model = cast(DenseModel, runtime_of(gateway).load(located, settings))
         self._prompt = dict(self._model.info.prompts)["document"]
-        self._most_tokens = settings.max_batch_tokens
+        if located.info.device != "cpu":
+            tune(self._model, located, settings)
+        self._most_tokens = self._model.cost.knee or settings.max_batch_tokens
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Add `embedding`, float32 (n, dimensions) of unit length, to texts. Raises Unusable for an empty one."""
@@ -147,7 +150,7 @@ def _embedded(
     texts: ray.data.Dataset, gateway: str, located: Located, settings: Settings, done: Ids
 ) -> ray.data.Dataset:
     """Return the texts that are not done with their vectors, made by an actor on each core, or on each GPU."""
-    on_gpu = located.info.device == "cuda"
+    on_gpu = located.info.device.startswith("cuda")
     return texts.map_batches(
         Embed,
         fn_constructor_args=(gateway, located, settings, ray.put(done)),

@@ -24,8 +24,12 @@ log = logging.getLogger(__name__)
 Run: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 
 # Work is spread over the model threads in shares no smaller than this: a few short texts are one thread's work.
-# A share has room for padding, or there would be one more of them than threads.
+# A share has room for padding, or there would be one more of them than threads. It is no smaller than what a pass
+# costs by itself, which on a GPU is much.
 SHARE_TOKENS, SHARE_ROOM = 64, 1.25
+# However little memory there is, passes are no smaller than this for its sake.
+LEAST_TOKENS = 256
+NO_MEMORY = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad allocation", "bad_alloc")
 # How fast the threads get on is known from about so many seconds of passes.
 SPEED_S = 0.25
 
@@ -71,10 +75,11 @@ class Batcher:
     A request brings the `run` of its model, which is called from the model threads only; no batch mixes two.
     Everything else is called on the event loop that `start` ran on.
 
-    The oldest go first, as many as fit in a pass of each thread. In the `background` all that waits is planned at
-    once, and the threads get the time that others leave. Refused are requests beyond `max_queue_tokens`, and those
-    that would wait longer than `max_wait_s`. A thread that is at one pass for over `hang_s`, or that died, fails it
-    and is replaced.
+    The oldest go first, as many as fit in a pass of each thread: `max_batch_tokens`, or the knee of a model that has
+    one. A pass that the memory does not hold is cut in halves, and later ones are no larger than those. In the
+    `background` all that waits is planned at once, and the threads get the time that others leave. Refused are
+    requests beyond `max_queue_tokens`, and those that would wait longer than `max_wait_s`. A thread that is at one
+    pass for over `hang_s`, or that died, fails it and is replaced.
     """
 
     def __init__(
@@ -88,6 +93,7 @@ class Batcher:
         background: bool = False,
     ) -> None:
         self._max_batch_tokens = max_batch_tokens
+        self._memory_tokens = math.inf
         self._max_queue_tokens = max_queue_tokens
         self._max_wait_s = max_wait_s
         self._background = background
@@ -204,7 +210,10 @@ class Batcher:
         """Plan what arrived, each model's rows for themselves, split so that every model thread gets a share."""
         rows = [row for row in self._arrived if row.wanted()]
         self._arrived.clear()
-        most = self._max_batch_tokens
+        if not rows:
+            return
+        first = rows[0].ticket.cost
+        most = self._most_tokens(first)
         if not self._background:
             # Who came later does not overtake who came before.
             oldest = _fitting(rows, int(most * self._threads.count / SHARE_ROOM))
@@ -212,12 +221,17 @@ class Batcher:
             rows = rows[:oldest]
         if self._threads.count > 1:
             share = SHARE_ROOM * sum(map(len, rows)) / self._threads.count
-            most = min(max(SHARE_TOKENS, math.ceil(share)), most)
+            most = min(max(SHARE_TOKENS, int(first.fixed), math.ceil(share)), most)
         by_run: dict[Run, list[Row]] = {}
         for row in rows:
             by_run.setdefault(row.ticket.run, []).append(row)
         for its in by_run.values():
-            self._planned.extend(plan(its, most, its[0].ticket.cost))
+            cost = its[0].ticket.cost
+            self._planned.extend(plan(its, min(most, self._most_tokens(cost)), cost))
+
+    def _most_tokens(self, cost: PassCost) -> int:
+        """Return how many tokens a pass of a model may have."""
+        return int(min(cost.knee or self._max_batch_tokens, self._memory_tokens))
 
     def _run(self, thread: ModelThread[Row], rows: Sequence[Row]) -> None:
         """Run a batch; where the model breaks on it, each half for itself: one bad input fails alone."""
@@ -249,6 +263,8 @@ class Batcher:
         if not thread.end():
             return  # they have failed already
         if len(rows) > 1:
+            if out_of_memory(error):
+                self._memory_tokens = min(self._memory_tokens, max(LEAST_TOKENS, sum(map(len, rows)) // 2))
             log.warning("a batch of %d inputs failed, each half is tried: %s", len(rows), error)
             self._run(thread, rows[: len(rows) // 2])
             self._run(thread, rows[len(rows) // 2 :])
@@ -285,6 +301,12 @@ class Batcher:
             ticket.finished_s = now_s
         if tickets:
             self._loop.call_soon_threadsafe(_wake, tickets)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether a pass failed for want of memory, as Python, torch and ONNX Runtime say it."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(phrase in said for phrase in NO_MEMORY)
 
 
 def _fitting(rows: Sequence[Row], tokens: int) -> int:

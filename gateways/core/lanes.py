@@ -15,20 +15,20 @@ from gateways.core.settings import Settings
 
 class Lanes:
     """
-    A batcher for each lane, with THREADS model threads of its own.
+    A batcher for each lane, with so many model threads of its own.
 
     Those of the bulk lane are nicer: a query does not wait for their pass to end, and while queries want all there is
     they still get about a tenth.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, threads: int) -> None:
         waits_s: dict[Lane, float] = {
             "interactive": settings.max_wait_ms / 1e3,
             "bulk": settings.max_bulk_wait_ms / 1e3,
         }
         self._lanes = {
             lane: Batcher(
-                threads=settings.cores(),
+                threads=threads,
                 max_batch_tokens=settings.max_batch_tokens,
                 max_queue_tokens=settings.max_queue_tokens,
                 max_wait_s=wait_s,

@@ -37,12 +37,14 @@ from gateways.core.residents import Resident, Residents
 from gateways.core.runtime import DenseModel, Model, Runtime, measure_ms
 from gateways.core.settings import Settings
 from gateways.core.truncation import of_documents
-from gateways.core.tuning import pass_cost
+from gateways.core.tuning import tune
 
 log = logging.getLogger(__name__)
 
 # Longer requests are tokenised in a thread: the hand-over costs less than the loop would be held up.
 INLINE_CHARACTERS = 4_000
+# One prepares a pass and reads its results while the GPU computes the other's.
+GPU_THREADS = 2
 # Of a short query with the JSON around it.
 BYTES_PER_TOKEN = 5
 # Documents whose token vectors are held at once: 6 MB of MiniLM's at full length, and several full batches.
@@ -73,7 +75,8 @@ class LocalBackend:
             settings.model_idle_s,
             self._list,
         )
-        self._lanes = Lanes(settings)
+        on_gpu = self._lineup.located[self._lineup.default].info.device != "cpu"
+        self._lanes = Lanes(settings, settings.threads or (GPU_THREADS if on_gpu else settings.cores()))
         self._lanes.start()
         for model_id, located in self._lineup.located.items():
             if model_id == self._lineup.default or located.entry.preload:
@@ -257,8 +260,7 @@ class LocalBackend:
         except FileNotFoundError as absent:
             raise catalog.WeightsAbsent(f"{absent.filename} is not there: {fetching(model_id)}") from absent
         if located.info.kind == "dense":
-            engine = f"{type(model).__name__} {model.info.precision} {model.info.device}"
-            model.cost = pass_cost(cast(DenseModel, model).encode, located.weights, engine)
+            tune(cast(DenseModel, model), located, self._settings)
         self._measured[model_id] = Measured(round(measure_ms(model), 2), model.cost)
         return model
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Sized
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T", bound=Sized)
 
@@ -13,12 +13,14 @@ class PassCost(NamedTuple):
     What a forward pass costs, in tokens that it computes.
 
     `fixed` is what any pass costs, `padding` what a cell of padding does, `pair` what it takes to compare two cells
-    of one row, padding or not: an attention compares all of them.
+    of one row, padding or not: an attention compares all of them. `knee` is how many tokens of a pass are enough for
+    it to be efficient; 0 where that was not measured, as on a CPU, where few are.
     """
 
     fixed: float
     padding: float
     pair: float
+    knee: int = 0
 
     def of(self, rows: int, longest: int, tokens: int) -> float:
         """Return the cost of a pass over rows that hold so many tokens together."""
@@ -35,6 +37,9 @@ PADDED = PassCost(fixed=8, padding=1, pair=0)
 UNPADDED = PassCost(fixed=8, padding=0.1, pair=1 / 1_000)
 
 
+# A budget over `FINE` tokens, a GPU's, is filled with groups of rows alike, of about so many groups: planning row by
+# row would take longer than the pass.
+FINE, GROUPS = 4_096, 64
 # Another pass makes the inputs of all later ones wait: it has to save this share of what all of them cost.
 WORTH_A_PASS = 0.05
 
@@ -48,21 +53,42 @@ def plan(inputs: Sequence[T], most_tokens: int, cost: PassCost) -> list[list[T]]
     """
     ordered = sorted(inputs, key=len, reverse=True)
     worth = WORTH_A_PASS * sum(map(len, ordered))
+    groups = _groups(ordered, most_tokens // GROUPS if most_tokens > FINE else 0)
     costs, starts = [0.0], [0]
-    for end in range(1, len(ordered) + 1):
-        least, best, tokens = float("inf"), end - 1, 0
+    for end in range(1, len(groups) + 1):
+        least, best, rows, tokens = float("inf"), end - 1, 0, 0
         for start in range(end - 1, -1, -1):
-            rows, longest = end - start, len(ordered[start])
-            tokens += longest
-            if rows > 1 and cost.computed(rows, longest, tokens) > most_tokens:
+            group = groups[start]
+            rows, longest, tokens = rows + len(group.rows), len(group.rows[0]), tokens + group.tokens
+            if start < end - 1 and cost.computed(rows, longest, tokens) > most_tokens:
                 break
             if (total := costs[start] + worth + cost.of(rows, longest, tokens)) < least:
                 least, best = total, start
         costs.append(least)
         starts.append(best)
     batches: list[list[T]] = []
-    end = len(ordered)
+    end = len(groups)
     while end:
-        batches.append(ordered[starts[end] : end])
+        batches.append([row for group in groups[starts[end] : end] for row in group.rows])
         end = starts[end]
     return batches
+
+
+class _Group(NamedTuple):
+    """Rows that go together, longest first, and their tokens."""
+
+    rows: list[Any]
+    tokens: int
+
+
+def _groups(ordered: Sequence[Sized], cells: int) -> list[_Group]:
+    """Return neighbours of no more cells together than this, and of one row at least."""
+    if not cells:
+        return [_Group([row], len(row)) for row in ordered]
+    groups: list[_Group] = []
+    at = 0
+    while at < len(ordered):
+        rows = ordered[at : at + max(1, cells // len(ordered[at]))]
+        groups.append(_Group(list(rows), sum(map(len, rows))))
+        at += len(rows)
+    return groups

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
@@ -10,6 +11,7 @@ from typing import Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Access: TypeAlias = Literal["open", "key", "off"]
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 
 
 class Settings(BaseModel):
@@ -30,9 +32,15 @@ class Settings(BaseModel):
     model_idle_s: float = Field(0.0, ge=0, description="Seconds until a model nobody uses is unloaded; 0: never.")
     embed_cache_mb: int = Field(8, ge=0, description="Embeddings of single texts kept, in MB (10^6); 0: none.")
     rerank_cache_mb: int = Field(16, ge=0, description="Token vectors of reranked texts kept, in MB (10^6); 0: none.")
-    precision: Literal["fp32", "int8"] = Field("fp32", description="Precision of the graph (`onnx_py`).")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
-    threads: int = Field(0, ge=0, description="Model threads, one core each; 0: the cores this process may use.")
+    precision: Literal["fp32", "fp16", "bf16", "int8"] = Field(
+        "fp32", description="What models compute in: `onnx_py` fp32 or int8, `python` fp32, fp16 or bf16."
+    )
+    device: str = Field(
+        "auto", description="Where models run: `cpu`, `cuda`, `cuda:1`, …, `mps`; `auto`: on a GPU if there is one."
+    )
+    threads: int = Field(
+        0, ge=0, description="Model threads, one core each; 0: the cores this process may use, or two for a GPU."
+    )
     store: Literal["edge", "pgvector", "qdrant"] = Field(
         "edge", description="Vector store: `edge` in DATA_DIR, `pgvector` at DATABASE_URL, `qdrant` at QDRANT_URL."
     )
@@ -45,7 +53,10 @@ class Settings(BaseModel):
     )
     database_url: str = Field("", description="PostgreSQL of STORE=pgvector and JOBS=postgres: `postgresql://…`.")
     max_batch_tokens: int = Field(
-        512, ge=1, description="Tokens of one forward pass, at most; padding counts where a model computes it."
+        512,
+        ge=1,
+        description="Tokens of one forward pass, at most; padding counts where a model computes it. On a GPU, "
+        "unless it is set, as many as make its passes efficient: that is measured.",
     )
     max_queue_tokens: int = Field(
         2_000_000, ge=1, description="Tokens that may wait in each lane before a request gets 429."
@@ -103,6 +114,13 @@ class Settings(BaseModel):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
+
+    @field_validator("device")
+    @classmethod
+    def _device(cls, value: str) -> str:
+        if not DEVICE.fullmatch(value):
+            raise ValueError("it may be auto, cpu, cuda, cuda:0, cuda:1, … or mps")
+        return value
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:

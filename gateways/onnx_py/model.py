@@ -17,6 +17,7 @@ from gateways.onnx_py.dense import OnnxDense
 from gateways.onnx_py.session import device, open_session
 from gateways.onnx_py.sparse import OnnxSparse
 
+PRECISIONS = ("fp32", "int8")
 ENGINES: dict[Kind, Callable[[ort.InferenceSession, TextTokenizer, ModelInfo], Model]] = {
     "dense": OnnxDense,
     "sparse": OnnxSparse,
@@ -26,6 +27,11 @@ ENGINES: dict[Kind, Callable[[ort.InferenceSession, TextTokenizer, ModelInfo], M
 
 def locate(model_id: str, models: Catalog, settings: Settings) -> Located:
     """Find the exported graph of a model: in PRECISION, or in fp32 where it has no other. Raises CatalogError."""
+    if settings.precision not in PRECISIONS:
+        served = " and ".join(PRECISIONS)
+        raise ValueError(
+            f"PRECISION={settings.precision}: the ONNX gateway serves {served}; GATEWAY=python the others"
+        )
     entry = models.models[model_id]
     # int8 is calibrated and judged for dense models only.
     precision = settings.precision if entry.kind == "dense" and settings.precision in entry.precision else "fp32"

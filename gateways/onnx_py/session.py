@@ -22,14 +22,37 @@ I64 = npt.NDArray[np.int64]
 
 def open_session(graph: Path, settings: Settings) -> ort.InferenceSession:
     """Open a graph for all model threads: `run` is thread-safe, and each call stays on its thread."""
-    providers = _providers(settings.device)
-    disabled = SLOW_FUSIONS if providers == [CPU] else None
-    return ort.InferenceSession(str(graph), _options(), providers=providers, disabled_optimizers=disabled)
+    where = device(settings)
+    on_gpu = where != "cpu"
+    if on_gpu:
+        ort.preload_dlls()  # those of CUDA that came as packages, which the runtime does not look for by itself
+    providers = [(CUDA, {"device_id": where.partition(":")[2]}), CPU] if on_gpu else [CPU]
+    disabled = None if on_gpu else SLOW_FUSIONS
+    session = ort.InferenceSession(str(graph), _options(), providers=providers, disabled_optimizers=disabled)
+    if on_gpu and CUDA not in session.get_providers():  # it says why in its log, and would go on without
+        raise ValueError(f"DEVICE={settings.device}: ONNX Runtime cannot load CUDA here; DEVICE=cpu does without")
+    return session
 
 
 def device(settings: Settings) -> str:
-    """Return where sessions run: cpu or cuda. ValueError where DEVICE cannot be had."""
-    return "cuda" if CUDA in _providers(settings.device) else "cpu"
+    """
+    Return where sessions run: cpu or cuda:N. ValueError where DEVICE cannot be had.
+
+    int8 graphs are for CPUs: on a GPU most of their operators would run on the CPU after all.
+    """
+    wanted = settings.device
+    there = CUDA in ort.get_available_providers()
+    if wanted == "cpu" or (wanted == "auto" and (settings.precision == "int8" or not there)):
+        return "cpu"
+    if wanted == "mps":
+        raise ValueError("DEVICE=mps: the ONNX gateway has no Apple GPU; use GATEWAY=python")
+    if settings.precision == "int8":
+        raise ValueError(f"DEVICE={wanted}, PRECISION=int8: int8 graphs run on a CPU; use PRECISION=fp32 on a GPU")
+    if not there:
+        raise ValueError(
+            f"DEVICE={wanted}: this onnxruntime has no CUDA; install the extra onnx_py_gpu in place of onnx_py"
+        )
+    return f"cuda:{int(wanted.partition(':')[2] or 0)}"
 
 
 def padded(batch: Sequence[TokenIds]) -> tuple[I64, I64]:
@@ -41,13 +64,6 @@ def padded(batch: Sequence[TokenIds]) -> tuple[I64, I64]:
         ids[row, : len(tokens)] = tokens
         mask[row, : len(tokens)] = 1
     return ids, mask
-
-
-def _providers(wanted: str) -> list[str]:
-    available = ort.get_available_providers()
-    if wanted == "cuda" and CUDA not in available:
-        raise ValueError("DEVICE=cuda: this onnxruntime has no CUDA provider; install onnxruntime-gpu")
-    return [CUDA, CPU] if wanted != "cpu" and CUDA in available else [CPU]
 
 
 def _options() -> ort.SessionOptions:

@@ -8,10 +8,10 @@ their layers in between, and without the seconds and megabytes that importing th
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from safetensors import safe_open
 from torch import Tensor
@@ -22,10 +22,13 @@ from gateways.core.catalog import Located
 from gateways.core.late import Interacting
 from gateways.core.planning import UNPADDED
 from gateways.core.tokens import TextTokenizer
+from gateways.python.device import DTYPES, fetched, own_stream
 from gateways.python.layout import Layout
 from gateways.python.linear import Linear, linear
+from gateways.python.ragged import layout_for
 
 POOLINGS = ("mean", "cls")
+Put: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def pooling_of(located: Located) -> str | None:
@@ -52,76 +55,77 @@ class TorchBert(Interacting):
     def __init__(self, located: Located, texts: TextTokenizer) -> None:
         self.texts = texts
         self.info = located.info
-        self._device = torch.device(located.info.device)
+        self._device, dtype = torch.device(located.info.device), DTYPES[located.info.precision]
+        self._layout = layout_for(self._device, dtype)
+        # Weights are copied from the mapped file: a single view would keep the whole of it in memory.
+        put = partial(Tensor.to, device=self._device, dtype=dtype, copy=True)
         self._pooling = pooling_of(located)
         config = _json(located, "config.json")
         self._epsilon: float = config["layer_norm_eps"]
         weights, words = _weights(located), "embeddings.word_embeddings.weight"
         # The greatest of them, of which a text needs a few rows: mapped for itself, only those are read into memory.
-        self._words = _weights(located, words)[words].to(self._device)
+        self._words = _weights(located, words)[words].to(self._device, dtype)
         # Token types are always 0 here, so their one row is part of every position's.
         types = weights["embeddings.token_type_embeddings.weight"]
-        self._positions = (weights["embeddings.position_embeddings.weight"] + types[0]).to(self._device)
-        self._norm = _norm(weights, self._device, "embeddings.LayerNorm")
+        self._positions = put(weights["embeddings.position_embeddings.weight"] + types[0])
+        self._norm = _norm(weights, put, "embeddings.LayerNorm")
         heads: int = config["num_attention_heads"]
         self._layers = [
-            Layer(weights, self._device, f"encoder.layer.{number}.", heads, self._epsilon)
+            Layer(weights, put, f"encoder.layer.{number}.", heads, self._epsilon)
             for number in range(config["num_hidden_layers"])
         ]
 
     def encode(self, batch: Sequence[TokenIds]) -> F32:
         """Return the pooled vectors of n token lists, float32 (n, dimensions)."""
-        return self._run(batch)[0]
+        with own_stream(self._device):
+            vectors: F32 = fetched(self._run(batch)[0]).numpy()
+        return vectors
 
     def encode_tokens(self, batch: Sequence[TokenIds]) -> list[F32]:
         """Return the last hidden states of n token lists, each float32 (tokens, dimensions)."""
-        return self._run(batch)[1]
+        return [states for _, states in self.encode_states(batch)]
 
     def encode_states(self, batch: Sequence[TokenIds]) -> list[tuple[F32, F32]]:
         """Return the pooled vectors of n token lists, and their last hidden states."""
-        vectors, states = self._run(batch)
-        return list(zip(vectors, states, strict=True))
+        with own_stream(self._device):
+            vectors, states = map(fetched, self._run(batch))
+        of_texts = states.split([len(tokens) for tokens in batch])
+        return [(vector, text.numpy()) for vector, text in zip(vectors.numpy(), of_texts, strict=True)]
 
     @torch.inference_mode()
-    def _run(self, batch: Sequence[TokenIds]) -> tuple[F32, list[F32]]:
-        layout = Layout(list(map(len, batch)), self._device)
-        ids = layout.laid([token for tokens in batch for token in tokens])
-        states = self._words[ids] + self._positions[layout.positions]
+    def _run(self, batch: Sequence[TokenIds]) -> tuple[Tensor, Tensor]:
+        """Return vectors, float32 (texts, dimensions), and states, (tokens, dimensions), on the device."""
+        layout = self._layout(batch, self._device)
+        states = self._words[layout.ids] + self._positions[layout.positions]
         states = functional.layer_norm(states, states.shape[-1:], *self._norm, self._epsilon)
         for layer in self._layers:
             states = layer(states, layout)
-        pooled = layout.mean(states) if self._pooling == "mean" else states[layout.starts]
-        of_texts = np.split(states[: layout.count].cpu().numpy(), layout.starts.tolist()[1:])
-        return pooled.cpu().numpy(), of_texts
+        pooled = layout.mean(states) if self._pooling == "mean" else states[layout.starts].float()
+        return pooled, states[: layout.count]
 
 
 class Layer:
     """Attention and feed-forward, each added to what it read and normalised."""
 
-    def __init__(
-        self, weights: dict[str, Tensor], device: torch.device, prefix: str, heads: int, epsilon: float
-    ) -> None:
+    def __init__(self, weights: dict[str, Tensor], put: Put, prefix: str, heads: int, epsilon: float) -> None:
         self._heads = heads
         self._epsilon = epsilon
         # Query, key and value are one product.
         inputs = [f"{prefix}attention.self.{name}" for name in ("query", "key", "value")]
         self._qkv = linear(
-            torch.cat([weights[f"{name}.weight"] for name in inputs]).to(device),
-            torch.cat([weights[f"{name}.bias"] for name in inputs]).to(device),
+            put(torch.cat([weights[f"{name}.weight"] for name in inputs])),
+            put(torch.cat([weights[f"{name}.bias"] for name in inputs])),
         )
-        self._attended = _linear(weights, device, f"{prefix}attention.output.dense")
-        self._attention_norm = _norm(weights, device, f"{prefix}attention.output.LayerNorm")
-        self._wide = _linear(weights, device, f"{prefix}intermediate.dense", gelu=True)
-        self._narrow = _linear(weights, device, f"{prefix}output.dense")
-        self._norm = _norm(weights, device, f"{prefix}output.LayerNorm")
+        self._attended = _linear(weights, put, f"{prefix}attention.output.dense")
+        self._attention_norm = _norm(weights, put, f"{prefix}attention.output.LayerNorm")
+        self._wide = _linear(weights, put, f"{prefix}intermediate.dense", gelu=True)
+        self._narrow = _linear(weights, put, f"{prefix}output.dense")
+        self._norm = _norm(weights, put, f"{prefix}output.LayerNorm")
 
     def __call__(self, states: Tensor, layout: Layout) -> Tensor:
         """(all tokens, dimensions) -> the same."""
-        texts, longest, _ = (rows := layout.rows(self._qkv(states))).shape
-        query, key, value = rows.view(texts, longest, 3, self._heads, -1).permute(2, 0, 3, 1, 4).unbind()
-        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=layout.mask)
-        attended = layout.tokens(attended.transpose(1, 2).flatten(-2))
-        states = self._normal(states + self._attended(attended), self._attention_norm)
+        attended = self._attended(layout.attend(self._qkv(states), self._heads))
+        states = self._normal(states + attended, self._attention_norm)
         return self._normal(states + self._narrow(self._wide(states)), self._norm)
 
     def _normal(self, states: Tensor, norm: tuple[Tensor, Tensor]) -> Tensor:
@@ -140,14 +144,9 @@ def _weights(located: Located, only: str = "") -> dict[str, Tensor]:
         return {name: file.get_tensor(stored).float() for name, stored in names.items()}
 
 
-def _linear(weights: dict[str, Tensor], device: torch.device, name: str, *, gelu: bool = False) -> Linear:
-    return linear(weights[f"{name}.weight"].to(device), _own(weights[f"{name}.bias"], device), gelu=gelu)
+def _linear(weights: dict[str, Tensor], put: Put, name: str, *, gelu: bool = False) -> Linear:
+    return linear(put(weights[f"{name}.weight"]), put(weights[f"{name}.bias"]), gelu=gelu)
 
 
-def _norm(weights: dict[str, Tensor], device: torch.device, name: str) -> tuple[Tensor, Tensor]:
-    return _own(weights[f"{name}.weight"], device), _own(weights[f"{name}.bias"], device)
-
-
-def _own(mapped: Tensor, device: torch.device) -> Tensor:
-    """Return a copy: a single view would keep the whole file in memory."""
-    return mapped.to(device, copy=True)
+def _norm(weights: dict[str, Tensor], put: Put, name: str) -> tuple[Tensor, Tensor]:
+    return put(weights[f"{name}.weight"]), put(weights[f"{name}.bias"])

@@ -11,7 +11,7 @@ from gateways.core.backend import F32
 from gateways.core.catalog import CatalogError, Located
 from gateways.core.planning import PADDED
 from gateways.core.tokens import Pair, TextTokenizer
-from gateways.python.features import LOADING, padded, run
+from gateways.python.features import loading, padded, run
 
 
 class TorchCrossEncoder:
@@ -20,8 +20,8 @@ class TorchCrossEncoder:
     cost = PADDED
 
     def __init__(self, located: Located, texts: TextTokenizer) -> None:
-        folder, device = str(located.folder), located.info.device
-        encoder = CrossEncoder(folder, device=device, local_files_only=True, model_kwargs=LOADING).eval()
+        folder, device, kwargs = str(located.folder), located.info.device, loading(located.info.precision)
+        encoder = CrossEncoder(folder, device=device, local_files_only=True, model_kwargs=kwargs).eval()
         if encoder.num_labels != 1:
             raise CatalogError(
                 f"{located.info.id} gives a pair {encoder.num_labels} labels; a reranker gives 1 score"

@@ -13,7 +13,7 @@ from gateways.core.catalog import Located
 from gateways.core.late import Interacting
 from gateways.core.planning import PADDED
 from gateways.core.tokens import TextTokenizer
-from gateways.python.features import LOADING, padded, run
+from gateways.python.features import loading, padded, run
 
 
 class TorchDense(Interacting):
@@ -47,9 +47,10 @@ class TorchDense(Interacting):
 def _encoder(located: Located) -> SentenceTransformer:
     """Load the model; the catalogue's pooling, where it says one, stands in place of the model's files'."""
     folder, device, pooling = str(located.folder), located.info.device, located.entry.pooling
+    kwargs = loading(located.info.precision)
     if pooling is None:
-        return SentenceTransformer(folder, device=device, local_files_only=True, model_kwargs=LOADING).eval()
-    transformer = Transformer(folder, model_kwargs=LOADING | {"local_files_only": True})
+        return SentenceTransformer(folder, device=device, local_files_only=True, model_kwargs=kwargs).eval()
+    transformer = Transformer(folder, model_kwargs=kwargs | {"local_files_only": True})
     mode = "lasttoken" if pooling == "last" else pooling
     modules = [transformer, Pooling(transformer.get_embedding_dimension(), mode)]
     return SentenceTransformer(modules=modules, device=device).eval()

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from gateways.core.backend import F32, TokenIds
+from gateways.python.device import DTYPES, fetched, own_stream
 
 Features = dict[str, torch.Tensor]
-# The precision that /v1/models tells; left alone, transformers loads what a file has, which may be bfloat16.
-LOADING = {"dtype": torch.float32, "use_safetensors": True}
+STATES = "token_embeddings"
+
+
+def loading(precision: str) -> dict[str, Any]:
+    """Return how transformers loads a model: left alone, in what its file has, which may be bfloat16."""
+    return {"dtype": DTYPES[precision], "use_safetensors": True}
 
 
 def padded(batch: Sequence[TokenIds]) -> Features:
@@ -27,8 +33,11 @@ def padded(batch: Sequence[TokenIds]) -> Features:
 
 @torch.inference_mode()
 def run(modules: Iterable[torch.nn.Module], features: Features, device: torch.device, *outputs: str) -> list[F32]:
-    """Return outputs of the modules, run one after another, each as float32."""
-    features = {name: value.to(device) for name, value in features.items()}
-    for module in modules:
-        features = module(features)
-    return [np.ascontiguousarray(features[output].float().cpu().numpy()) for output in outputs]
+    """Return outputs of the modules, run one after another, each as float32; what pools has float32 to pool."""
+    with own_stream(device):
+        features = {name: value.to(device) for name, value in features.items()}
+        for module in modules:
+            features = module(features)
+            if STATES in features:
+                features[STATES] = features[STATES].float()
+        return [np.ascontiguousarray(fetched(features[output]).numpy()) for output in outputs]

@@ -17,10 +17,11 @@ def linear(weight: Tensor, bias: Tensor, *, gelu: bool = False) -> Linear:
     """
     Return (tokens, inputs) -> (tokens, outputs): the product with `weight`, plus `bias`, through GELU if wanted.
 
-    On a CPU by oneDNN, by the operators that torch.compile makes of such a layer: the weights in its own layout, the
-    activation in the same pass over the result.
+    On a CPU in fp32 by oneDNN, by the operators that torch.compile makes of such a layer: the weights in its own
+    layout, the activation in the same pass over the result.
     """
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    on_cpu = weight.device.type == "cpu" and weight.dtype == torch.float32
+    if not (on_cpu and torch.backends.mkldnn.is_available()):  # type: ignore[no-untyped-call]
         product = partial(functional.linear, weight=weight, bias=bias)
         return (lambda states: functional.gelu(product(states))) if gelu else product
     packed = torch.ops.mkldnn._reorder_linear_weight(weight)

@@ -13,6 +13,7 @@ from gateways.core.runtime import Model
 from gateways.core.settings import Settings
 from gateways.core.tokens import TextTokenizer
 from gateways.python import bert
+from gateways.python.device import DTYPES, resolve
 
 # What serves each kind, by its module: those on sentence-transformers take seconds to import.
 ENGINES: dict[Kind, str] = {
@@ -26,11 +27,12 @@ torch.set_num_threads(1)
 
 def locate(model_id: str, models: Catalog, settings: Settings) -> Located:
     """Find a model's weights. ValueError for what this gateway does not do, CatalogError for its files."""
-    if settings.precision != "fp32":
-        raise ValueError("PRECISION=int8: the torch gateway serves fp32; use GATEWAY=onnx_py for int8")
-    return models.locate(
-        settings.models_dir, model_id, "model.safetensors", precision="fp32", device=_device(settings)
-    )
+    precision = settings.precision
+    if precision not in DTYPES:
+        served = ", ".join(DTYPES)
+        raise ValueError(f"PRECISION={precision}: the torch gateway serves {served}; use GATEWAY=onnx_py for int8")
+    device = resolve(settings.device)
+    return models.locate(settings.models_dir, model_id, "model.safetensors", precision=precision, device=device)
 
 
 def load(located: Located, settings: Settings) -> Model:
@@ -43,7 +45,3 @@ def load(located: Located, settings: Settings) -> Model:
     module, _, engine = ENGINES[info.kind].partition(".")
     model: Model = getattr(importlib.import_module(f"gateways.python.{module}"), engine)(located, texts)
     return model
-
-
-def _device(settings: Settings) -> str:
-    return ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device

@@ -12,7 +12,7 @@ from gateways.core.catalog import Located
 from gateways.core.planning import PADDED
 from gateways.core.tokens import TextTokenizer
 from gateways.core.vectors import nonzero
-from gateways.python.features import LOADING, padded, run
+from gateways.python.features import loading, padded, run
 
 
 class TorchSparse:
@@ -21,8 +21,8 @@ class TorchSparse:
     cost = PADDED
 
     def __init__(self, located: Located, texts: TextTokenizer) -> None:
-        folder, device = str(located.folder), located.info.device
-        encoder = SparseEncoder(folder, device=device, local_files_only=True, model_kwargs=LOADING).eval()
+        folder, device, kwargs = str(located.folder), located.info.device, loading(located.info.precision)
+        encoder = SparseEncoder(folder, device=device, local_files_only=True, model_kwargs=kwargs).eval()
         self._modules = list(encoder)
         self._device = torch.device(encoder.device)
         self.texts = texts

@@ -18,6 +18,7 @@ from gateways.core.backend import F32, TokenIds
 from gateways.core.background import NICE
 from gateways.core.batcher import Batcher, Ticket
 from gateways.core.errors import ModelFailed, Overloaded
+from gateways.core.planning import PassCost
 
 
 def first_and_length(batch: Sequence[TokenIds]) -> F32:
@@ -153,6 +154,54 @@ def test_a_bad_input_fails_alone() -> None:
     assert failed == {13, 20}
     assert all(results(outcome) == [[n, 1]] for n, outcome in enumerate(outcomes) if isinstance(outcome, Ticket))
     assert "input 1, counted from 0" in str(outcomes[20])
+
+
+def test_a_pass_that_the_memory_does_not_hold_is_made_smaller() -> None:
+    """Its inputs get their results, and passes after it are no larger than what it was cut to."""
+    sizes: list[int] = []
+
+    def small(batch: Sequence[TokenIds]) -> F32:
+        sizes.append(sum(map(len, batch)))
+        if sizes[-1] > 600:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return first_and_length(batch)
+
+    async def scenario() -> None:
+        feeder = batcher(threads=1, max_batch_tokens=4_096)
+        feeder.start()
+        batch = [[n] * 64 for n in range(64)]
+        assert results(await feeder.submit(small, batch)) == [[n, 64] for n in range(64)]
+        assert max(sizes) == 4_096
+        sizes.clear()
+        assert results(await feeder.submit(small, batch)) == [[n, 64] for n in range(64)]
+        assert max(sizes) <= 512
+        await feeder.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_model_with_a_knee_is_given_passes_as_large() -> None:
+    """Whatever others are given."""
+    sizes: list[int] = []
+
+    def large(batch: Sequence[TokenIds]) -> F32:
+        sizes.append(sum(map(len, batch)))
+        return first_and_length(batch)
+
+    async def scenario() -> None:
+        feeder = batcher(threads=1)
+        feeder.start()
+        cost = PassCost(fixed=1_000, padding=0, pair=0, knee=8_192)
+        batch = [[n] * 64 for n in range(256)]
+        assert results(await feeder.submit(large, batch, cost)) == [[n, 64] for n in range(256)]
+        assert sorted(sizes, reverse=True)[0] > 4_096
+        assert max(sizes) <= 8_192
+        sizes.clear()
+        await feeder.submit(large, batch)
+        assert max(sizes) <= 64
+        await feeder.close()
+
+    asyncio.run(scenario())
 
 
 def test_what_is_given_up_leaves_the_queue_and_never_runs() -> None:

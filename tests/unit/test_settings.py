@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from pydantic import ValidationError
+
 from gateways.core.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +49,19 @@ def test_a_wrong_variable_ends_the_process_with_its_name() -> None:
     assert "PORT='eight'" in ended.stderr
     assert "DEVICE='tpu'" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:12", "mps", "CUDA:1"])
+def test_a_device_may_be_numbered(device: str) -> None:
+    """As torch names them, in any case."""
+    assert Settings.read({"DEVICE": device}).device == device.lower()
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cuda 1", "cpu:0"])
+def test_a_device_of_no_such_name_is_refused(device: str) -> None:
+    """And the message says what it may be."""
+    with pytest.raises(ValidationError, match="cuda:0, cuda:1, … or mps"):
+        Settings.read({"DEVICE": device})
 
 
 def test_what_a_client_sees_holds_no_secret() -> None:

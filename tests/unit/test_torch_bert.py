@@ -106,8 +106,9 @@ def test_whatever_it_does_not_know_is_left_to_sentence_transformers(
 @given(LENGTHS)
 def test_tokens_come_back_from_their_rows(lengths: list[int]) -> None:
     """Every token once and in its place; what is not one is masked, and their number is one of few."""
-    layout = Layout(lengths, torch.device("cpu"))
-    tokens = layout.laid(list(range(sum(lengths))))[:, None]
+    numbers = torch.arange(sum(lengths)).split(lengths)
+    layout = Layout([text.tolist() for text in numbers], torch.device("cpu"))
+    tokens = layout.ids[:, None]
 
     rows = layout.rows(tokens)
 
@@ -124,7 +125,7 @@ def test_tokens_come_back_from_their_rows(lengths: list[int]) -> None:
 @given(LENGTHS)
 def test_the_mean_is_over_each_text_alone(lengths: list[int]) -> None:
     """Blank tokens count nowhere."""
-    layout = Layout(lengths, torch.device("cpu"))
+    layout = Layout([[0] * length for length in lengths], torch.device("cpu"))
     values = torch.arange(1.0, sum(lengths) + 1)
     tokens = torch.cat([values, torch.full((-len(values) % GRAIN,), 1e9)])[:, None]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateways.core.backend import TokenIds
 from gateways.core.planning import PassCost
-from gateways.core.tuning import MOST, SHAPES, fit, pass_cost
+from gateways.core.tuning import KNEE_LENGTH, MOST, SHAPES, fit, knee, pass_cost
 
 COSTS = st.builds(PassCost, fixed=st.floats(0, 60), padding=st.floats(0, 1), pair=st.floats(0, 1 / 250))
 
@@ -73,3 +73,34 @@ def test_it_need_not_be_kept(tmp_path: Path) -> None:
     for starts in (1, 2):
         pass_cost(passes, weights, "fp32")
         assert passes.count == starts * 3 * len(SHAPES)
+
+
+class Card:
+    """Passes that take 20 µs a token, but as long as `least` tokens at least, as on a GPU; over `most` fail."""
+
+    def __init__(self, least: int, most: int) -> None:
+        self.least = least
+        self.most = most
+
+    def __call__(self, batch: Sequence[TokenIds]) -> None:
+        """Take as long."""
+        tokens = sum(map(len, batch))
+        if tokens > self.most:
+            raise RuntimeError("CUDA out of memory")
+        time.sleep(2e-5 * max(tokens, self.least))
+
+
+def test_the_knee_is_where_more_tokens_are_no_faster() -> None:
+    """Twice as many cost twice as much from 1,024 on."""
+    assert knee(Card(least=1_024, most=10**6), (KNEE_LENGTH, 8_192)) == 1_024
+
+
+def test_the_knee_is_what_the_memory_holds() -> None:
+    """However much faster more would be."""
+    assert knee(Card(least=10**4, most=600), (KNEE_LENGTH, 8_192)) == 512
+
+
+def test_a_pass_that_never_works_has_no_knee() -> None:
+    """What is wrong is said, not hidden in a number."""
+    with pytest.raises(RuntimeError, match="out of memory"):
+        knee(Card(least=1, most=1), (KNEE_LENGTH, 8_192))

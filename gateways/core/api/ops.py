@@ -13,6 +13,7 @@ import gateways
 from gateways.core import metrics
 from gateways.core.api.body import json_response
 from gateways.core.backend import ModelInfo
+from gateways.core.cards import card_name
 from gateways.core.gateway import Gateway
 
 CAPABILITIES = (
@@ -90,7 +91,7 @@ def config(gateway: Gateway) -> APIRouter:
     async def configuration() -> Response:
         """Describe the service, its models as measured at start, and its settings without secrets."""
         models = gateway.models()
-        on_gpu = any(model.device.startswith("cuda") for model in models)
+        gpu = next((model.device for model in models if model.device not in ("cpu", "")), None)
         return json_response(
             {
                 "service": "embedding-gateways",
@@ -102,8 +103,8 @@ def config(gateway: Gateway) -> APIRouter:
                 "embedding_models": [_measured(model) for model in models if model.kind == "dense"],
                 "sparse_models": [_measured(model) for model in models if model.kind == "sparse"],
                 "reranker_models": [_measured(model) for model in models if model.kind == "rerank"],
-                "gpu_available": on_gpu,
-                "gpu_model": _gpu_model() if on_gpu else None,
+                "gpu_available": gpu is not None,
+                "gpu_model": card_name(gpu) if gpu else None,
                 "memory_usage_mb": _resident_mb(),
                 "settings": gateway.settings.public(),
             }
@@ -124,15 +125,6 @@ def _measured(model: ModelInfo) -> dict[str, Any]:
         "device": model.device,
         "loaded": model.loaded,
     }
-
-
-def _gpu_model() -> str | None:
-    """Return the name of this machine's first NVIDIA card, as its driver tells it."""
-    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        for line in path.read_text().splitlines():
-            if line.startswith("Model:"):
-                return line.partition(":")[2].strip()
-    return None
 
 
 def _resident_mb() -> float:

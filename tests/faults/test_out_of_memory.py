@@ -1,0 +1,62 @@
+"""A pass that the memory does not hold: smaller ones take its place, and nobody is told but the log."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from bench.datasets import squad
+from tests.conftest import shapes
+from tests.processes import Gateway, describe
+
+# A pass over so many tokens takes 200 MB for one layer's widest values; all that it may have is less.
+PASS_TOKENS, SPARE_BYTES = 32_768, 160_000_000
+TEXTS = 128
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    """Yield a torch gateway that makes passes as large as a GPU's, and may take little more memory than it has."""
+    if "python" not in shapes():
+        pytest.skip("GATEWAYS leaves out python")
+    started = describe("python", tmp_path / "run", MAX_BATCH_TOKENS=str(PASS_TOKENS), THREADS="1")
+    yield started.start()
+    started.kill()
+
+
+def test_a_pass_too_large_for_the_memory_is_made_in_parts(gateway: Gateway) -> None:
+    """All vectors come, the same as one by one; later passes are small enough from the start."""
+    passages = sorted(squad.load().passages.values(), key=len)[-TEXTS:]
+    process = gateway.front.popen
+    assert process is not None
+    with httpx.Client(base_url=gateway.url, timeout=300, trust_env=False) as http:
+        wanted = [vectors(http, [passage])[0] for passage in passages[:8]]
+        limit = psutil.Process(process.pid).memory_info().vms + SPARE_BYTES
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
+
+        found = vectors(http, passages)
+        tried = halved(gateway)
+        again = vectors(http, passages)
+
+    assert tried > 0, "nothing ran out of memory: the test shows nothing"
+    assert halved(gateway) == tried
+    np.testing.assert_allclose(found[:8], wanted, atol=1e-5)
+    np.testing.assert_allclose(again, found, atol=1e-5)
+
+
+def vectors(http: httpx.Client, texts: list[str]) -> list[list[float]]:
+    """Embed texts in one request."""
+    answer = http.post("/v1/embeddings", json={"input": texts})
+    assert answer.status_code == 200, answer.text[:300]
+    return [row["embedding"] for row in answer.json()["data"]]
+
+
+def halved(gateway: Gateway) -> int:
+    """Count the passes that failed so far, by the log."""
+    return gateway.front.logs[-1].read_text().count("each half is tried")
