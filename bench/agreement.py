@@ -19,7 +19,7 @@ ADDED = "added-"
 # as long as the window took the target.
 COMPARED = 24
 # Kendall's tau of a ranking with the reference's own, at least.
-MIN_TAU = {"fp32": 0.9, "int8": 0.7}
+MIN_TAU = {"fp32": 0.9, "fp16": 0.8, "bf16": 0.8, "int8": 0.7}
 
 
 def has_reference(dialect: Dialect, route: str) -> bool:

@@ -19,7 +19,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--name": {"help": "of --target, in rows and plots; default: its host and port"},
     "--model": {"help": "the name --target is asked for"},
     "--other-model": {"help": "another that it serves: the two must not be mixed up"},
-    "--precision": {"default": "fp32", "help": "of --target: fp32 (default), int8 or pseudo"},
+    "--precision": {"default": "fp32", "help": "of --target: fp32 (default), fp16, bf16, int8 or pseudo"},
     "--api-key": {"help": "sent to --target as a bearer token; never written down"},
     "--concurrency": {"help": "by comma; default: the profile's"},
     "--device": {

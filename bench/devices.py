@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.errors import BenchError
-from bench.targets import Target
+from bench.targets import HALF, Target
 
 KNOWN = re.compile(r"auto|cpu|cuda(:(0|[1-9]\d*))?|mps")
 SEPARATOR = "@"  # between the name of a target and the device that it is entered on once more
@@ -35,16 +35,20 @@ def enter(targets: Sequence[Target], devices: Sequence[str]) -> list[Target]:
     """
     Every target on every device that it is for: the first under its own name, each further one as `name@device`.
 
-    Which they are says README.md beside the target files.
+    Which they are says README.md beside the target files. Raises BenchError where no target is for any of them.
     """
-    return [entered for target in targets for entered in _entered(target, devices)]
+    entered = [entered for target in targets for entered in _entered(target, devices)]
+    if targets and not entered:
+        named = ", ".join(target.name for target in targets)
+        raise BenchError(f"{named} in half precision: name a GPU with --device (cuda, cuda:N or mps)")
+    return entered
 
 
 def _entered(target: Target, devices: Sequence[str]) -> list[Target]:
     if target.url:
         return [target]
     on = _on(target, devices)
-    names = [target.name, *(f"{target.name}{SEPARATOR}{device}" for device in on[1:])]
+    names = [f"{target.name}{SEPARATOR}{device}" if place else target.name for place, device in enumerate(on)]
     titles = [f"{target.title}, on {device}" if len(devices) > 1 else target.title for device in on]
     return [
         replace(target, name=name, title=title, device=device)
@@ -53,9 +57,11 @@ def _entered(target: Target, devices: Sequence[str]) -> list[Target]:
 
 
 def _on(target: Target, devices: Sequence[str]) -> tuple[str, ...]:
-    """The devices that a target is entered on, one at the least."""
+    """The devices that a target is entered on; none for half precision where no GPU is named."""
     if not _is_told(target):
         return (CPU,)
+    if target.precision in HALF:
+        return tuple(filter(is_gpu, devices))
     if target.ranked and target.precision != "int8":
         return tuple(devices)
     return (next((device for device in devices if not is_gpu(device)), devices[0]),)

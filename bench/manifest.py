@@ -16,7 +16,7 @@ from bench import machine, paths
 from bench.ceiling import Ceilings
 from bench.footprint import environments_mb, models_mb
 from bench.plan import Options
-from bench.processes import Place
+from bench.processes import Place, threads
 from bench.reference import Reference, sha256_of
 from bench.targets import Target, foreign
 
@@ -139,7 +139,7 @@ def _target(target: Target, place: Place) -> dict[str, Any]:
 
 def _environ(environ: Mapping[str, str], target: Target, place: Place) -> dict[str, str | None]:
     """What the role was given, device and thread variables filled in, and those left unset said to be so."""
-    filled = {key: value.replace("{threads}", str(place.threads)) for key, value in environ.items()}
+    filled = {key: value.replace("{threads}", threads(target, place)) for key, value in environ.items()}
     filled = {key: value.replace("{device}", target.device) for key, value in filled.items()}
     return {**dict.fromkeys(THREAD_VARIABLES), **filled}
 

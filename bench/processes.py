@@ -21,6 +21,7 @@ import httpx
 import psutil
 
 from bench import cores, gpu, paths
+from bench.devices import is_gpu
 from bench.errors import StartError, TargetError
 from bench.targets import Role, Target
 
@@ -207,9 +208,14 @@ def placeholders(target: Target, role: Role, ports: dict[str, int], place: Place
         "models_dir": str(paths.models_dir()),
         "model_dir": str(paths.model_dir()),
         "target_dir": str(target.folder),
-        "threads": str(place.threads),
+        "threads": threads(target, place),
         "device": target.device,
     }
+
+
+def threads(target: Target, place: Place) -> str:
+    """What `{threads}` stands for: a thread for each core of the server; on a GPU 0: ours choose themselves."""
+    return "0" if is_gpu(target.device) and not target.peer else str(place.threads)
 
 
 def fill(text: str, values: dict[str, str]) -> str:

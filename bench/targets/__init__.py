@@ -10,7 +10,8 @@ from typing import Any
 from bench import paths
 from bench.errors import TargetError
 
-PRECISIONS = ("fp32", "int8", "pseudo")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "pseudo")
+HALF = ("fp16", "bf16")
 CAPABILITIES = ("search", "embeddings", "rerank", "hybrid")
 
 

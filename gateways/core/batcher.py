@@ -7,6 +7,7 @@ import logging
 import math
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass
@@ -241,12 +242,15 @@ class Batcher:
         thread.begin(rows)
         for row in rows:
             row.ticket.started_s = row.ticket.started_s or thread.since_s
+        broken: Exception | None = None
         try:
             results = list(rows[0].ticket.run([row.item for row in rows]))
             if len(results) != len(rows):
                 raise ValueError(f"{len(results)} results for {len(rows)} inputs")
         except Exception as error:
-            self._break(thread, rows, error)
+            broken = error
+        if broken:  # outside of the handler, which would keep what the pass held while its halves are tried
+            self._break(thread, rows, broken)
             return
         tokens = sum(map(len, rows))
         self._measure(tokens, time.perf_counter() - thread.since_s)
@@ -266,6 +270,7 @@ class Batcher:
             if out_of_memory(error):
                 self._memory_tokens = min(self._memory_tokens, max(LEAST_TOKENS, sum(map(len, rows)) // 2))
             log.warning("a batch of %d inputs failed, each half is tried: %s", len(rows), error)
+            traceback.clear_frames(error.__traceback__)  # the memory of a half-done pass is in their variables
             self._run(thread, rows[: len(rows) // 2])
             self._run(thread, rows[len(rows) // 2 :])
         else:

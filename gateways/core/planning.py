@@ -52,8 +52,9 @@ def plan(inputs: Sequence[T], most_tokens: int, cost: PassCost) -> list[list[T]]
     and one batch more, which has to be worth it. No batch computes over `most_tokens` unless it is one input.
     """
     ordered = sorted(inputs, key=len, reverse=True)
-    worth = WORTH_A_PASS * sum(map(len, ordered))
-    groups = _groups(ordered, most_tokens // GROUPS if most_tokens > FINE else 0)
+    tokens_of_all = sum(map(len, ordered))
+    worth = WORTH_A_PASS * tokens_of_all
+    groups = _groups(ordered, min(most_tokens, tokens_of_all) // GROUPS if most_tokens > FINE else 0)
     costs, starts = [0.0], [0]
     for end in range(1, len(groups) + 1):
         least, best, rows, tokens = float("inf"), end - 1, 0, 0

@@ -103,7 +103,8 @@ def fit(shapes: Sequence[Sequence[int]], seconds: Sequence[float], most_fixed: f
     token_s = max(float(per_term[1]), 1e-9)
     found = [float(per_term[at]) / token_s for at in (0, 2, 3)]
     most = (MOST.fixed if most_fixed is None else most_fixed, MOST.padding, MOST.pair)
-    return PassCost(*(round(min(max(0.0, cost), limit), 6) for cost, limit in zip(found, most, strict=True)))
+    fixed, padding, pair = (round(min(max(0.0, cost), limit), 6) for cost, limit in zip(found, most, strict=True))
+    return PassCost(fixed, padding, pair)
 
 
 def _terms(lengths: Sequence[int]) -> tuple[float, float, float, float]:

@@ -89,7 +89,7 @@ class TorchBert(Interacting):
         """Return the pooled vectors of n token lists, and their last hidden states."""
         with own_stream(self._device):
             vectors, states = map(fetched, self._run(batch))
-        of_texts = states.split([len(tokens) for tokens in batch])
+        of_texts = torch.split(states, [len(tokens) for tokens in batch])
         return [(vector, text.numpy()) for vector, text in zip(vectors.numpy(), of_texts, strict=True)]
 
     @torch.inference_mode()

@@ -42,7 +42,7 @@ def own_stream(device: torch.device) -> Iterator[None]:
         yield
         return
     if not hasattr(_of_thread, "stream"):
-        _of_thread.stream = torch.cuda.Stream(device)
+        _of_thread.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     with torch.cuda.stream(_of_thread.stream):
         yield
 
@@ -54,7 +54,8 @@ def sent(numbers: Sequence[Tensor], device: torch.device) -> list[Tensor]:
     together = torch.cat(list(numbers))
     if device.type == "cuda":
         together = together.pin_memory()
-    return list(together.to(device, non_blocking=True).split([len(one) for one in numbers]))
+    there = together.to(device, non_blocking=True)
+    return list(torch.split(there, [len(one) for one in numbers]))
 
 
 def fetched(values: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ def test_gpus_are_known_by_their_words(device: str) -> None:
 
 
 def test_a_target_enters_once_for_every_device_that_it_is_for() -> None:
-    """fp32 on all, under its own name on the first; int8 and the floor once, on the CPU; one after another."""
+    """fp32 on all, under its own name on the first; int8 and the floor on the CPU, halves on GPUs; in a row."""
     entered = devices.enter(targets.ours(), (*BOTH, "cuda:1"))
 
     assert {target.name: target.device for target in entered} == {
@@ -65,6 +65,8 @@ def test_a_target_enters_once_for_every_device_that_it_is_for() -> None:
         "python": "cpu",
         "python@cuda": "cuda",
         "python@cuda:1": "cuda:1",
+        "python-fp16": "cuda",
+        "python-fp16@cuda:1": "cuda:1",
         "split": "cpu",
         "split@cuda": "cuda",
         "split@cuda:1": "cuda:1",
@@ -72,6 +74,15 @@ def test_a_target_enters_once_for_every_device_that_it_is_for() -> None:
     families = [target.name.partition("@")[0] for target in entered]
     assert families == sorted(families, key=families.index)
     assert all(target.title.endswith(f", on {target.device}") for target in entered)
+
+
+def test_half_precision_is_for_gpus() -> None:
+    """Among others it is left out without one; asked for alone, the error says what to name."""
+    half = targets.choose(["python-fp16"], with_peers=False)
+
+    assert "python-fp16" not in {target.name for target in devices.enter(targets.ours(), ("cpu",))}
+    with pytest.raises(BenchError, match="python-fp16 in half precision: name a GPU"):
+        devices.enter(half, ("cpu",))
 
 
 def test_int8_takes_the_first_device_that_is_no_gpu_and_of_gpus_alone_the_first() -> None:

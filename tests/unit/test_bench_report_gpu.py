@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.patches import Rectangle
 
 from bench import paths
 from bench.recommend import recommendation
@@ -40,7 +41,8 @@ def test_what_ran_on_a_gpu_is_beside_what_did_not(tmp_path: Path) -> None:
     assert "nothing here was measured on one" not in page
     assert figure is not None
     assert [[text.get_text() for text in axes.get_yticklabels()] for axes in figure.axes] == [["python@cuda"]] * 2
-    assert [axes.patches[0].get_width() for axes in figure.axes] == [900.0, 12.5]
+    bars = [cast(Rectangle, axes.patches[0]) for axes in figure.axes]
+    assert [bar.get_width() for bar in bars] == [900.0, 12.5]
 
 
 def test_a_card_that_does_not_tell_its_energy_has_no_panel_of_it(tmp_path: Path) -> None:

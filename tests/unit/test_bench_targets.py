@@ -14,11 +14,11 @@ from bench.targets import Target
 EVERY = [*targets.ours(), *targets.peers()]
 
 
-def test_our_targets_are_the_three_shapes_int8_and_the_floor() -> None:
+def test_our_targets_are_the_three_shapes_others_precisions_and_the_floor() -> None:
     """One file each; only the floor is not ranked."""
     ours = {target.name: target for target in targets.ours()}
 
-    assert set(ours) == {"python", "onnx_py", "onnx_py-int8", "split", "pseudo"}
+    assert set(ours) == {"python", "python-fp16", "onnx_py", "onnx_py-int8", "split", "pseudo"}
     assert [name for name, target in ours.items() if not target.ranked] == ["pseudo"]
     assert [role.name for role in ours["split"].roles] == ["embed", "gateway"]
 
@@ -44,7 +44,7 @@ def test_an_unknown_placeholder_is_named() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ('precision = "fp32"', "fp16"),
+        ('precision = "fp32"', "fp64"),
         ('name = "x"', "name"),
         ('dialect = "gateway"', "dialects"),
         ('env = "e"', "environment"),
@@ -57,7 +57,7 @@ def test_a_wrong_key_or_value_is_named(tmp_path: Path, changed: str, said: str) 
         [[roles]]\n name = "gateway"\n env = "e"\n argv = ["a"]\n ready = "/readyz"
     """
     key, _, value = changed.partition(" = ")
-    replaced = f'{key} = "fp16"' if said == "fp16" else f"{said} = {value}"
+    replaced = f'{key} = "fp64"' if said == "fp64" else f"{said} = {value}"
     replaced = 'name = "y"' if said == "name" else replaced
     file = tmp_path / "x.toml"
     file.write_text(good)

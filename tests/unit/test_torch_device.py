@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -37,8 +38,7 @@ def loaded(precision: str) -> DenseModel:
     )
     located = model.locate(MINILM, catalog.load(settings.models_file), settings)
     assert located.info.precision == precision
-    served: DenseModel = model.load(located, settings)
-    return served
+    return cast(DenseModel, model.load(located, settings))
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])

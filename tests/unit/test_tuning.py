@@ -14,7 +14,9 @@ from gateways.core.backend import TokenIds
 from gateways.core.planning import PassCost
 from gateways.core.tuning import KNEE_LENGTH, MOST, SHAPES, fit, knee, pass_cost
 
-COSTS = st.builds(PassCost, fixed=st.floats(0, 60), padding=st.floats(0, 1), pair=st.floats(0, 1 / 250))
+COSTS = st.builds(
+    PassCost, fixed=st.floats(0, 60), padding=st.floats(0, 1), pair=st.floats(0, 1 / 250), knee=st.just(0)
+)
 
 
 class Passes:
