@@ -21,6 +21,8 @@ REASONS: Mapping[int, str] = {
     pynvml.nvmlClocksEventReasonHwThermalSlowdown: "hw_thermal",
     pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown: "hw_power_brake",
     pynvml.nvmlClocksEventReasonDisplayClockSetting: "display_clocks",
+    0x200: "board_limit",  # these two have names in the newest bindings only
+    0x400: "reliability",
 }
 IDLE = pynvml.nvmlClocksEventReasonGpuIdle
 

@@ -78,6 +78,7 @@ def test_cards_are_counted_as_cuda_shows_them(said: str | None, seen: list[int])
         (0x1 | 0x8 | 0x40, ("hw_slowdown", "hw_thermal")),
         (0x2 | 0x10 | 0x20 | 0x80 | 0x100,
          ("application_clocks", "sync_boost", "sw_thermal", "hw_power_brake", "display_clocks")),
+        (0x200 | 0x400, ("board_limit", "reliability")),
         (0x20 | 0x10000, ("sw_thermal", "0x10000")),
     ],
 )  # fmt: skip
