@@ -24,7 +24,7 @@ def throughput(campaign: Campaign) -> Figure | None:
     """
     Requests a second by concurrency with intervals, and the Universal Scalability Law dashed where it fits.
 
-    The floor without a model is written, not drawn, where it is far above.
+    The floor without a model is written, not drawn, where it is far above on an axis from zero up.
     """
     routes = served(campaign)
     if not routes:
@@ -36,7 +36,7 @@ def throughput(campaign: Campaign) -> Figure | None:
         top = lines[lines.precision != "pseudo"].rps.max()
         axes.set_title(ROUTES[route])
         for target, sweep in lines.groupby(level=0, sort=False):
-            if sweep.rps.max() <= 1.6 * top or math.isnan(top):
+            if sweep.rps.max() <= 1.6 * top or math.isnan(top) or campaign.on_gpu:
                 _sweep_line(axes, str(target), sweep, style[str(target)])
                 fitted |= _usl(axes, campaign, str(target), route)
             else:
