@@ -87,10 +87,14 @@ class Campaign:
 
     @cached_property
     def on_gpu(self) -> frozenset[str]:
-        """The targets that ran on a GPU: told to, or seen on one; none in campaigns that have no columns for it."""
-        runs = self.runs
-        there = runs["device"].map(is_gpu).astype(bool) | runs.gpu_mem_mib.notna()
-        return frozenset(runs.target[there])
+        """
+        The targets that ran on a GPU: told to, and not refused for it, or seen on one.
+
+        None in campaigns that have no columns for it.
+        """
+        sound = self.runs[~self.runs.refused.astype(bool)]
+        there = sound["device"].map(is_gpu).astype(bool) | sound.gpu_mem_mib.notna()
+        return frozenset(sound.target[there])
 
     def lines(
         self,

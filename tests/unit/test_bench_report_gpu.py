@@ -55,6 +55,17 @@ def test_a_card_that_does_not_tell_its_energy_has_no_panel_of_it(tmp_path: Path)
     assert [axes.get_title() for axes in figure.axes] == ["GPU memory at c = 16"]
 
 
+def test_what_could_not_have_its_gpu_was_not_measured_on_one(tmp_path: Path) -> None:
+    """A target refused at its start is in the ledger, and the report is that of a machine without a GPU."""
+    refused = row("python@cuda", 1, device="cuda", scenario="verify", codes="E_START")
+    read = campaign(tmp_path / "c", [row("python", 90, device="cpu"), refused])
+    build(read.folder)
+
+    assert read.on_gpu == frozenset()
+    assert [line[0] for line in tables.ledger(read).rows] == ["python@cuda"]
+    assert "<dd>none: nothing here was measured on one</dd>" in (read.folder / "report.html").read_text()
+
+
 def test_without_a_gpu_the_report_says_so_once_and_draws_nothing_of_one(tmp_path: Path) -> None:
     """No plot, no table; one fact."""
     read = campaign(tmp_path / "c", [row("python", 90), row("onnx_py", 180)])
