@@ -25,10 +25,15 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
     """Yield a torch gateway that makes passes as large as a GPU's, and may take little more memory than it has."""
     if "python" not in shapes():
         pytest.skip("GATEWAYS leaves out python")
-    passes = {"MAX_BATCH_TOKENS": str(PASS_TOKENS), "THREADS": "1"}
-    # What a pass frees is the system's again at once: the limit below counts what is only kept for later, too.
-    frees = {"MALLOC_MMAP_THRESHOLD_": "1000000", "MALLOC_ARENA_MAX": "1"}
-    started = describe("python", tmp_path / "run", **passes, **frees)
+    started = describe(
+        "python",
+        tmp_path / "run",
+        MAX_BATCH_TOKENS=str(PASS_TOKENS),
+        THREADS="1",
+        # What a pass frees is the system's again at once: the limit below counts what is only kept for later, too.
+        MALLOC_MMAP_THRESHOLD_="1000000",
+        MALLOC_ARENA_MAX="1",
+    )
     yield started.start()
     started.kill()
 
