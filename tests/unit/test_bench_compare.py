@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -31,21 +32,23 @@ def committed_noise() -> float:
     """
     How much one window's requests a second vary beside another of the same gateway in the same block, on logarithms.
 
-    From the twin of the newest committed campaign that has one: two windows differ by sqrt(2) of what each varies.
+    From the twins of the committed campaigns that have one: two windows differ by sqrt(2) of what each varies. The
+    median of them: one that was run in a restless hour says that of its hour, and its report has a band as wide.
     """
-    campaigns = sorted(paths.RESULTS.glob("*/*/runs.csv"), key=lambda file: file.parent.name, reverse=True)
-    swept = (cells.group(runs[runs.scenario == "closed"]) for runs in map(summary.read_runs, campaigns))
-    pairs = (
-        [(own, both[(key[0].removesuffix(TWIN), *key[1:])]) for key, own in both.items() if key[0].endswith(TWIN)]
-        for both in swept
-    )
-    twins = next(found for found in pairs if found)
+    swept = (summary.read_runs(file) for file in paths.RESULTS.glob("*/*/runs.csv"))
+    return float(np.median([noise for runs in swept if (noise := noise_of(runs[runs.scenario == "closed"]))]))
+
+
+def noise_of(runs: pd.DataFrame) -> float:
+    """The same of one campaign's closed loops; 0 where it has no twin."""
+    both = cells.group(runs)
+    twins = [(own, both[(key[0].removesuffix(TWIN), *key[1:])]) for key, own in both.items() if key[0].endswith(TWIN)]
     strays = [
         np.log(twin[block][0] / original[block][0])
         for twin, original in ((cells.by_block(a, "rps"), cells.by_block(b, "rps")) for a, b in twins)
         for block in twin.keys() & original.keys()
     ]
-    return float(np.sqrt(np.mean(np.square(strays)) / 2))
+    return float(np.sqrt(np.mean(np.square(strays)) / 2)) if strays else 0.0
 
 
 def rows_of(targets: dict[str, float], seed: int, blocks: int = 5) -> list[Row]:

@@ -153,8 +153,8 @@ def test_an_unknown_dialect_or_precision_is_told_with_those_that_are_known() -> 
     """A misspelt word is answered with the words there are."""
     with pytest.raises(TargetError, match="openai, tei, cohere, gateway"):
         foreign.describe("http://server", "tie")
-    with pytest.raises(TargetError, match="fp32, int8, pseudo"):
-        foreign.describe("http://server", "tei", precision="fp16")
+    with pytest.raises(TargetError, match="fp32, fp16, bf16, int8, pseudo"):
+        foreign.describe("http://server", "tei", precision="fp64")
 
 
 def test_a_key_becomes_a_bearer_token_and_https_takes_httpx() -> None:
