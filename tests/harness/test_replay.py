@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench import ceiling, early_return
+from bench import ceiling, devices, early_return
 from bench.scenarios import replay_empty_index
 from bench.session import Bench
 from bench.targets import Target, choose, ours
@@ -38,7 +38,7 @@ def test_every_gateway_behind_the_studys_shortcut_is_refused(limited: Bench, gat
 
 def test_the_run_is_made_of_whatever_searches_with_a_model(bench: Bench) -> None:
     """Ours and the study's both shapes; not the floor without a model, not a peer that only embeds."""
-    every = choose(None, with_peers=True)
+    every = devices.enter(choose(None, with_peers=True), ["cpu"])
     names = {gateway.name for gateway in every if replay_empty_index.cells(gateway, bench.options, 1)}
 
     assert names == {gateway.name for gateway in OURS} | {"study", "study-as-published"}
