@@ -22,9 +22,8 @@ OUT=$(cd "$OUT" && pwd)
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 
-# The wheels go into a folder of their own; the interpreter that is there is left as it is.
+# What the bundle brings lies in a folder of its own; the interpreter that is there is left as it is.
 tar -xJf "$BUNDLE" -C "$WORK"
-"$PYTHON" -m pip install --quiet --no-index --no-deps --no-compile --target "$WORK/site" "$WORK"/wheels/*.whl
 export PYTHONPATH="$WORK/site:$PWD" MODELS_DIR="$WORK/models"
 
 # What the harness takes for the environment of the gateway: the same interpreter, with the same folder.

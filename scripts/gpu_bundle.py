@@ -1,8 +1,9 @@
 """
 Pack what scripts/gpu_bench.sh needs on a GPU machine without a network: `python -m scripts.gpu_bundle`.
 
-That machine brings Python with PyTorch and what usually stands beside it (`SYSTEM`); the bundle brings the rest as
-wheels, and the default model's weights in fp16. Run it in .venv, with a network; take the file it writes along.
+That machine brings Python with PyTorch and what usually stands beside it (`SYSTEM`). The bundle brings the rest, out of
+its wheels, which compress worse, and the default model's weights in fp16. Run it in .venv, with a network; take the file
+that it writes along.
 """
 
 from __future__ import annotations
@@ -51,13 +52,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         halve(ROOT / "models" / MODEL, folder / "models" / MODEL)
-        download(wanted, folder / "wheels", asked.python_version)
+        unpack(wanted, folder / "site", asked.python_version)
         asked.out.parent.mkdir(parents=True, exist_ok=True)
         with tarfile.open(asked.out, "w:xz") as bundle:
             for path in sorted(folder.iterdir()):
                 bundle.add(path, path.name)
     size = asked.out.stat().st_size
-    print(f"{asked.out}: {size / 2**20:.1f} MiB, {len(wanted)} wheels for Python {asked.python_version}")
+    print(f"{asked.out}: {size / 2**20:.1f} MiB, {len(wanted)} packages for Python {asked.python_version}")
     if size > MOST_BYTES:
         raise SystemExit(f"that is over {MOST_BYTES / 2**20:.0f} MiB: name with --has what the machine has already")
 
@@ -92,12 +93,12 @@ def halve(weights: Path, folder: Path) -> None:
     save_file(halves, file)
 
 
-def download(wanted: list[str], folder: Path, python: str) -> None:
-    """Fetch the wheel of each `name==version`, for Linux on x86-64."""
+def unpack(wanted: list[str], folder: Path, python: str) -> None:
+    """Unpack the wheel of each `name==version` into a folder, for Linux on x86-64."""
     platforms = [word for name in PLATFORMS for word in ("--platform", name)]
-    only = ["--no-deps", "--only-binary=:all:", "--implementation", "cp", "--python-version", python]
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run([*pip, *only, *platforms, "--dest", str(folder), *wanted], check=False)  # noqa: S603 pip
+    only = ["--no-deps", "--only-binary=:all:", "--implementation", "cp", "--python-version", python, "--no-compile"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run([*pip, *only, *platforms, "--target", str(folder), *wanted], check=False)  # noqa: S603 pip
     if done.returncode:
         raise SystemExit(done.returncode)
 
