@@ -1,9 +1,9 @@
 """
 Pack what scripts/gpu_bench.sh needs on a GPU machine without a network: `python -m scripts.gpu_bundle`.
 
-That machine brings Python with PyTorch and what usually stands beside it (`SYSTEM`). The bundle brings the rest, out of
-its wheels, which compress worse, and the default model's weights in fp16. Run it in .venv, with a network; take the file
-that it writes along.
+That machine brings Python with PyTorch and what usually stands beside it (`SYSTEM`). The bundle brings the rest, out
+of its wheels, which compress worse, and the default model's weights in fp16. Run it in .venv, with a network, and
+take the file that it writes along.
 """
 
 from __future__ import annotations
