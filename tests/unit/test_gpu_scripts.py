@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from tests.processes import ROOT
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
 
-from scripts import gpu_bundle  # noqa: E402  after the check that there is torch
+gpu_bundle: Any = importlib.import_module("scripts.gpu_bundle")
 
 
 def test_a_bundle_brings_what_pytorchs_machine_lacks() -> None:
