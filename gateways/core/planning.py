@@ -59,8 +59,8 @@ def plan(inputs: Sequence[T], most_tokens: int, cost: PassCost) -> list[list[T]]
     for end in range(1, len(groups) + 1):
         least, best, rows, tokens = float("inf"), end - 1, 0, 0
         for start in range(end - 1, -1, -1):
-            group = groups[start]
-            rows, longest, tokens = rows + len(group.rows), len(group.rows[0]), tokens + group.tokens
+            group, longest, held = groups[start]
+            rows, tokens = rows + len(group), tokens + held
             if start < end - 1 and cost.computed(rows, longest, tokens) > most_tokens:
                 break
             if (total := costs[start] + worth + cost.of(rows, longest, tokens)) < least:
@@ -76,20 +76,22 @@ def plan(inputs: Sequence[T], most_tokens: int, cost: PassCost) -> list[list[T]]
 
 
 class _Group(NamedTuple):
-    """Rows that go together, longest first, and their tokens."""
+    """Rows that go together, the tokens of the longest, and of all."""
 
     rows: list[Any]
+    longest: int
     tokens: int
 
 
 def _groups(ordered: Sequence[Sized], cells: int) -> list[_Group]:
     """Return neighbours of no more cells together than this, and of one row at least."""
     if not cells:
-        return [_Group([row], len(row)) for row in ordered]
+        return [_Group([row], length := len(row), length) for row in ordered]
     groups: list[_Group] = []
     at = 0
     while at < len(ordered):
-        rows = ordered[at : at + max(1, cells // len(ordered[at]))]
-        groups.append(_Group(list(rows), sum(map(len, rows))))
+        longest = len(ordered[at])
+        rows = ordered[at : at + max(1, cells // longest)]
+        groups.append(_Group(list(rows), longest, sum(map(len, rows))))
         at += len(rows)
     return groups
