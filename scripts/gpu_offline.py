@@ -47,7 +47,7 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Speed:
-    """One row of offline.csv."""
+    """One row of offline.csv, which has tokens a second too."""
 
     device: str
     card: str
@@ -57,7 +57,6 @@ class Speed:
     texts: int
     seconds: float
     texts_per_s: float
-    tokens_per_s: float
 
 
 def main() -> None:
@@ -73,16 +72,18 @@ def main() -> None:
     known = reference.load(data)
     texts = Words(list(data.passages.values()), SEED).runs(CHUNK, asked.texts)
     asked.out.mkdir(parents=True, exist_ok=True)
-    speeds: list[Speed] = []
+    speeds: list[dict[str, Any]] = []
     agreements: list[dict[str, Any]] = []
     for precision in asked.precisions.split(","):
         settings = Settings.model_validate({"device": resolve(asked.device), "precision": precision})
-        for speed in (of_gateway(settings, texts), of_model(settings, texts), of_encode(settings, texts)):
-            speeds.append(speed)
+        dense = load(settings)
+        tokens = sum(map(len, dense.texts.tokenize(texts, "END")))
+        for speed in (of_gateway(settings, texts), of_model(dense, settings, texts), of_encode(settings, texts)):
+            speeds.append(asdict(speed) | {"tokens_per_s": round(tokens / speed.seconds)})
             print(f"{speed.what} {precision}: {speed.texts_per_s:,.0f} texts/s, batch {speed.batch}", flush=True)
-        agreements.append(agreement(settings, known, asked.agree))
+        agreements.append(agreement(dense, settings, known, asked.agree))
         print(agreements[-1], flush=True)
-        write(asked.out / "offline.csv", [asdict(speed) for speed in speeds])
+        write(asked.out / "offline.csv", speeds)
         write(asked.out / "agreement.csv", agreements)
 
 
@@ -106,9 +107,8 @@ def of_gateway(settings: Settings, texts: Sequence[str]) -> Speed:
     return _speed(settings, "gateway", f"{PER_REQUEST} x {UNDER_WAY}", texts, asyncio.run(embedded()))
 
 
-def of_model(settings: Settings, texts: Sequence[str]) -> Speed:
+def of_model(dense: DenseModel, settings: Settings, texts: Sequence[str]) -> Speed:
     """Run the same model over batches planned before, from as many threads: nothing else is in its way."""
-    dense = load(settings)
     rows = dense.texts.tokenize(list(texts), "END")
     batches = plan(rows, dense.cost.knee or settings.max_batch_tokens, dense.cost)
     with ThreadPoolExecutor(GPU_THREADS) as pool:
@@ -135,9 +135,8 @@ def of_encode(settings: Settings, texts: Sequence[str]) -> Speed:
     return max(made, key=lambda speed: speed.texts_per_s)
 
 
-def agreement(settings: Settings, known: Reference, passages: int) -> dict[str, Any]:
+def agreement(dense: DenseModel, settings: Settings, known: Reference, passages: int) -> dict[str, Any]:
     """Cosines of passages to the reference's; of all of them also what exact search with them finds."""
-    dense = load(settings)
     some = list(known.squad.passages.values())[: passages or None]
     vectors = embed(dense, settings, some)
     near = cosines(vectors, known.passages[: len(some)])
@@ -190,7 +189,6 @@ def _encoding(encoder: SentenceTransformer, batch: int) -> Callable[[Sequence[st
 
 def _speed(settings: Settings, what: str, batch: str, texts: Sequence[str], seconds: float) -> Speed:
     on_card = settings.device.startswith("cuda")
-    tokens = sum(len(text) for text in load(settings).texts.tokenize(list(texts), "END"))
     return Speed(
         device=settings.device,
         card=torch.cuda.get_device_name(settings.device) if on_card else "",
@@ -200,7 +198,6 @@ def _speed(settings: Settings, what: str, batch: str, texts: Sequence[str], seco
         texts=len(texts),
         seconds=round(seconds, 4),
         texts_per_s=round(len(texts) / seconds, 1),
-        tokens_per_s=round(tokens / seconds),
     )
 
 

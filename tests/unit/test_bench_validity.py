@@ -7,10 +7,13 @@ from dataclasses import replace
 import pytest
 
 from bench import gpu
+from bench.agreement import MIN_TAU
+from bench.targets import PRECISIONS
 from bench.validity import (
     CODES,
     DISTURBED,
     GPU_SLOWED,
+    TOLERANCES,
     WindowEvidence,
     gpu_disturbed,
     judge_window,
@@ -145,3 +148,10 @@ def test_what_slowed_a_card_is_said() -> None:
 def test_only_what_the_machine_alone_voids_is_measured_again(codes: list[str], again: bool) -> None:
     """A target that is to blame as well is refused however quiet the machine is."""
     assert worth_another_try(codes) is again
+
+
+def test_every_precision_that_runs_a_model_is_held_to_something() -> None:
+    """A target of any of them can be verified: how far off its vectors, scores and rankings may be is known."""
+    wanted = set(PRECISIONS) - {"pseudo"}
+
+    assert TOLERANCES.keys() == MIN_TAU.keys() == wanted
