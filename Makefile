@@ -19,7 +19,7 @@ RECOMMEND_OPTIONS = --rps $(or $(RPS),100) $(if $(P95_MS),--p95-ms $(P95_MS)) $(
 	$(if $(PRICE_HOUR),--price-hour $(PRICE_HOUR)) $(if $(GPU_PRICE_HOUR),--gpu-price-hour $(GPU_PRICE_HOUR)) \
 	$(if $(HEADROOM),--headroom $(HEADROOM)) $(CAMPAIGN)
 
-.PHONY: help setup setup-tests models run bench bench-locust quality fusion storage costs recommend report test contract conformance fuzz faults soak audit check format lock clean
+.PHONY: help setup setup-tests models run bench bench-locust quality fusion storage costs recommend report test contract conformance fuzz faults soak images footprint audit check format lock clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -81,6 +81,12 @@ faults: setup ## the faults that RELIABILITY.md lists, each into real processes;
 soak: setup ## MINUTES=20 of load with a fault every minute, into results/ [GATEWAY=split FAULTS=0|1 OUT=]
 	@$(TOOLS) -m tests.faults.soak --gateway $(SOAKED) --minutes $(or $(MINUTES),20) --faults $(or $(FAULTS),1) \
 		--out $(or $(OUT),results/soak)
+
+images: setup ## build every image, and hold it to the whole contract as compose runs it [ENGINE=docker|podman BUILD_OPTIONS=]
+	@IMAGES=1 ENGINE=$(ENGINE) BUILD_OPTIONS="$(BUILD_OPTIONS)" $(TOOLS) -m pytest tests/images -v
+
+footprint: setup ## what each gateway takes on disk: packages, model files, and its images where an engine has them
+	@$(TOOLS) -m scripts.footprint
 
 audit: setup ## known vulnerabilities, unsafe code, secrets; an SBOM of each gateway in build/sbom
 	@$(PYTHON) scripts/setup.py --audit && $(TOOLS) scripts/audit

@@ -25,6 +25,7 @@ CASES = sorted(path.name for path in CHART.glob("ci/*.yaml")) if platform.machin
 KUBERNETES, OF_OTHERS = "1.33", {"keda.sh"}
 COMPOSE = ROOT / "docker-compose.yml"
 COMPOSE_GPU = ROOT / "deploy" / "docker-compose.gpu.yml"
+BAKED = ROOT / "deploy" / "baked.Dockerfile"
 SHAPES = {"python", "onnx_py", "split", "pseudo"}
 # Several of all, and what they share.
 TOGETHER = "scale"
@@ -37,7 +38,7 @@ def main() -> None:
     yamls = named(ROOT.glob("*.y*ml")) + named(ROOT.glob("deploy/**/*.yml")) + workflows
     schema = ["check-jsonschema", "--builtin-schema"]
     verdicts = [
-        linted("hadolint", dockerfiles, ["hadolint", "--no-color", "--config", ".hadolint.yaml"]),
+        linted("hadolint", [*dockerfiles, *named([BAKED])], ["hadolint", "--no-color", "--config", ".hadolint.yaml"]),
         linted("compose schema", named([COMPOSE, COMPOSE_GPU]), [*schema, "vendor.compose-spec"]),
         linted("workflow schema", workflows, [*schema, "vendor.github-workflows"]),
         linted("yamllint", yamls, ["yamllint", "--strict", "--config-file", ".yamllint.yaml"]),

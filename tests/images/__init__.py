@@ -1,0 +1,1 @@
+"""Containers of every shape; run by `make images`."""
