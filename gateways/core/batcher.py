@@ -9,20 +9,16 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence, Sized
-from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Sequence, Sized
+from typing import Any
 
 from gateways.core import metrics
-from gateways.core.errors import BackendUnavailable, GatewayError, ModelFailed, ModelHung, Overloaded
+from gateways.core.errors import BackendUnavailable, ModelFailed, ModelHung, Overloaded
 from gateways.core.model_threads import ModelThread, ModelThreads
 from gateways.core.planning import PADDED, PassCost, plan
+from gateways.core.tickets import Row, Run, Ticket, fitting, settle
 
 log = logging.getLogger(__name__)
-
-# A model's way to run a batch: n inputs, each as long as it has tokens, to n results in their order.
-Run: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 
 # Work is spread over the model threads in shares no smaller than this: a few short texts are one thread's work.
 # A share has room for padding, or there would be one more of them than threads. It is no smaller than what a pass
@@ -33,40 +29,6 @@ LEAST_TOKENS = 256
 NO_MEMORY = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad allocation", "bad_alloc")
 # How fast the threads get on is known from about so many seconds of passes.
 SPEED_S = 0.25
-
-
-@dataclass(eq=False, slots=True)
-class Ticket:
-    """One request in the queue: its n results, filled as batches finish; `waiting_tokens` are in no batch yet."""
-
-    run: Run
-    cost: PassCost
-    results: list[Any]
-    pending: int
-    waiting_tokens: int
-    settled: asyncio.Future[None]
-    queued_s: float
-    started_s: float = 0.0
-    finished_s: float = 0.0
-    error: GatewayError | None = None
-    abandoned: bool = False
-
-
-@dataclass(eq=False, slots=True)
-class Row:
-    """One input of a ticket."""
-
-    ticket: Ticket
-    position: int
-    item: Sized
-
-    def __len__(self) -> int:
-        """Return its number of tokens."""
-        return len(self.item)
-
-    def wanted(self) -> bool:
-        """Whether anybody still waits for its result."""
-        return not (self.ticket.abandoned or self.ticket.error)
 
 
 class Batcher:
@@ -217,7 +179,7 @@ class Batcher:
         most = self._most_tokens(first)
         if not self._background:
             # Who came later does not overtake who came before.
-            oldest = _fitting(rows, int(most * self._threads.count / SHARE_ROOM))
+            oldest = fitting(rows, int(most * self._threads.count / SHARE_ROOM))
             self._arrived.extend(rows[oldest:])
             rows = rows[:oldest]
         if self._threads.count > 1:
@@ -267,7 +229,7 @@ class Batcher:
         if not thread.end():
             return  # they have failed already
         if len(rows) > 1:
-            if out_of_memory(error):
+            if _out_of_memory(error):
                 self._memory_tokens = min(self._memory_tokens, max(LEAST_TOKENS, sum(map(len, rows)) // 2))
             log.warning("a batch of %d inputs failed, each half is tried: %s", len(rows), error)
             traceback.clear_frames(error.__traceback__)  # the memory of a half-done pass is in their variables
@@ -275,7 +237,7 @@ class Batcher:
             self._run(thread, rows[len(rows) // 2 :])
         else:
             log.error("the model failed on an input of %d tokens", len(rows[0]), exc_info=error)
-            self._fail(rows, ModelFailed(f"the model failed on {_named(rows[0])}; the server's log has the cause"))
+            self._fail(rows, ModelFailed(f"the model failed on {rows[0].name}; the server's log has the cause"))
 
     def _deliver(self, thread: ModelThread[Row], rows: Sequence[Row], results: Iterable[Any]) -> None:
         finished = []
@@ -305,27 +267,10 @@ class Batcher:
         for ticket in tickets:
             ticket.finished_s = now_s
         if tickets:
-            self._loop.call_soon_threadsafe(_wake, tickets)
+            self._loop.call_soon_threadsafe(settle, tickets)
 
 
-def out_of_memory(error: Exception) -> bool:
+def _out_of_memory(error: Exception) -> bool:
     """Whether a pass failed for want of memory, as Python, torch and ONNX Runtime say it."""
     said = str(error).lower()
     return isinstance(error, MemoryError) or any(phrase in said for phrase in NO_MEMORY)
-
-
-def _fitting(rows: Sequence[Row], tokens: int) -> int:
-    """Return how many of the first rows have so many tokens together; one at least."""
-    sizes = accumulate(map(len, rows))
-    return max(1, sum(size <= tokens for size in sizes))
-
-
-def _named(row: Row) -> str:
-    """Return what an input is called, by its place where there are several."""
-    return f"input {row.position}, counted from 0" if len(row.ticket.results) > 1 else "this input"
-
-
-def _wake(tickets: list[Ticket]) -> None:
-    for ticket in tickets:
-        if not ticket.settled.done():
-            ticket.settled.set_result(None)

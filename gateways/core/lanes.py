@@ -7,10 +7,11 @@ from collections.abc import Sequence, Sized
 
 from gateways.core import metrics
 from gateways.core.backend import Lane, lane_of
-from gateways.core.batcher import Batcher, Run, Ticket
+from gateways.core.batcher import Batcher
 from gateways.core.errors import Overloaded
 from gateways.core.planning import PassCost
 from gateways.core.settings import Settings
+from gateways.core.tickets import Run, Ticket
 
 
 class Lanes:

@@ -25,7 +25,6 @@ from gateways.core.backend import (
     TokenVectors,
     Truncate,
 )
-from gateways.core.batcher import Run, Ticket
 from gateways.core.errors import BackendUnavailable, GatewayError, InvalidRequest, fetching
 from gateways.core.lanes import Lanes
 from gateways.core.late import inner
@@ -36,6 +35,7 @@ from gateways.core.rerank_cache import Read, RerankCache
 from gateways.core.residents import Resident, Residents
 from gateways.core.runtime import DenseModel, Model, Runtime, measure_ms
 from gateways.core.settings import Settings
+from gateways.core.tickets import Run, Ticket
 from gateways.core.truncation import of_documents
 from gateways.core.tuning import tune
 

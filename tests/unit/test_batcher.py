@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from gateways.core.backend import F32, TokenIds
 from gateways.core.background import NICE
-from gateways.core.batcher import Batcher, Ticket
+from gateways.core.batcher import Batcher
 from gateways.core.errors import ModelFailed, Overloaded
 from gateways.core.planning import PassCost
+from gateways.core.tickets import Ticket
 
 
 def first_and_length(batch: Sequence[TokenIds]) -> F32:
