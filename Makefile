@@ -19,7 +19,7 @@ RECOMMEND_OPTIONS = --rps $(or $(RPS),100) $(if $(P95_MS),--p95-ms $(P95_MS)) $(
 	$(if $(PRICE_HOUR),--price-hour $(PRICE_HOUR)) $(if $(GPU_PRICE_HOUR),--gpu-price-hour $(GPU_PRICE_HOUR)) \
 	$(if $(HEADROOM),--headroom $(HEADROOM)) $(CAMPAIGN)
 
-.PHONY: help setup setup-tests models run bench bench-locust quality fusion storage costs recommend report test contract conformance fuzz faults soak images footprint audit check format lock clean
+.PHONY: help setup setup-tests models run bench bench-locust quality fusion storage costs recommend report test contract conformance fuzz faults soak n8n images footprint audit check format lock clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -81,6 +81,11 @@ faults: setup ## the faults that RELIABILITY.md lists, each into real processes;
 soak: setup ## MINUTES=20 of load with a fault every minute, into results/ [GATEWAY=split FAULTS=0|1 OUT=]
 	@$(TOOLS) -m tests.faults.soak --gateway $(SOAKED) --minutes $(or $(MINUTES),20) --faults $(or $(FAULTS),1) \
 		--out $(or $(OUT),results/soak)
+
+n8n: setup ## the workflows of docs/call-it-from-n8n.md in n8n itself, which npm installs [GATEWAYS=onnx_py]
+	@mkdir -p .cache/n8n && cp tests/n8n/package.json .cache/n8n
+	@cd .cache/n8n && npm install --ignore-scripts --no-audit --no-fund --loglevel=error && npm rebuild sqlite3
+	@N8N=1 $(TOOLS) -m pytest tests/n8n -v
 
 images: setup ## build every image, and hold it to the whole contract as compose runs it [ENGINE=docker|podman BUILD_OPTIONS=]
 	@IMAGES=1 ENGINE=$(ENGINE) BUILD_OPTIONS="$(BUILD_OPTIONS)" $(TOOLS) -m pytest tests/images -v

@@ -12,8 +12,9 @@ import pytest
 if TYPE_CHECKING:
     from tests.processes import Fleet
 
-# The clients' packages are in .venvs/clients, where tests/test_clients.py runs them; images want an engine and time.
-collect_ignore = ["clients", *([] if os.environ.get("IMAGES") else ["images"])]
+# The clients' packages are in .venvs/clients, where tests/test_clients.py runs them; of the others `make images` and
+# `make n8n` bring what they need.
+collect_ignore = ["clients", *(name for name in ("images", "n8n") if not os.environ.get(name.upper()))]
 
 SHAPES = ("python", "onnx_py", "split", "pseudo")
 

@@ -1,0 +1,1 @@
+"""n8n itself; run by `make n8n`."""
