@@ -15,6 +15,7 @@ from typing import Any
 from gateways.core import metrics
 from gateways.core.errors import BackendUnavailable, ModelFailed, ModelHung, Overloaded
 from gateways.core.model_threads import ModelThread, ModelThreads
+from gateways.core.pass_size import PassSize, out_of_memory
 from gateways.core.planning import PADDED, PassCost, plan
 from gateways.core.tickets import Row, Run, Ticket, fitting, settle
 
@@ -24,9 +25,6 @@ log = logging.getLogger(__name__)
 # A share has room for padding, or there would be one more of them than threads. It is no smaller than what a pass
 # costs by itself, which on a GPU is much.
 SHARE_TOKENS, SHARE_ROOM = 64, 1.25
-# However little memory there is, passes are no smaller than this for its sake.
-LEAST_TOKENS = 256
-NO_MEMORY = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad allocation", "bad_alloc")
 # How fast the threads get on is known from about so many seconds of passes.
 SPEED_S = 0.25
 
@@ -39,7 +37,7 @@ class Batcher:
     Everything else is called on the event loop that `start` ran on.
 
     The oldest go first, as many as fit in a pass of each thread: `max_batch_tokens`, or the knee of a model that has
-    one. A pass that the memory does not hold is cut in halves, and later ones are no larger than those. In the
+    one. A pass that the memory does not hold is cut in halves, and the next ones are no larger than those. In the
     `background` all that waits is planned at once, and the threads get the time that others leave. Refused are
     requests beyond `max_queue_tokens`, and those that would wait longer than `max_wait_s`. A thread that is at one
     pass for over `hang_s`, or that died, fails it and is replaced.
@@ -56,7 +54,7 @@ class Batcher:
         background: bool = False,
     ) -> None:
         self._max_batch_tokens = max_batch_tokens
-        self._memory_tokens = math.inf
+        self._size = PassSize(max_batch_tokens)
         self._max_queue_tokens = max_queue_tokens
         self._max_wait_s = max_wait_s
         self._background = background
@@ -176,7 +174,7 @@ class Batcher:
         if not rows:
             return
         first = rows[0].ticket.cost
-        most = self._most_tokens(first)
+        most = self._size.of(first)
         if not self._background:
             # Who came later does not overtake who came before.
             oldest = fitting(rows, int(most * self._threads.count / SHARE_ROOM))
@@ -190,11 +188,7 @@ class Batcher:
             by_run.setdefault(row.ticket.run, []).append(row)
         for its in by_run.values():
             cost = its[0].ticket.cost
-            self._planned.extend(plan(its, min(most, self._most_tokens(cost)), cost))
-
-    def _most_tokens(self, cost: PassCost) -> int:
-        """Return how many tokens a pass of a model may have."""
-        return int(min(cost.knee or self._max_batch_tokens, self._memory_tokens))
+            self._planned.extend(plan(its, min(most, self._size.of(cost)), cost))
 
     def _run(self, thread: ModelThread[Row], rows: Sequence[Row]) -> None:
         """Run a batch; where the model breaks on it, each half for itself: one bad input fails alone."""
@@ -216,6 +210,7 @@ class Batcher:
             return
         tokens = sum(map(len, rows))
         self._measure(tokens, time.perf_counter() - thread.since_s)
+        self._size.held(tokens)
         computed = rows[0].ticket.cost.computed(len(rows), max(map(len, rows)), tokens)
         metrics.forward(len(rows), tokens, computed - tokens)
         self._deliver(thread, rows, results)
@@ -229,8 +224,8 @@ class Batcher:
         if not thread.end():
             return  # they have failed already
         if len(rows) > 1:
-            if _out_of_memory(error):
-                self._memory_tokens = min(self._memory_tokens, max(LEAST_TOKENS, sum(map(len, rows)) // 2))
+            if out_of_memory(error):
+                self._size.too_large(sum(map(len, rows)))
             log.warning("a batch of %d inputs failed, each half is tried: %s", len(rows), error)
             traceback.clear_frames(error.__traceback__)  # the memory of a half-done pass is in their variables
             self._run(thread, rows[: len(rows) // 2])
@@ -268,9 +263,3 @@ class Batcher:
             ticket.finished_s = now_s
         if tickets:
             self._loop.call_soon_threadsafe(settle, tickets)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Whether a pass failed for want of memory, as Python, torch and ONNX Runtime say it."""
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or any(phrase in said for phrase in NO_MEMORY)

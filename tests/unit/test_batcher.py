@@ -18,6 +18,7 @@ from gateways.core.backend import F32, TokenIds
 from gateways.core.background import NICE
 from gateways.core.batcher import Batcher
 from gateways.core.errors import ModelFailed, Overloaded
+from gateways.core.pass_size import PASSES_AGAIN
 from gateways.core.planning import PassCost
 from gateways.core.tickets import Ticket
 
@@ -176,6 +177,38 @@ def test_a_pass_that_the_memory_does_not_hold_is_made_smaller() -> None:
         sizes.clear()
         assert results(await feeder.submit(small, batch)) == [[n, 64] for n in range(64)]
         assert max(sizes) <= 512
+        await feeder.close()
+
+    asyncio.run(scenario())
+
+
+def test_memory_that_is_there_again_is_used_again() -> None:
+    """After some passes that it held, larger ones are tried: one of them fails where the memory is not there yet."""
+    sizes: list[int] = []
+    room = 600
+
+    def small(batch: Sequence[TokenIds]) -> F32:
+        sizes.append(sum(map(len, batch)))
+        if sizes[-1] > room:
+            raise MemoryError
+        return first_and_length(batch)
+
+    async def most_of(feeder: Batcher, passes: int) -> int:
+        sizes.clear()
+        while len(sizes) < passes:
+            await feeder.submit(small, [[1] * 64] * 64)
+        return max(sizes)
+
+    async def scenario() -> None:
+        nonlocal room
+        feeder = batcher(threads=1, max_batch_tokens=4_096)
+        feeder.start()
+        assert await most_of(feeder, 1) > room
+        assert await most_of(feeder, PASSES_AGAIN // 2) <= room
+        assert room < await most_of(feeder, 3 * PASSES_AGAIN) <= 4 * room
+        assert sum(size > room for size in sizes) < 0.05 * len(sizes)
+        room = 100_000
+        assert await most_of(feeder, 6 * PASSES_AGAIN) > 3_000
         await feeder.close()
 
     asyncio.run(scenario())
