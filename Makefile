@@ -66,7 +66,7 @@ report: ## make plots and report.html of a campaign again: CAMPAIGN=results/<mac
 test: setup-tests ## every test, against all four real gateways
 	@$(TOOLS) -m pytest tests
 
-contract: setup ## the contract tests against any server: GATEWAY_URL=http://...
+contract: setup ## the contract tests against any server: GATEWAY_URL=http://... [GATEWAY_METRICS_URL=]
 	@GATEWAY_URL=$(GATEWAY_URL) $(TOOLS) -m pytest tests/contract
 
 conformance: setup ## hold any server to a dialect: TARGET=http://...|<target> DIALECT=openai|tei [NAME= MODEL= API_KEY=]
