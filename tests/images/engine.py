@@ -71,7 +71,7 @@ class Container:
 
     def stop(self) -> int:
         """Ask it to end; its exit code."""
-        engine("stop", "--time", "20", self.name)
+        engine("stop", "-t", "20", self.name)
         return int(engine("inspect", "--format", "{{.State.ExitCode}}", self.name))
 
 
