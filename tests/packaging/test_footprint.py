@@ -1,0 +1,25 @@
+"""`make footprint` tells what each gateway takes on disk."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from bench import footprint, targets
+
+footprint_script = importlib.import_module("scripts.footprint")
+
+
+def test_every_target_has_its_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its packages, the largest of them, its model; the thin gateway has none, and no torch is where none is used."""
+    footprint_script.main()
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    told = {row[0]: row for row in rows if len(row) > 1 and row[0]}
+
+    for target in targets.ours():
+        assert told[target.name][1] == " + ".join(f"{mb:.0f}" for mb in footprint.environments_mb(target).values())
+        assert told[target.name][3] == f"{footprint.models_mb(target):.0f}"
+    assert "torch" in told["python"][2]
+    assert told["pseudo"][3] == "0"
+    assert float(told["onnx_py"][1]) < float(told["python"][1]) / 2
