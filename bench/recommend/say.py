@@ -75,7 +75,7 @@ def _caveats(answer: Answer) -> list[str]:
     assert made is not None  # noqa: S101  (sentences asks only with a plan)
     fronts = list(made.roles.values())[-1]
     if fronts > 1 and answer.needs.route.startswith("search"):
-        said.append("Each front door keeps an index of its own: ingest into every one.")
+        said.append("Each front door keeps an index of its own: ingest into every one, or give them a database.")
     if made.replicas > 1 and not made.gpus:
         said.append("One replica was measured at a time: what several cost each other on one machine was not.")
     if made.shape.thin_rps and fronts < made.replicas:
