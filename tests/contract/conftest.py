@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.wire import Server
+from tests.contract.wire import PASSAGES, Server, ingest
 
 HERE = Path(__file__).parent
 # What a server is asked when it does not declare its capabilities; 404, 405 and 501 mean: it has none of it.
@@ -111,6 +111,18 @@ def allowed_skips(target: object) -> dict[str, str] | None:
 def collection() -> str:
     """Return the name of a collection nobody has used."""
     return f"t-{uuid.uuid4().hex[:16]}"
+
+
+@pytest.fixture(scope="module")
+def manual(http: httpx.Client) -> str:
+    """Return a collection with the passages in it; read only."""
+    name = f"manual-{uuid.uuid4().hex[:12]}"
+    documents: list[dict[str, Any]] = [
+        {"id": key, "text": text, "metadata": {"device": key in ("pump", "boiler", "coffee")}}
+        for key, text in PASSAGES.items()
+    ]
+    ingest(http, documents, collection=name)
+    return name
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,17 @@ class Server(Protocol):
         """Where the process that runs the model counts."""
 
 
+# A small manual, in which a code stands once and water nearly everywhere.
+PASSAGES = {
+    "pump": "The pump shows code E4471 when its filter is blocked by lime.",
+    "boiler": "The boiler shows a warning light when the water pressure falls.",
+    "filter": "Clean the filter of the pump once a month under running water.",
+    "garden": "Tomatoes want sun, and water in the morning.",
+    "coffee": "The machine shows a red light while the water heats for coffee.",
+    "river": "The river carries more water in spring than in autumn.",
+}
+
+
 def unique(words: str = "text") -> str:
     """Return words that no earlier request can have held."""
     return f"{words} {uuid.uuid4().hex}"
@@ -121,6 +132,11 @@ def search(http: httpx.Client, query: str, **fields: Any) -> list[Json]:
     results = ok(http.post("/v1/search", json={"query": query} | fields))["results"]
     assert isinstance(results, list)
     return results
+
+
+def answer(http: httpx.Client, query: str, **options: Any) -> Json:
+    """Return the whole answer of a search."""
+    return ok(http.post("/v1/search", json={"query": query} | options))
 
 
 def ids(results: Sequence[Json]) -> list[str]:
