@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -14,26 +15,35 @@ MB = 1_000_000
 
 def environments_mb(target: Target) -> dict[str, float]:
     """Installed size of site-packages, by environment; a file hard-linked twice counts once."""
-    return {role.env: _environment_mb(role.env) for role in target.roles}
+    return {role.env: sum(packages_mb(role.env).values()) for role in target.roles}
 
 
 @cache
-def _environment_mb(env: str) -> float:
-    """Bytecode is left out: whether it is there depends on what has been imported so far."""
-    files = (paths.ROOT / env / "lib").glob("python3*/site-packages/**/*")
-    return _bytes(file for file in files if "__pycache__" not in file.parts) / MB
+def packages_mb(env: str) -> dict[str, float]:
+    """
+    Installed size of an environment's packages, the largest first, by what they are called in site-packages.
+
+    Bytecode is left out: whether it is there depends on what has been imported so far.
+    """
+    sizes: Counter[str] = Counter()
+    for site in (paths.ROOT / env / "lib").glob("python3*/site-packages"):
+        for file, size in _sizes(file for file in site.glob("**/*") if "__pycache__" not in file.parts):
+            sizes[file.relative_to(site).parts[0].removesuffix(".libs")] += size
+    return {name: size / MB for name, size in sizes.most_common()}
 
 
 def models_mb(target: Target) -> float:
     """Size of the model files of all roles; a file that two roles read counts once."""
     files = {paths.model_dir() / name for role in target.roles for name in role.model_files}
-    return _bytes(file for file in files if file.exists()) / MB
+    return sum(size for _, size in _sizes(file for file in files if file.exists())) / MB
 
 
-def _bytes(files: Iterable[Path]) -> int:
-    found: dict[tuple[int, int], int] = {}
+def _sizes(files: Iterable[Path]) -> Iterator[tuple[Path, int]]:
+    """Yield each file and its bytes, one of those that are the same file on the disk."""
+    seen: set[tuple[int, int]] = set()
     for file in files:
         if file.is_file() and not file.is_symlink():
             status = file.stat()
-            found[status.st_dev, status.st_ino] = status.st_size
-    return sum(found.values())
+            if (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                yield file, status.st_size

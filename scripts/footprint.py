@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 
 from rich.console import Console
 from rich.table import Table
 
-from bench import footprint, paths, targets
+from bench import footprint, targets
 
 # As docker-compose.yml names them, in the order of the environments; they are the same at any precision, and no model
 # is in them.
@@ -35,13 +35,8 @@ def main() -> None:
 
 
 def _largest(env: str) -> Iterator[str]:
-    """Yield the largest of an environment's packages, by the name of their folder."""
-    sizes: Counter[str] = Counter()
-    for root in (paths.ROOT / env / "lib").glob("python3*/site-packages"):
-        for file in root.rglob("*"):
-            if file.is_file() and not file.is_symlink() and "__pycache__" not in file.parts:
-                sizes[file.relative_to(root).parts[0].removesuffix(".libs")] += file.stat().st_size
-    return (f"{name} {size / footprint.MB:.0f}" for name, size in sizes.most_common(LARGEST))
+    """Return the largest of an environment's packages, each with its MB."""
+    return (f"{name} {mb:.0f}" for name, mb in islice(footprint.packages_mb(env).items(), LARGEST))
 
 
 def _image(name: str) -> str:
