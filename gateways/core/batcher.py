@@ -17,7 +17,7 @@ from gateways.core.errors import BackendUnavailable, ModelFailed, ModelHung, Ove
 from gateways.core.model_threads import ModelThread, ModelThreads
 from gateways.core.pass_size import PassSize, out_of_memory
 from gateways.core.planning import PADDED, PassCost, plan
-from gateways.core.tickets import Row, Run, Ticket, fitting, settle
+from gateways.core.tickets import Row, Run, Ticket, fitting, wake
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,6 @@ class Batcher:
         hang_s: float = math.inf,
         background: bool = False,
     ) -> None:
-        self._max_batch_tokens = max_batch_tokens
         self._size = PassSize(max_batch_tokens)
         self._max_queue_tokens = max_queue_tokens
         self._max_wait_s = max_wait_s
@@ -120,7 +119,7 @@ class Batcher:
             said = f"{waiting} tokens wait already and {self._max_queue_tokens} may"
             return Overloaded(f"{said}; retry later", retry_after_s=self._seconds(waiting))
         # The speed is known once there was a pass; what one pass holds may always wait.
-        if self._tokens_per_s and waiting > max(most_s * self._tokens_per_s, self._max_batch_tokens):
+        if self._tokens_per_s and waiting > max(most_s * self._tokens_per_s, self._size.most_tokens):
             said = f"a request would wait {waiting / self._tokens_per_s:.1f} s for the model and {most_s:g} s"
             return Overloaded(f"{said} is the most; retry later", retry_after_s=self._seconds(waiting))
         return None
@@ -262,4 +261,4 @@ class Batcher:
         for ticket in tickets:
             ticket.finished_s = now_s
         if tickets:
-            self._loop.call_soon_threadsafe(settle, tickets)
+            self._loop.call_soon_threadsafe(wake, tickets)

@@ -18,13 +18,13 @@ class PassSize:
     """Tokens of a pass: `most_tokens`, or the knee of a model that has one, until the memory does not hold that."""
 
     def __init__(self, most_tokens: int) -> None:
-        self._most_tokens = most_tokens
+        self.most_tokens = most_tokens
         self._memory_tokens = math.inf
         self._held = 0
 
     def of(self, cost: PassCost) -> int:
         """Return how many tokens a pass of a model that costs this much may have."""
-        return int(min(cost.knee or self._most_tokens, self._memory_tokens))
+        return int(min(cost.knee or self.most_tokens, self._memory_tokens))
 
     def held(self, tokens: int) -> None:
         """Learn of a pass that the memory held."""

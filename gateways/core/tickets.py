@@ -60,7 +60,7 @@ def fitting(rows: Sequence[Row], tokens: int) -> int:
     return max(1, sum(size <= tokens for size in sizes))
 
 
-def settle(tickets: list[Ticket]) -> None:
+def wake(tickets: list[Ticket]) -> None:
     """Wake those who wait for these; on the event loop."""
     for ticket in tickets:
         if not ticket.settled.done():
