@@ -41,10 +41,8 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
     with ExitStack() as stack:
         served = split(stack) if request.param == "split" else alone(stack, request.param)
         yield served
-        assert {container.name: container.stop() for container in (served.front, served.model)} == {
-            served.front.name: 0,
-            served.model.name: 0,
-        }
+        codes = {container.name: container.stop() for container in {served.front, served.model}}
+        assert not any(codes.values()), codes
 
 
 def alone(stack: ExitStack, shape: str) -> Served:
@@ -82,11 +80,10 @@ def test_its_healthcheck_tells(served: Served) -> None:
     served.model.run(*served.model.healthcheck())
 
 
-@pytest.mark.parametrize("shape", ["onnx_py"])
-def test_with_the_model_in_it_nothing_is_mounted(shape: str) -> None:
+def test_with_the_model_in_it_nothing_is_mounted() -> None:
     """deploy/baked.Dockerfile puts one model into an image of ours."""
-    base = build(shape, DOCKERFILES[shape])
-    image = build(f"{shape}-baked", "deploy/baked.Dockerfile", f"--build-arg=IMAGE={base}", context="models")
-    with running(image, f"test-{shape}-baked") as container:
+    base = build("onnx_py", DOCKERFILES["onnx_py"])
+    image = build("onnx_py-baked", "deploy/baked.Dockerfile", f"--build-arg=IMAGE={base}", context="models")
+    with running(image, "test-onnx_py-baked") as container:
         answer = httpx.post(f"{container.url}/v1/embeddings", json={"input": "a harbour"}, trust_env=False)
         assert len(answer.json()["data"][0]["embedding"]) == 384
