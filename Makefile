@@ -19,7 +19,7 @@ RECOMMEND_OPTIONS = --rps $(or $(RPS),100) $(if $(P95_MS),--p95-ms $(P95_MS)) $(
 	$(if $(PRICE_HOUR),--price-hour $(PRICE_HOUR)) $(if $(GPU_PRICE_HOUR),--gpu-price-hour $(GPU_PRICE_HOUR)) \
 	$(if $(HEADROOM),--headroom $(HEADROOM)) $(CAMPAIGN)
 
-.PHONY: help setup setup-tests models run bench bench-locust quality fusion storage costs recommend report test contract conformance fuzz faults soak n8n images footprint audit check format lock clean
+.PHONY: help setup setup-tests models run bench bench-locust quality fusion storage costs recommend report test test-all contract conformance fuzz faults mutants soak n8n images footprint audit check format hooks lock clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -31,10 +31,10 @@ setup-tests:
 	@$(PYTHON) scripts/setup.py --tests
 
 models: setup ## fetch and export models of models.yaml: MODEL="<id or alias> ..."
-	@$(TOOLS) scripts/fetch_models.py $(MODEL) && $(TOOLS) scripts/export_onnx.py $(MODEL)
+	@$(TOOLS) -m scripts.models.fetch $(MODEL) && $(TOOLS) -m scripts.models.export_onnx $(MODEL)
 
 run: setup ## serve GATEWAY=python|onnx_py|split|pseudo [PORT= DATA_DIR= PRECISION=fp32|int8 DEVICE= THREADS=]
-	@$(PYTHON) scripts/run_gateway.py $(GATEWAY)
+	@$(TOOLS) -m scripts.run_gateway $(GATEWAY)
 
 bench: setup ## verify, then measure, then recommend [PROFILE=quick|full PEERS=1 CONCURRENCY= GATEWAYS= DEVICE=cpu,cuda BLOCKS= RESUME=1]
 	@$(TOOLS) -m bench run $(BENCH_OPTIONS)
@@ -47,61 +47,73 @@ quality: setup ## what each way of searching finds, takes and stores [GATEWAYS=o
 		$(if $(BEIR),--beir $(BEIR)) $(if $(OUT),--out $(OUT)) $(if $(GLUED),--glued)
 
 fusion: setup ## fit the weights that fuse rankings, on SQuAD and three corpora that it fetches [GATEWAY= OUT=]
-	@$(TOOLS) scripts/fetch_corpora.py
+	@$(TOOLS) -m scripts.studies.fetch_corpora
 	@$(TOOLS) -m bench fusion squad .cache/corpora/* --gateway $(GATEWAY) $(if $(OUT),--out $(OUT))
 
 storage: setup ## what the stored vectors of tokens cost and lose, on the same corpora [OUT=]
-	@$(TOOLS) scripts/fetch_corpora.py
-	@$(TOOLS) -m scripts.late_storage --corpus squad --beir .cache/corpora/* $(if $(OUT),--out $(OUT))
+	@$(TOOLS) -m scripts.studies.fetch_corpora
+	@$(TOOLS) -m scripts.studies.token_storage --corpus squad --beir .cache/corpora/* $(if $(OUT),--out $(OUT))
 
 costs: setup ## where a pass's time and a process's memory go, by operator and by kind of page [OUT=]
-	@$(TOOLS) -m scripts.costs $(if $(OUT),--out $(OUT))
+	@$(TOOLS) -m scripts.studies.pass_profile $(if $(OUT),--out $(OUT))
 
-recommend: ## shape, replicas, memory, cost: RPS=500 [P95_MS= P99_MS= ROUTE= RAM_GB= VCPU= PRICE_HOUR= GPU_PRICE_HOUR= CAMPAIGN=results/…]
+recommend: ## shape, replicas, memory, cost: RPS=500 [P95_MS= P99_MS= ROUTE= RAM_GB= VCPU= PRICE_HOUR= GPU_PRICE_HOUR= CAMPAIGN=results/campaigns/…]
 	@$(TOOLS) -m bench recommend $(RECOMMEND_OPTIONS)
 
-report: ## make plots and report.html of a campaign again: CAMPAIGN=results/<machine>/<campaign>
+report: ## make plots and report.html of a campaign again: CAMPAIGN=results/campaigns/<machine>/<campaign>
 	@$(TOOLS) -m bench report $(CAMPAIGN)
 
-test: setup-tests ## every test, against all four real gateways
-	@$(TOOLS) -m pytest tests
+test: setup-tests ## what decides, on all four real gateways, in two processes: 12 minutes on 2 cores [GATEWAYS=onnx_py PYTEST="-k keys"]
+	@$(TOOLS) -m scripts.test -m "not slow" $(PYTEST)
+
+test-all: test ## every test: those of make test, then the slow ones one after the other
+	@$(TOOLS) -m pytest tests -m slow $(PYTEST)
 
 contract: setup ## the contract tests against any server: GATEWAY_URL=http://... [GATEWAY_METRICS_URL=]
 	@GATEWAY_URL=$(GATEWAY_URL) $(TOOLS) -m pytest tests/contract
 
 conformance: setup ## hold any server to a dialect: TARGET=http://...|<target> DIALECT=openai|tei [NAME= MODEL= API_KEY=]
-	@$(TOOLS) scripts/conformance.py $(TARGET) $(DIALECT) $(if $(NAME),--name $(NAME))
+	@$(TOOLS) -m scripts.checks.conformance $(TARGET) $(DIALECT) $(if $(NAME),--name $(NAME))
 
 fuzz: setup ## 10,000 requests made from /openapi.json, to pseudo and onnx_py, and as many in turns [GATEWAYS= CASES=]
 	@FUZZ_CASES=$(or $(CASES),10000) FUZZ_WIRE_RUNS=500000 $(TOOLS) -m pytest tests/fuzz -s
 
 faults: setup ## the faults that RELIABILITY.md lists, each into real processes; ROUNDS=100 of kill -9
-	@FAULT_ROUNDS=$(or $(ROUNDS),100) $(TOOLS) -m pytest tests/faults -v
+	@FAULT_ROUNDS=$(or $(ROUNDS),100) $(TOOLS) -m pytest tests/system/faults -v
 
-soak: setup ## MINUTES=20 of load with a fault every minute, into results/ [GATEWAY=split FAULTS=0|1 OUT=]
-	@$(TOOLS) -m tests.faults.soak --gateway $(SOAKED) --minutes $(or $(MINUTES),20) --faults $(or $(FAULTS),1) \
-		--out $(or $(OUT),results/soak)
+consistency: setup ## random operations and faults against three deployments, compared with a model [STEPS=50000 SEED=1]
+	@CONSISTENCY_STEPS=$(or $(STEPS),50000) $(if $(SEED),CONSISTENCY_SEED=$(SEED)) $(TOOLS) -m pytest tests/system/consistency -v
+
+mutants: setup ## make small faults in a copy of the tree: the nearest tests must notice 9 of 10 [NAME="replica"]
+	@$(TOOLS) -m scripts.checks.mutants $(NAME)
+
+soak: setup ## MINUTES=20 of load with a fault every minute, into results/soak [GATEWAY=split FAULTS=0|1 OUT=]
+	@$(TOOLS) -m scripts.soak --gateway $(SOAKED) --minutes $(or $(MINUTES),20) --faults $(or $(FAULTS),1) \
+		$(if $(OUT),--out $(OUT))
 
 n8n: setup ## the workflows of docs/call-it-from-n8n.md in n8n itself, which npm installs [GATEWAYS=onnx_py]
-	@mkdir -p .cache/n8n && cp tests/n8n/package.json .cache/n8n
+	@mkdir -p .cache/n8n && cp tests/deploy/n8n/package.json .cache/n8n
 	@cd .cache/n8n && npm install --ignore-scripts --no-audit --no-fund --loglevel=error && npm rebuild sqlite3
-	@N8N=1 $(TOOLS) -m pytest tests/n8n -v
+	@N8N=1 $(TOOLS) -m pytest tests/deploy/n8n -v
 
 images: setup ## build every image, and hold it to the whole contract as compose runs it [ENGINE=docker|podman BUILD_OPTIONS=]
-	@IMAGES=1 ENGINE=$(ENGINE) BUILD_OPTIONS="$(BUILD_OPTIONS)" $(TOOLS) -m pytest tests/images -v
+	@IMAGES=1 ENGINE=$(ENGINE) BUILD_OPTIONS="$(BUILD_OPTIONS)" $(TOOLS) -m pytest tests/deploy/images -v
 
 footprint: setup ## what each gateway takes on disk: packages, model files, and its images where an engine has them
-	@$(TOOLS) -m scripts.footprint
+	@$(TOOLS) -m scripts.checks.footprint
 
 audit: setup ## known vulnerabilities, unsafe code, secrets; an SBOM of each gateway in build/sbom
-	@$(PYTHON) scripts/setup.py --audit && $(TOOLS) scripts/audit
+	@$(PYTHON) scripts/setup.py --audit && $(TOOLS) -m scripts.checks.audit
 
 check: setup ## formatting, lint, types, import contracts, deploy files
 	@$(TOOLS) -m ruff format --check . && $(TOOLS) -m ruff check . && $(TOOLS) -m mypy
-	@.venv/bin/lint-imports --no-cache && $(TOOLS) -m scripts.fetch_helm && $(TOOLS) -m scripts.check_deploy
+	@.venv/bin/lint-imports --no-cache && $(TOOLS) -m scripts.checks.fetch_helm && $(TOOLS) -m scripts.checks.deploy
 
 format: ## rewrite the code in the house style
 	@$(TOOLS) -m ruff format . && $(TOOLS) -m ruff check --fix .
+
+hooks: ## let git check the subject of each commit that is made here
+	@git config core.hooksPath .githooks
 
 lock: ## write constraints.txt from .venv
 	@$(TOOLS) scripts/lock.py

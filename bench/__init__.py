@@ -1,1 +1,1 @@
-"""The harness: starts targets, verifies them, then measures them, and refuses what it cannot vouch for."""
+"""The benchmark harness: it starts targets, verifies them, measures them, and refuses results that are not sound."""

@@ -1,26 +1,26 @@
 """
-Every way the harness stops.
+Errors of the harness.
 
-* BenchError             the campaign cannot go on; the message says what to do
+* BenchError             the campaign cannot continue; the message says what to do
   x TargetError          a target file is wrong, or its environment is missing
-  x StartError           a role ended or did not get ready in time; its log is quoted
+  x StartError           a role ended or was not ready in time; the message quotes its log
   x DriverError          the driver process died
-* AnswerError            one answer of a target is not what its dialect promises
+* AnswerError            an answer of a target breaks the promise of its dialect
 """
 
 from __future__ import annotations
 
 
 class BenchError(Exception):
-    """The campaign cannot go on."""
+    """The campaign cannot continue."""
 
 
 class TargetError(BenchError):
-    """A target file is wrong, or what it needs is not installed."""
+    """A target file is wrong, or its environment is not installed."""
 
 
 class StartError(BenchError):
-    """A role of a target did not come up."""
+    """A role of a target did not start."""
 
 
 class DriverError(BenchError):
@@ -28,4 +28,4 @@ class DriverError(BenchError):
 
 
 class AnswerError(Exception):
-    """An answer is not of the shape its dialect promises."""
+    """An answer breaks the promise of its dialect."""

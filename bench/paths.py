@@ -1,4 +1,4 @@
-"""Where things lie, all relative to the repository root."""
+"""Paths of the harness, below the repository root."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ TARGETS = ROOT / "bench" / "targets"
 PEERS = ROOT / "bench" / "peers"
 SQUAD = ROOT / "bench" / "datasets" / "squad-v2-dev.json.gz"
 RESULTS = ROOT / "results"
+CAMPAIGNS = RESULTS / "campaigns"
+STUDIES = RESULTS / "studies"
+SOAKS = RESULTS / "soak"
+CONFORMANCE = RESULTS / "conformance"
 CACHE = ROOT / ".cache"
 
 
 def models_dir() -> Path:
-    """The folder of the models: MODELS_DIR, or models/ of the repository."""
+    """Return the folder of all models: MODELS_DIR if set, else models/ of the repository."""
     return Path(os.environ.get("MODELS_DIR", ROOT / "models")).resolve()
 
 
 def model_dir() -> Path:
-    """The folder of the one model this harness measures."""
+    """Return the folder of MODEL, the model that the harness measures."""
     return models_dir() / MODEL

@@ -1,4 +1,4 @@
-# An image of ours with a model in it, for where nothing can be mounted. The context is the folder of the models:
+# Adds a model to one of our images, for platforms without volumes. The build context is the models folder:
 #   docker build -f deploy/baked.Dockerfile --build-arg IMAGE=embedding-gateways/onnx_py -t gateway-baked models
 ARG IMAGE
 FROM $IMAGE

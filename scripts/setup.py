@@ -31,14 +31,16 @@ def main() -> None:
     """Make the environments, fetch the weights, export the graphs, embed the reference."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", action="store_true", help="also the environments of the peers under bench/peers")
-    parser.add_argument("--tests", action="store_true", help="also the clients' environment and the tests' models")
+    parser.add_argument(
+        "--tests", action="store_true", help="also the clients' environment, the tests' models, a browser"
+    )
     parser.add_argument("--audit", action="store_true", help="only the environment of the auditors")
     arguments = parser.parse_args()
     if sys.version_info < OLDEST_PYTHON:
         raise SystemExit(f"this needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")
     started_s = time.monotonic()
     if arguments.audit:
-        foreign("audit", ROOT / "scripts" / "audit" / "requirements.txt")
+        foreign("audit", ROOT / "scripts" / "checks" / "audit" / "requirements.txt")
         return
     environment(ROOT / ".venv", ["-e", f".[{TOOLS}]"], CONSTRAINTS, sources=[ROOT / "pyproject.toml"])
     for name in GATEWAYS:
@@ -51,9 +53,11 @@ def main() -> None:
         foreign("clients", ROOT / "tests" / "clients" / "requirements.txt")
     python = str(ROOT / ".venv/bin/python")
     for models in ((), TEST_MODELS) if arguments.tests else ((),):
-        run([python, "scripts/fetch_models.py", *models])
-        run([python, "scripts/export_onnx.py", *models])
+        run([python, "-m", "scripts.models.fetch", *models])
+        run([python, "-m", "scripts.models.export_onnx", *models])
     run([python, "-m", "bench", "reference"])
+    if arguments.tests:
+        run([python, "-m", "scripts.browser"])
     say(f"ready after {time.monotonic() - started_s:.0f} s")
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import programs, selection
+
 if TYPE_CHECKING:
-    from tests.processes import Fleet
+    from tests.support.gateways import Fleet
 
 # The clients' packages are in .venvs/clients, where tests/test_clients.py runs them; of the others `make images` and
 # `make n8n` bring what they need.
-collect_ignore = ["clients", *(name for name in ("images", "n8n") if not os.environ.get(name.upper()))]
-
-SHAPES = ("python", "onnx_py", "split", "pseudo")
+collect_ignore = ["clients", *(f"deploy/{name}" for name in ("images", "n8n") if not os.environ.get(name.upper()))]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Target:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Yield the session's gateways; each must end with 0 when it is asked to stop."""
     # Imported here: a run by URL needs httpx and pytest, and nothing of the harness.
-    from tests.processes import Fleet
+    from tests.support.gateways import Fleet
 
     fleet = Fleet(tmp_path_factory.mktemp)
     yield fleet
@@ -39,19 +39,28 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     assert not failed, f"stopped with an exit code other than 0: {failed}"
 
 
-def shapes() -> list[str]:
-    """Return the gateways this session is about: GATEWAYS, or all four."""
-    names = os.environ.get("GATEWAYS", ",".join(SHAPES)).replace(" ", "").split(",")
-    unknown = set(names) - set(SHAPES)
-    if unknown:
-        raise pytest.UsageError(f"GATEWAYS names {sorted(unknown)}; there are {', '.join(SHAPES)}")
-    return names
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what cannot be asked here, and mark what takes long."""
+    selection.mark_slow(items)
+    if not os.environ.get("GATEWAY_URL"):
+        selection.deselect(config, items)
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Say what was left out."""
+    return config.stash.get(selection.REPORT, [])
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a program that is not here; where CI=true it fails."""
+    for marker in item.iter_markers("program"):
+        programs.require(marker.args[0])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what asks for `target` against each shape, or against GATEWAY_URL alone."""
     if "target" in metafunc.fixturenames:
-        names = ["url"] if os.environ.get("GATEWAY_URL") else shapes()
+        names = ["url"] if os.environ.get("GATEWAY_URL") else selection.shapes()
         metafunc.parametrize("target", names, indirect=True, scope="session")
 
 

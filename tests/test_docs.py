@@ -17,9 +17,9 @@ import httpx
 import pytest
 import yaml
 
-from bench.processes import answers, free_port, tail
-from tests.conftest import shapes
-from tests.processes import ROOT, wait_until
+from bench.targets.ports import free_port
+from bench.targets.processes import answers, tail
+from tests.support.gateways import ROOT, wait_until
 from tests.test_clients import CLIENTS
 
 DOCS = ROOT / "docs"
@@ -37,7 +37,7 @@ OFFLINE = {
     "HAYSTACK_TELEMETRY_ENABLED": "False",
 }
 
-pytestmark = pytest.mark.skipif("onnx_py" not in shapes(), reason="the pages start onnx_py")
+pytestmark = pytest.mark.gateway("onnx_py")
 
 
 class Block(NamedTuple):
@@ -139,13 +139,13 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     assert not failed, f"stopped with an exit code other than 0: {failed}"
 
 
-def merged(one: Any, other: Any) -> Any:
+def merged(base: Any, overlay: Any) -> Any:
     """Return one YAML value with another laid over it: mappings by key, lists with what is new at the end."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one | {key: merged(one.get(key), value) for key, value in other.items()}
-    if isinstance(one, list) and isinstance(other, list):
-        return one + [item for item in other if item not in one]
-    return other
+    if isinstance(base, dict) and isinstance(overlay, dict):
+        return base | {key: merged(base.get(key), value) for key, value in overlay.items()}
+    if isinstance(base, list) and isinstance(overlay, list):
+        return base + [item for item in overlay if item not in base]
+    return overlay
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -175,11 +175,11 @@ def test_the_search_of_the_readme_is_answered_as_it_says(tmp_path: Path) -> None
         newcomer.run(page, ingest)
         with httpx.Client(trust_env=False, base_url=newcomer.here("http://127.0.0.1:8000")) as client:
             wait_until(lambda: client.get("/v1/documents/tapestry").is_success, 10, "ingested")
-        found = json.loads(newcomer.run(page, search))
+        response = json.loads(newcomer.run(page, search))
     finally:
         assert not newcomer.stop()
 
-    for answer in (found, expected):
+    for answer in (response, expected):
         assert answer["took_ms"] > 0
         assert set(answer.pop("timings_ms")) == {"tokenize", "queue", "infer", "retrieve", "rerank"}
         del answer["took_ms"]
@@ -187,8 +187,8 @@ def test_the_search_of_the_readme_is_answered_as_it_says(tmp_path: Path) -> None
         explained = result.pop("explain")
         answer["ranks"] = explained.pop("ranks")
         answer["scores"] = [result.pop("score"), *explained.values()]
-    assert found.pop("scores") == pytest.approx(expected.pop("scores"), abs=2e-3)
-    assert found == expected
+    assert response.pop("scores") == pytest.approx(expected.pop("scores"), abs=2e-3)
+    assert response == expected
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -233,5 +233,5 @@ def request(reader: Reader, node: dict[str, Any]) -> dict[str, Any]:
         body = json.loads(parameters["jsonBody"])
     response = httpx.request(parameters["method"], reader.here(parameters["url"]), json=body, trust_env=False)
     assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
+    payload: dict[str, Any] = response.json()
+    return payload

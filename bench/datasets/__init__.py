@@ -1,4 +1,4 @@
-"""Real text to ingest and to ask, with what is relevant to what."""
+"""Corpora of real text: passages, questions and relevance judgements."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["Corpus", "CorpusError", "Question", "load"]
 
 def load(name: str = "squad") -> Corpus:
     """
-    The corpus `squad`, or the one at a path: a BEIR folder, or a file of JSON lines.
+    Return the corpus of a name: `squad`, or the path of a BEIR folder or of a JSON Lines file.
 
-    Raises CorpusError where there is none.
+    Raises CorpusError if there is no such corpus.
     """
     if name == "squad":
         return squad.load()
@@ -23,4 +23,4 @@ def load(name: str = "squad") -> Corpus:
         return beir.load(path)
     if path.is_file():
         return jsonl.load(path)
-    raise CorpusError(f"no corpus {name!r}: squad, a BEIR folder or a .jsonl file are possible")
+    raise CorpusError(f"no corpus {name!r}: give squad, a BEIR folder or a .jsonl file")

@@ -1,4 +1,4 @@
-"""A corpus as BEIR lays it out: `corpus.jsonl`, `queries.jsonl` and `qrels/test.tsv` in one folder."""
+"""A corpus in BEIR's layout: `corpus.jsonl`, `queries.jsonl` and `qrels/test.tsv` in one folder."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ FILES = ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv")
 
 def load(folder: Path) -> Corpus:
     """
-    Read a folder; raises CorpusError that names what is missing or wrong.
+    Read a folder. Raises CorpusError that names the missing file or the wrong line.
 
-    Passages are `{"_id", "title", "text"}`, the title put before the text as BEIR's own models read them (Thakur et
-    al. 2021). Queries are `{"_id", "text"}`. Judgements are lines of query, passage and grade below a heading; a
-    grade below 1 is no answer.
+    Passages are `{"_id", "title", "text"}`; the title is put before the text, as in BEIR's own models (Thakur et al.
+    2021). Queries are `{"_id", "text"}`. Judgements are tab-separated lines of query, passage and grade below a
+    heading. Grades below 1 are ignored.
     """
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
@@ -26,18 +26,18 @@ def load(folder: Path) -> Corpus:
     corpus, queries, qrels = (folder / name for name in FILES)
     grades = _grades(qrels)
     passages = {
-        field_of(row, "_id", where): f"{row.get('title') or ''} {field_of(row, 'text', where)}".strip()
-        for where, row in rows(corpus)
+        field_of(row, "_id", location): f"{row.get('title') or ''} {field_of(row, 'text', location)}".strip()
+        for location, row in rows(corpus)
     }
     questions = [
-        Question(field_of(row, "text", where), grades.get(field_of(row, "_id", where), {}))
-        for where, row in rows(queries)
+        Question(field_of(row, "text", location), grades.get(field_of(row, "_id", location), {}))
+        for location, row in rows(queries)
     ]
-    return Corpus.of(folder.name, passages, questions, [(folder / name).read_bytes() for name in FILES])
+    return Corpus.build(folder.name, passages, questions, [(folder / name).read_bytes() for name in FILES])
 
 
 def _grades(file: Path) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = defaultdict(dict)
+    grades: dict[str, dict[str, int]] = defaultdict(dict)
     with file.open(newline="") as stream:
         for number, line in enumerate(csv.reader(stream, delimiter="\t"), start=1):
             if number == 1 or not line:
@@ -47,5 +47,5 @@ def _grades(file: Path) -> dict[str, dict[str, int]]:
             except (IndexError, ValueError) as error:
                 raise CorpusError(f"{file}:{number}: not query, passage and grade by tabs: {line}") from error
             if grade >= 1:
-                found[query][passage] = grade
-    return found
+                grades[query][passage] = grade
+    return grades

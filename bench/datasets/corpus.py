@@ -1,4 +1,4 @@
-"""What a corpus is: passages to ingest, questions to ask, and what is relevant to what."""
+"""A corpus: passages to ingest, questions to ask, and the relevance of passages to questions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.errors import BenchError
 
 
 class CorpusError(BenchError):
-    """A corpus is missing, or not in its format; the message names the file and the line."""
+    """A corpus is missing or malformed; the message names the file and the line."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Question:
 @dataclass(frozen=True)
 class Corpus:
     """
-    A whole set, in the order of its file.
+    A corpus, in the order of its files.
 
-    `passages` maps id to text, `questions` are all as asked, `texts` the distinct questions, `sha256` that of the
-    files it was read from.
+    `passages` maps id to text. `questions` are all questions, `texts` their distinct texts. `sha256` is the hash of
+    the files.
     """
 
     name: str
@@ -37,18 +37,23 @@ class Corpus:
     sha256: str
 
     @classmethod
-    def of(cls, name: str, passages: dict[str, str], questions: Sequence[Question], raw: Sequence[bytes]) -> Corpus:
-        """A corpus read from these bytes; raises CorpusError without passages, questions or an answer among them."""
-        known = passages.keys()
+    def build(
+        cls, name: str, passages: dict[str, str], questions: Sequence[Question], raw: Sequence[bytes]
+    ) -> Corpus:
+        """
+        Return a corpus read from the bytes `raw`.
+
+        Raises CorpusError without passages, without an answerable question, or if an answer is not in the corpus.
+        """
         if not passages or not any(question.relevant for question in questions):
             raise CorpusError(f"{name}: {len(passages)} passages and no question with one of them as its answer")
-        strangers = [key for question in questions for key in question.relevant if key not in known]
-        if strangers:
-            raise CorpusError(f"{name}: passage {strangers[0]!r} answers a question and is not in the corpus")
+        missing = [key for question in questions for key in question.relevant if key not in passages]
+        if missing:
+            raise CorpusError(f"{name}: passage {missing[0]!r} answers a question and is not in the corpus")
         texts = tuple(dict.fromkeys(question.text for question in questions))
         return cls(name, passages, tuple(questions), texts, hashlib.sha256(b"".join(raw)).hexdigest())
 
     @property
     def answerable(self) -> list[Question]:
-        """The questions some passage answers."""
+        """The questions that at least one passage answers."""
         return [question for question in self.questions if question.relevant]

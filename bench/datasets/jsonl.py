@@ -1,4 +1,4 @@
-"""A corpus in one file of one's own: a passage a line, with the questions it answers."""
+"""A corpus in one JSON Lines file: a passage per line, with the questions that it answers."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from bench.datasets.corpus import Corpus, CorpusError, Question
 
 def load(file: Path) -> Corpus:
     """
-    Read lines of `{"id", "text", "questions": ["…"]}`; raises CorpusError that names the line.
+    Read lines of `{"id", "text", "questions": ["…"]}`. Raises CorpusError that names the wrong line.
 
-    Without an `id` a passage is known by its line number. A question may stand with several passages.
+    The default `id` is the line number. Several passages may list the same question.
     """
     passages: dict[str, str] = {}
     answers: dict[str, dict[str, int]] = defaultdict(dict)
-    for where, row in rows(file):
-        key = str(row.get("id") or f"line-{where.rpartition(':')[2]}")
+    for location, row in rows(file):
+        key = str(row.get("id") or f"line-{location.rpartition(':')[2]}")
         if key in passages:
-            raise CorpusError(f"{where}: there is a passage {key!r} already")
-        passages[key] = field_of(row, "text", where)
+            raise CorpusError(f"{location}: passage {key!r} exists already")
+        passages[key] = field_of(row, "text", location)
         for question in row.get("questions") or []:
             answers[str(question).strip()][key] = 1
     questions = [Question(text, relevant) for text, relevant in answers.items()]
-    return Corpus.of(file.stem, passages, questions, [file.read_bytes()])
+    return Corpus.build(file.stem, passages, questions, [file.read_bytes()])
 
 
 def rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each object of a file with where it stands, `file:line`; raises CorpusError for anything else."""
+    """Yield each line's location (`file:line`) and object. Raises CorpusError for a line that is no object."""
     for number, line in enumerate(file.read_bytes().splitlines(), start=1):
-        where = f"{file}:{number}"
+        location = f"{file}:{number}"
         if not line.strip():
             continue
         try:
             row = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            raise CorpusError(f"{where}: not JSON: {error}") from error
+            raise CorpusError(f"{location}: not JSON: {error}") from error
         if not isinstance(row, dict):
-            raise CorpusError(f"{where}: not an object: {line[:60]!r}")
-        yield where, row
+            raise CorpusError(f"{location}: not an object: {line[:60]!r}")
+        yield location, row
 
 
-def field_of(row: dict[str, Any], name: str, where: str) -> str:
-    """A field that must hold text, trimmed; raises CorpusError where it does not."""
+def field_of(row: dict[str, Any], name: str, location: str) -> str:
+    """Return the stripped text of a field. Raises CorpusError if it holds no text."""
     value = row.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise CorpusError(f"{where}: no text in {name!r}; it has {', '.join(row) or 'nothing'}")
+        raise CorpusError(f"{location}: no text in {name!r}; it has {', '.join(row) or 'nothing'}")
     return value.strip()

@@ -1,4 +1,4 @@
-"""Texts of published lengths: runs of the corpus' own words, as many tokens long as a profile says."""
+"""Texts with a published distribution of lengths: runs of words cut from a corpus."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ MAX_CUTS = 1000
 
 
 class Profile(Protocol):
-    """How long texts are."""
+    """A distribution of text lengths."""
 
     def draw(self, rng: np.random.Generator, count: int) -> I64:
-        """So many lengths in tokens, special ones not counted."""
+        """Return lengths in tokens without special tokens, (count,)."""
 
 
 @dataclass(frozen=True)
 class LogNormal:
-    """Lengths whose logarithm is normal, given by what half and 95 % of them do not exceed; at least one token."""
+    """Log-normal lengths with this median and 95th percentile; at least one token."""
 
     median: float
     p95: float
 
     def draw(self, rng: np.random.Generator, count: int) -> I64:
-        """As Profile says; 1.645 is the 95 % point of the standard normal."""
+        """Return lengths, (count,). 1.645 is the 95 % point of the standard normal distribution."""
         sigma = np.log(self.p95 / self.median) / 1.645
         lengths = rng.lognormal(np.log(self.median), sigma, count)
         return np.maximum(1, np.rint(lengths)).astype(np.int64)
@@ -40,29 +40,29 @@ class LogNormal:
 
 @dataclass(frozen=True)
 class ClippedNormal:
-    """Normal lengths, those outside the bounds moved onto them."""
+    """Normally distributed lengths, clipped to `min_tokens` and `max_tokens`."""
 
     mean: float
-    deviation: float
-    least: int
-    most: int
+    std_dev: float
+    min_tokens: int
+    max_tokens: int
 
     def draw(self, rng: np.random.Generator, count: int) -> I64:
-        """As Profile says."""
-        lengths = np.rint(rng.normal(self.mean, self.deviation, count))
-        return np.clip(lengths, self.least, self.most).astype(np.int64)
+        """Return lengths, (count,)."""
+        lengths = np.rint(rng.normal(self.mean, self.std_dev, count))
+        return np.clip(lengths, self.min_tokens, self.max_tokens).astype(np.int64)
 
 
 RAG_QUERY = LogNormal(median=12, p95=28)
-CHUNK = ClippedNormal(mean=256, deviation=96, least=64, most=510)
+CHUNK = ClippedNormal(mean=256, std_dev=96, min_tokens=64, max_tokens=510)
 
 
 class Words:
     """
-    The texts of a corpus as one long text in the order the seed fixes, to cut runs of words from.
+    The shuffled texts of a corpus, joined into one long text from which runs of words are cut.
 
-    A run begins and ends between words, so it is at most as many tokens as asked for, and seldom fewer by more than
-    the pieces of one word. It may reach from one text into the next: short ones are joined, long ones cut.
+    A run begins and ends at word boundaries. It therefore has at most the requested number of tokens, and rarely
+    lacks more than the tokens of one word. A run may span several texts.
     """
 
     def __init__(self, texts: Sequence[str], seed: int) -> None:
@@ -71,24 +71,24 @@ class Words:
         self._text = "\n".join(shuffled)
         self._encode(shuffled)
 
-    def runs(self, profile: Profile, count: int) -> list[str]:
-        """So many texts, all different, of lengths drawn from a profile."""
-        found: dict[str, None] = {}
+    def cut(self, profile: Profile, count: int) -> list[str]:
+        """Return `count` distinct texts with lengths of `profile`. Raises CorpusError for too small a corpus."""
+        texts: dict[str, None] = {}
         for length in profile.draw(self._rng, count).tolist():
-            self._add(found, length)
-        return list(found)
+            self._add_text(texts, length)
+        return list(texts)
 
-    def _add(self, found: dict[str, None], length: int) -> None:
-        """Cut anew until the text is a new one: of three tokens many are alike."""
-        before = len(found)
+    def _add_text(self, texts: dict[str, None], length: int) -> None:
+        """Add a new text. Short cuts often coincide, so up to MAX_CUTS are tried."""
+        before = len(texts)
         for _ in range(MAX_CUTS):
-            found[self._run(length)] = None
-            if len(found) > before:
+            texts[self._cut_run(length)] = None
+            if len(texts) > before:
                 return
         raise CorpusError(f"the corpus is too small for {before + 1} different texts of {length} tokens")
 
-    def _run(self, length: int) -> str:
-        """Some run of whole words that is as long as may be; the whole text where that is shorter."""
+    def _cut_run(self, length: int) -> str:
+        """Return the longest run of whole words from a random word on that fits `length` tokens."""
         total = self._words[-1]
         begin_before = np.searchsorted(self._words[:-1], total - length, side="right")
         word = int(self._rng.integers(max(1, begin_before)))
@@ -98,7 +98,7 @@ class Words:
         return self._text[self._starts[first] : self._ends[end - 1]]
 
     def _encode(self, shuffled: Sequence[str]) -> None:
-        """Where tokens start and end in the text, in characters; and which tokens begin a word, with one past all."""
+        """Store start and end of each token in characters, and the index of each word's first token, plus the end."""
         tokenizer = Tokenizer.from_file(str(paths.model_dir() / "tokenizer.json"))
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -106,10 +106,10 @@ class Words:
         starts, ends, words, characters, tokens = [], [], [], 0, 0
         for text, encoding in zip(shuffled, encodings, strict=True):
             offsets = np.asarray(encoding.offsets, np.int64).reshape(-1, 2) + characters
-            of = np.asarray(encoding.word_ids, np.int64)
+            word_ids = np.asarray(encoding.word_ids, np.int64)
             starts.append(offsets[:, 0])
             ends.append(offsets[:, 1])
-            words.append(np.flatnonzero(np.diff(of, prepend=-1)) + tokens)
-            characters, tokens = characters + len(text) + 1, tokens + len(of)
+            words.append(np.flatnonzero(np.diff(word_ids, prepend=-1)) + tokens)
+            characters, tokens = characters + len(text) + 1, tokens + len(word_ids)
         self._starts, self._ends = np.concatenate(starts), np.concatenate(ends)
         self._words = np.append(np.concatenate(words), tokens)

@@ -1,4 +1,4 @@
-"""SQuAD v2 dev: Wikipedia passages and the questions people asked about them."""
+"""SQuAD v2 dev: Wikipedia passages, and questions that people wrote about them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.datasets.corpus import Corpus, Question
 
 @cache
 def load() -> Corpus:
-    """Read the vendored file: 1,204 passages, 11,873 questions of which 5,928 are answerable."""
+    """Return the vendored corpus: 1,204 passages and 11,873 questions, 5,928 of them answerable."""
     raw = gzip.decompress(paths.SQUAD.read_bytes())
     passages: dict[str, str] = {}
     questions: list[Question] = []
@@ -22,4 +22,4 @@ def load() -> Corpus:
             passages[key] = paragraph["context"]
             for qa in paragraph["qas"]:
                 questions.append(Question(qa["question"].strip(), {} if qa["is_impossible"] else {key: 1}))
-    return Corpus.of("squad", passages, questions, [raw])
+    return Corpus.build("squad", passages, questions, [raw])

@@ -1,4 +1,4 @@
-"""How to speak to a target: one file per dialect, each with a class `Dialect`."""
+"""Dialects: the HTTP contracts of targets. Each is a file with a class `Dialect`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Dialect", "load"]
 
 
 def load(name: str, model: str = "") -> Dialect:
-    """The dialect of that file name, asking for a model; raises TargetError for one that is not there."""
+    """Return the dialect of the file `name`, which requests `model`. Raises TargetError for an unknown dialect."""
     try:
         module = import_module(f"bench.dialects.{name}")
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The contract of this project: search, rerank and ingest beside OpenAI's embeddings."""
+"""This project's contract: search, rerank and ingest, and OpenAI's embeddings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.dialects import openai
 from bench.dialects.openai import Hit, JobState, Ranked, parse
 from bench.errors import AnswerError
 
-# What each way of searching adds to the body; the first is the default of the contract.
+# The fields that each search route adds to the body; the first is the contract's default.
 SEARCHES: dict[str, dict[str, Any]] = {
     "search": {},
     "search-hybrid": {"mode": "hybrid"},
@@ -20,7 +20,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
 
 
 class Dialect(openai.Dialect):
-    """Bodies and readers of the contract."""
+    """Request bodies and answer readers of the contract."""
 
     routes: ClassVar[Mapping[str, str]] = {
         **openai.Dialect.routes,
@@ -33,13 +33,13 @@ class Dialect(openai.Dialect):
     late_interaction = True
 
     def search_body(self, query: str, top_k: int, route: str = "search") -> bytes:
-        """`{"query", "top_k"}`, with `"mode": "hybrid"` or `"rerank": true` for the other two routes."""
+        """Return `{"query", "top_k"}`, with `"mode": "hybrid"` or `"rerank": true` for the other two routes."""
         if route not in SEARCHES:
-            raise AnswerError(f"{route} is not asked with one text; what is: {', '.join(SEARCHES)}")
+            raise AnswerError(f"{route} is no search route; search routes are {', '.join(SEARCHES)}")
         return orjson.dumps({"query": query, "top_k": top_k, **SEARCHES[route]})
 
     def read_search(self, raw: bytes) -> list[Hit]:
-        """`{"results": [{"id", "score"}]}`, in the order given."""
+        """Read `{"results": [{"id", "score"}]}`, in its order."""
         results = parse(raw).get("results")
         if not isinstance(results, list):
             raise AnswerError("no list of results")
@@ -49,11 +49,11 @@ class Dialect(openai.Dialect):
             raise AnswerError(f"not a search result: {error!r}") from error
 
     def rerank_body(self, query: str, documents: Sequence[str]) -> bytes:
-        """`{"query", "documents"}`; what comes back leaves the documents out."""
+        """Return `{"query", "documents"}`, for an answer without the documents."""
         return orjson.dumps({"query": query, "documents": list(documents), "return_documents": False})
 
     def read_rerank(self, raw: bytes) -> list[Ranked]:
-        """`{"results": [{"index", "relevance_score"}]}`, in the order given."""
+        """Read `{"results": [{"index", "relevance_score"}]}`, in its order."""
         results = parse(raw).get("results")
         if not isinstance(results, list):
             raise AnswerError("no list of results")
@@ -63,31 +63,31 @@ class Dialect(openai.Dialect):
             raise AnswerError(f"not a ranked document: {error!r}") from error
 
     def ingest_body(self, documents: Mapping[str, str]) -> bytes:
-        """`{"documents": [{"id", "text", "metadata"}]}`."""
+        """Return `{"documents": [{"id", "text", "metadata"}]}`."""
         listed = [{"id": key, "text": text, "metadata": {"source": "bench"}} for key, text in documents.items()]
         return orjson.dumps({"documents": listed})
 
     def read_job_id(self, raw: bytes) -> str:
-        """`{"job_id"}`."""
-        return str(_field(parse(raw), "job_id"))
+        """Read `{"job_id"}`."""
+        return str(_require_field(parse(raw), "job_id"))
 
     def job_path(self, job_id: str) -> str:
-        """`/v1/jobs/{id}`."""
+        """Return `/v1/jobs/{job_id}`."""
         return f"/v1/jobs/{job_id}"
 
     def read_job(self, raw: bytes) -> JobState:
-        """`{"status", "processed_documents", "error"}`."""
+        """Read `{"status", "processed_documents", "error"}`."""
         answer = parse(raw)
         processed = answer.get("processed_documents")
         error = answer.get("error")
         return JobState(
-            status=str(_field(answer, "status")),
+            status=str(_require_field(answer, "status")),
             processed=processed if isinstance(processed, int) else None,
             error=str(error) if error else None,
         )
 
 
-def _field(answer: dict[str, object], name: str) -> object:
+def _require_field(answer: dict[str, object], name: str) -> object:
     if answer.get(name) is None:
         raise AnswerError(f"no {name} in the answer")
     return answer[name]

@@ -1,4 +1,4 @@
-"""OpenAI's embeddings: `POST /v1/embeddings`, and nothing else."""
+"""OpenAI's embeddings, `POST /v1/embeddings`; the base class of all dialects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class JobState:
-    """How far an ingest job is."""
+    """The state of an ingest job."""
 
     status: str
     processed: int | None = None
@@ -32,13 +32,13 @@ class JobState:
 
     @property
     def finished(self) -> bool:
-        """Whether it will not change any more."""
+        """Whether the state is final."""
         return self.status in ("completed", "failed", "cancelled")
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """One document as a reranker placed it: its position in the request, and its score."""
+    """One document of a ranking: its position in the request, and its score."""
 
     index: int
     score: float
@@ -46,11 +46,13 @@ class Ranked:
 
 class Dialect:
     """
-    Bodies and readers of a target's routes; every one raises AnswerError for a route the dialect does not have.
+    Request bodies and answer readers of a target's routes.
 
-    `routes` maps the harness' routes (embeddings, search, search-hybrid, search-reranked, rerank, ingest) to paths.
-    `model` is the name to ask for; "" leaves it to the target. `late_interaction` says that what reranks is MaxSim
-    over the embedding model's own token vectors, so that rankings can be held to the reference.
+    Every method raises AnswerError for a route that the dialect lacks and for an answer of another shape. `routes`
+    maps the harness's routes (embeddings, search, search-hybrid, search-reranked, rerank, ingest) to paths.
+
+    `model` is the requested model; "" leaves the choice to the target. `late_interaction` says that the reranker is
+    MaxSim over the embedding model's token vectors, so that the reference can check its rankings.
     """
 
     routes: ClassVar[Mapping[str, str]] = {"embeddings": "/v1/embeddings"}
@@ -62,22 +64,22 @@ class Dialect:
         self.model = model
 
     def path(self, route: str) -> str:
-        """The path of a route."""
+        """Return the path of a route."""
         if route not in self.routes:
             raise AnswerError(f"this dialect has no route {route!r}; it has {', '.join(self.routes)}")
         return self.routes[route]
 
     def body(self, route: str, text: str, top_k: int = 5) -> bytes:
-        """The body that asks one text of embeddings or of a search."""
+        """Return the body for one text on the embeddings route or on a search route."""
         return self.embed_body(text) if route == "embeddings" else self.search_body(text, top_k, route)
 
     def embed_body(self, texts: str | Sequence[str]) -> bytes:
-        """The body of an embeddings request."""
-        asked = {"input": texts if isinstance(texts, str) else list(texts)}
-        return orjson.dumps({**asked, "model": self.model} if self.model else asked)
+        """Return the body of an embeddings request."""
+        body = {"input": texts if isinstance(texts, str) else list(texts)}
+        return orjson.dumps({**body, "model": self.model} if self.model else body)
 
     def read_embeddings(self, raw: bytes) -> NDArray[np.float32]:
-        """The vectors of an answer, float32 (n, d), in the order of the inputs."""
+        """Return the vectors of an answer, float32 (n, d), in the order of the inputs."""
         rows = parse(raw).get("data")
         try:
             ordered = sorted(rows or [], key=lambda row: row["index"])
@@ -89,54 +91,54 @@ class Dialect:
         return vectors
 
     def read_tokens(self, raw: bytes) -> int:
-        """The prompt tokens an embeddings answer declares."""
+        """Return the number of prompt tokens that an embeddings answer declares."""
         usage = parse(raw).get("usage")
         if not isinstance(usage, Mapping) or not isinstance(usage.get("prompt_tokens"), int):
             raise AnswerError("no usage.prompt_tokens")
         return int(usage["prompt_tokens"])
 
     def search_body(self, query: str, top_k: int, route: str = "search") -> bytes:
-        """The body of a search request of one of the search routes."""
+        """Return the body of a request on a search route."""
         raise AnswerError(f"this dialect has no {route}")
 
     def read_search(self, raw: bytes) -> list[Hit]:
-        """The results of a search answer, best first."""
+        """Return the results of a search answer, best first."""
         raise AnswerError("this dialect has no search")
 
     def rerank_body(self, query: str, documents: Sequence[str]) -> bytes:
-        """The body that ranks documents by how well they answer."""
+        """Return the body of a rerank request."""
         raise AnswerError("this dialect has no rerank")
 
     def read_rerank(self, raw: bytes) -> list[Ranked]:
-        """The documents of a rerank answer, best first."""
+        """Return the documents of a rerank answer, best first."""
         raise AnswerError("this dialect has no rerank")
 
     def ingest_body(self, documents: Mapping[str, str]) -> bytes:
-        """The body that ingests documents, id to text."""
+        """Return the body that ingests `documents`, id to text."""
         raise AnswerError("this dialect has no ingest")
 
     def read_job_id(self, raw: bytes) -> str:
-        """The id of the job an ingest answer names."""
+        """Return the job id of an ingest answer."""
         raise AnswerError("this dialect has no ingest")
 
     def job_path(self, job_id: str) -> str:
-        """Where to ask for a job."""
+        """Return the path of a job."""
         raise AnswerError("this dialect has no ingest")
 
     def read_job(self, raw: bytes) -> JobState:
-        """The state in a job answer."""
+        """Return the state of a job answer."""
         raise AnswerError("this dialect has no ingest")
 
     def read_document_count(self, raw: bytes) -> int | None:
-        """The number of documents in a health answer; None when it does not say."""
+        """Return the document count of a health answer; None if it has none."""
         count = parse(raw).get("document_count")
         return count if isinstance(count, int) else None
 
     def check(self, route: str, raw: bytes, items: int = 1) -> bool:
         """
-        Whether an answer about so many texts or documents holds anything; raises AnswerError for another shape.
+        Whether the answer to a request with `items` texts or documents is not empty.
 
-        Cheap: it is done for every answer.
+        Raises AnswerError for another shape. It must be cheap, because the driver checks every answer.
         """
         if route == "embeddings":
             return self._check_embeddings(raw, items)
@@ -152,19 +154,19 @@ class Dialect:
 
 
 def check_vectors(vectors: Sequence[object], items: int) -> bool:
-    """Whether none of so many lists of numbers is empty; raises AnswerError for anything else than that many."""
+    """Whether no vector is empty. Raises AnswerError unless `vectors` are `items` lists of numbers."""
     if len(vectors) != items or not all(_is_vector(vector) for vector in vectors):
         raise AnswerError(f"not {items} vectors of numbers")
     return all(vectors)
 
 
 def check_ranking(ranking: Sequence[Ranked], items: int) -> bool:
-    """True for every document once, best first, with a finite score; raises AnswerError for anything else."""
+    """Return True for a ranking of `items` documents, each once, best first, with finite scores; else AnswerError."""
     if sorted(ranked.index for ranked in ranking) != list(range(items)):
         raise AnswerError(f"a ranking of {len(ranking)} that does not hold each of {items} documents once")
     scores = [ranked.score for ranked in ranking]
     if not all(map(math.isfinite, scores)) or scores != sorted(scores, reverse=True):
-        raise AnswerError("a ranking whose scores are not finite, or do not descend")
+        raise AnswerError("the scores of the ranking are not finite, or do not descend")
     return True
 
 
@@ -173,7 +175,7 @@ def _is_vector(value: object) -> bool:
 
 
 def parse(raw: bytes) -> dict[str, Any]:
-    """A JSON object; raises AnswerError for anything else."""
+    """Parse a JSON object. Raises AnswerError for anything else."""
     answer = parse_json(raw)
     if not isinstance(answer, dict):
         raise AnswerError(f"not an object: {raw[:80]!r}")
@@ -181,7 +183,7 @@ def parse(raw: bytes) -> dict[str, Any]:
 
 
 def parse_json(raw: bytes) -> Any:
-    """Any JSON; raises AnswerError for what is none."""
+    """Parse JSON. Raises AnswerError if `raw` is not JSON."""
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""The published study's four routes, with OpenAI's embeddings beside them."""
+"""The published study's routes, and OpenAI's embeddings beside them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.errors import AnswerError
 
 
 class Dialect(gateway.Dialect):
-    """The same bodies as the contract's, which grew from them; fewer promises in the answers."""
+    """The bodies of this project's contract, which grew from the study's. Answers promise less."""
 
     routes: ClassVar[Mapping[str, str]] = {
         route: gateway.Dialect.routes[route] for route in ("embeddings", "search", "ingest")
@@ -19,7 +19,7 @@ class Dialect(gateway.Dialect):
     counts_tokens = False
 
     def read_job_id(self, raw: bytes) -> str:
-        """`{"job_id"}` or `{"id"}`."""
+        """Read `{"job_id"}` or `{"id"}`."""
         answer = parse(raw)
         job_id = answer.get("job_id") or answer.get("id")
         if job_id is None:

@@ -15,36 +15,36 @@ from bench.errors import AnswerError
 
 
 class Dialect(openai.Dialect):
-    """Bodies and readers of TEI's HTTP API, whose answers are bare lists: its README, "Get Embeddings"."""
+    """Request bodies and answer readers of TEI's HTTP API (its README, "Get Embeddings"); answers are bare lists."""
 
     routes: ClassVar[Mapping[str, str]] = {"embeddings": "/embed", "rerank": "/rerank"}
 
     def embed_body(self, texts: str | Sequence[str]) -> bytes:
-        """`{"inputs"}`, a text or a list; `model` for servers that hold several."""
-        asked = {"inputs": texts if isinstance(texts, str) else list(texts)}
-        return orjson.dumps({**asked, "model": self.model} if self.model else asked)
+        """Return `{"inputs"}`, a text or a list, with `model` for servers that hold several."""
+        body = {"inputs": texts if isinstance(texts, str) else list(texts)}
+        return orjson.dumps({**body, "model": self.model} if self.model else body)
 
     def read_embeddings(self, raw: bytes) -> NDArray[np.float32]:
-        """`[[…], …]`: one list of numbers a text."""
-        return vectors_of(_listed(raw))
+        """Read `[[…], …]`: one list of numbers per text."""
+        return parse_vectors(_parse_list(raw))
 
     def rerank_body(self, query: str, documents: Sequence[str]) -> bytes:
-        """`{"query", "texts"}`."""
+        """Return `{"query", "texts"}`."""
         return orjson.dumps({"query": query, "texts": list(documents)})
 
     def read_rerank(self, raw: bytes) -> list[Ranked]:
-        """`[{"index", "score"}, …]`, in the order given."""
+        """Read `[{"index", "score"}, …]`, in its order."""
         try:
-            return [Ranked(int(row["index"]), float(row["score"])) for row in _listed(raw)]
+            return [Ranked(int(row["index"]), float(row["score"])) for row in _parse_list(raw)]
         except (KeyError, TypeError, ValueError) as error:
             raise AnswerError(f"not a ranked text: {error!r}") from error
 
     def _check_embeddings(self, raw: bytes, items: int) -> bool:
-        return check_vectors(_listed(raw), items)
+        return check_vectors(_parse_list(raw), items)
 
 
-def vectors_of(rows: Sequence[Any]) -> NDArray[np.float32]:
-    """Lists of numbers as float32 (n, d); raises AnswerError when they are not alike, or not finite."""
+def parse_vectors(rows: Sequence[Any]) -> NDArray[np.float32]:
+    """Return lists of numbers as float32 (n, d). Raises AnswerError if their lengths differ or one is not finite."""
     try:
         vectors = np.array(rows, dtype=np.float32)
     except (TypeError, ValueError) as error:
@@ -54,7 +54,7 @@ def vectors_of(rows: Sequence[Any]) -> NDArray[np.float32]:
     return vectors
 
 
-def _listed(raw: bytes) -> list[Any]:
+def _parse_list(raw: bytes) -> list[Any]:
     answer = parse_json(raw)
     if not isinstance(answer, list):
         raise AnswerError(f"not a list: {raw[:80]!r}")

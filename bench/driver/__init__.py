@@ -1,1 +1,1 @@
-"""The load: one process of its own, pinned apart from the server."""
+"""The load generator: a process of its own, pinned to cores that the server does not use."""

@@ -1,4 +1,4 @@
-"""The default client: one asyncio protocol on httptools, requests serialised before the window opens."""
+"""The default HTTP client: an asyncio protocol on httptools; requests are serialised before the window opens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import httptools
 
 @dataclass
 class Answer:
-    """Status, body and the moment the last byte was there (perf_counter_ns)."""
+    """Status, body, and the time of the last byte (perf_counter_ns)."""
 
     status: int
     body: bytes
@@ -21,7 +21,7 @@ class Answer:
 
 
 class Client:
-    """One keep-alive connection that reconnects when the server closed it."""
+    """One keep-alive connection, which reconnects after the server closed it."""
 
     def __init__(self, host: str, port: int, headers: Mapping[str, str]) -> None:
         self._host, self._port = host, port
@@ -29,7 +29,7 @@ class Client:
         self._connection: Connection | None = None
 
     def serialise(self, path: str, body: bytes) -> bytes:
-        """The bytes of a whole request."""
+        """Return the bytes of a whole request."""
         head = (
             f"POST {path} HTTP/1.1\r\nhost: {self._host}:{self._port}\r\ncontent-type: application/json\r\n"
             f"accept: application/json\r\n{self._headers}content-length: {len(body)}\r\n\r\n"
@@ -37,13 +37,13 @@ class Client:
         return head.encode() + body
 
     async def connect(self) -> None:
-        """Open the connection before it is timed."""
+        """Open the connection unless it is open."""
         if self._connection is None or self._connection.closed:
             loop = asyncio.get_running_loop()
             _, self._connection = await loop.create_connection(Connection, self._host, self._port)
 
     async def send(self, request: bytes) -> Answer:
-        """Send one serialised request and await its whole answer; raises OSError when the connection breaks."""
+        """Send one serialised request and return its whole answer. Raises OSError if the connection breaks."""
         await self.connect()
         assert self._connection is not None  # noqa: S101  (connect sets it)
         return await self._connection.send(request)
@@ -55,7 +55,7 @@ class Client:
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time; the callbacks are httptools'."""
+    """An HTTP connection with one request at a time; the `on_` methods are callbacks of httptools."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
         self._chunks: list[bytes] = []
 
     def send(self, request: bytes) -> asyncio.Future[Answer]:
-        """Write a request; the future is done when its answer is whole."""
+        """Write a request; return the future of its whole answer."""
         if self._transport is None or self.closed:
             raise ConnectionResetError("connection closed")
         self._waiter = asyncio.get_running_loop().create_future()
@@ -80,14 +80,14 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio: the transport is there."""
+        """asyncio: the connection is open."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """asyncio: bytes came."""
+        """asyncio: bytes arrived."""
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.close()
             self._fail(ConnectionError(f"not HTTP: {error}"))
 
@@ -101,9 +101,12 @@ class Connection(asyncio.Protocol):
         self._chunks.append(body)
 
     def on_message_complete(self) -> None:
-        """httptools: the answer is whole."""
+        """httptools: the answer is complete."""
         done_ns = time.perf_counter_ns()
-        answer = Answer(self._parser.get_status_code(), b"".join(self._chunks), done_ns)
+        status = self._parser.get_status_code()
+        if status < 200:  # an interim response, as proxies send them: the answer follows
+            return
+        answer = Answer(status, b"".join(self._chunks), done_ns)
         if not self._parser.should_keep_alive():
             self.close()
         if self._waiter is not None and not self._waiter.done():

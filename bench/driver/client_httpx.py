@@ -1,4 +1,4 @@
-"""The same client on httpx: what an SDK costs, for those who want to see it."""
+"""The same client on httpx, which shows the cost of an SDK."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import httpx
 from bench.driver.client import Answer
 
 HTTPS = 443
-_tls = cache(httpx.create_ssl_context)  # one for all clients: each would take 20 ms to make its own
+_tls_context = cache(httpx.create_ssl_context)  # shared, because creating one takes 20 ms
 
 
 class Client:
-    """One httpx client with one keep-alive connection; used again after `close`, it opens another."""
+    """One httpx client with one keep-alive connection. After `close`, the next use opens another."""
 
     def __init__(self, host: str, port: int, headers: Mapping[str, str]) -> None:
         self._base_url = f"{'https' if port == HTTPS else 'http'}://{host}:{port}"
@@ -23,22 +23,22 @@ class Client:
         self._client: httpx.AsyncClient | None = None
 
     def serialise(self, path: str, body: bytes) -> bytes:
-        """Path and body: httpx writes the rest each time."""
+        """Return path and body; httpx writes the headers at each send."""
         return path.encode() + b"\n" + body
 
     async def connect(self) -> None:
-        """httpx itself connects with the first request."""
+        """Create the httpx client, which connects with its first request."""
         if self._client is None:
             self._client = httpx.AsyncClient(
                 base_url=self._base_url,
                 headers=self._headers,
-                verify=_tls(),
+                verify=_tls_context(),
                 trust_env=False,
-                timeout=None,  # noqa: S113 # nosec B113 (the driver has its own)
+                timeout=None,  # noqa: S113 # nosec B113 (the driver has its own timeout)
             )
 
     async def send(self, request: bytes) -> Answer:
-        """Send one request and await its whole answer; raises OSError when the connection breaks."""
+        """Send one request and return its whole answer. Raises OSError if the connection breaks."""
         await self.connect()
         assert self._client is not None  # noqa: S101  (connect sets it)
         path, _, body = request.partition(b"\n")

@@ -1,4 +1,4 @@
-"""The closed loop: a fixed number in flight, the next sent when one is answered, no think time."""
+"""The closed loop: a fixed number of requests in flight; each answer sends the next request, without think time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from bench.driver.window import Client, Window
+from bench.driver.recorder import Client, Window
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a closed loop stops sending: at both minima, or at the maximum."""
+    """The limits of a closed loop: it stops sending when both minima are reached, or at the maximum."""
 
     min_seconds: float
     max_seconds: float
@@ -19,7 +19,7 @@ class Limits:
 
 
 async def drive(window: Window, clients: list[Client], limits: Limits) -> None:
-    """Send the window's requests, one at a time on each client; returns when the last answer is there."""
+    """Send the window's requests, one at a time on each client; return after the last answer."""
     window.started_ns = time.perf_counter_ns()
     await asyncio.gather(*(_worker(window, client, limits) for client in clients))
     window.finished_ns = time.perf_counter_ns()

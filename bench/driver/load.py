@@ -1,4 +1,4 @@
-"""What the driver is asked for and what it hands back: plain data, sent through a pipe."""
+"""The driver's input and output: plain data, sent through a pipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ F64 = NDArray[np.float64]
 
 
 class Call(NamedTuple):
-    """One request: its route, its serialised body, and how many texts or documents it asks about."""
+    """One request: its route, its serialised body, and its number of texts or documents."""
 
     route: str
     body: bytes
@@ -24,14 +24,15 @@ class Call(NamedTuple):
 @dataclass(frozen=True)
 class Load:
     """
-    What to send to one target, and when.
+    The load of one window: the requests to one target and their timing.
 
-    `warmup` and `calls` are sent once each, in order. Without a schedule the loop is closed: `concurrency` are in
-    flight, and the window closes for new requests when both `min_seconds` and `min_requests` are reached, at
-    `max_seconds`, or when the calls are used up. With `schedule_s` (ascending seconds from the window's start, one a
-    call) the loop is open: each call is due at its time whatever became of those before it, and `concurrency` is the
-    number of connections, so the most that can be in flight. What is in flight at the end is awaited and counted.
-    Every `keep_every`-th answer is kept whole.
+    `warmup` and `calls` are sent once each, in order. Requests in flight at the end are awaited and counted. Every
+    `keep_every`-th answer is kept whole.
+
+    * Without `schedule_s` the loop is closed, with `concurrency` requests in flight. Sending stops when both
+      `min_seconds` and `min_requests` are reached, at `max_seconds`, or after the last call.
+    * With `schedule_s` (ascending seconds from the window's start, one per call) the loop is open. Each call is due
+      at its time, whether or not earlier calls are answered. `concurrency` is the number of connections.
     """
 
     port: int
@@ -56,13 +57,15 @@ class Load:
 @dataclass
 class Outcome:
     """
-    What happened in the window.
+    The outcome of a window.
 
-    One value per validated answer, in order of completion: `numbers` (of its call), `done_ns` (from the window's
-    start), `service_ns` (done - sent) and `latency_ns` (done - due in an open loop, as `service_ns` in a closed one).
-    `late_ns` is by how much the driver missed the time of each request of an open loop: what it then waits for a free
-    connection is the target's doing, and in its latency only. `lag_s` is for how long the driver's own loop did not
-    run though it should have. `shed` are the errors with status 429, 503 or 504. `kept` holds (number, answer).
+    Arrays have one value per validated answer, in order of completion: `numbers` (index of the call), `done_ns` (from
+    the window's start), `service_ns` (done - sent), `latency_ns` (done - due in an open loop, else `service_ns`).
+
+    `late_ns` has one value per request of an open loop: how late the driver began to send it. Waiting for a free
+    connection is not included; the target causes it, and it is part of the latency. `lag_s` is the time in which the
+    driver's event loop was blocked. `shed` counts the errors with status 429, 503 or 504. `kept` holds (number,
+    answer) pairs.
     """
 
     warmed: int
@@ -82,12 +85,12 @@ class Outcome:
     first_error: str = ""
 
     def stall_ms(self) -> float:
-        """The longest time without an answer while a request was out; 0.0 with nothing answered."""
+        """Return the longest time without an answer while a request was in flight; 0.0 without any answer."""
         if not len(self.done_ns):
             return 0.0
         order = np.argsort(self.done_ns)
         done, sent = self.done_ns[order], (self.done_ns - self.service_ns)[order]
-        # Before answer i came, the longest waiting of all still unanswered was sent at the least of those from i on.
+        # Requests from i on are unanswered until answer i arrives; the oldest was sent at the minimum of their times.
         waiting_since = np.minimum.accumulate(sent[::-1])[::-1]
         answered_before = np.concatenate([[0], done[:-1]])
         return float((done - np.maximum(answered_before, waiting_since)).max()) / 1e6

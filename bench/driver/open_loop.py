@@ -1,4 +1,4 @@
-"""The open loop: every request is due at its own time, whatever became of those before it."""
+"""The open loop: every request is due at its scheduled time, whether or not earlier requests are answered."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from bench.driver.load import F64
-from bench.driver.window import Client, Window
+from bench.driver.recorder import Client, Window
 
 
 class PoolTimeout(Exception):
-    """No connection became free in time."""
+    """No connection became free within the timeout."""
 
 
 class Pool:
     """
-    The connections that are free: who waits for one is served in order, and gets the one used last.
+    The free connections. Waiting requests are served first in, first out; connections are reused last in, first out.
 
-    A server closes connections that idle, and used in turn each would idle for as long as it can.
+    Round-robin use would let every connection idle as long as possible, and servers close idle connections.
     """
 
     def __init__(self, clients: list[Client], timeout_s: float) -> None:
@@ -30,7 +30,7 @@ class Pool:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
-        """Lend a connection; raises PoolTimeout."""
+        """Lend a connection for the block. Raises PoolTimeout."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._slots.acquire()
@@ -48,8 +48,8 @@ async def drive(window: Window, clients: list[Client], schedule_s: F64) -> None:
     """
     Send request i at `schedule_s[i]`, on the connection that became free last.
 
-    With none free it waits for one, and its latency runs from when it was due; it is an error when that takes longer
-    than the load's `timeout_s`, so that a target that answers nothing ends the window all the same.
+    A request waits if no connection is free; its latency still runs from its due time. A wait longer than the load's
+    `timeout_s` is an error, so the window ends even if the target never answers.
     """
     loop = asyncio.get_running_loop()
     pool = Pool(clients, window.load.timeout_s)
@@ -57,20 +57,20 @@ async def drive(window: Window, clients: list[Client], schedule_s: F64) -> None:
 
     def send(number: int, due_ns: int) -> None:
         window.sent += 1
-        tasks.append(loop.create_task(_one(window, pool, number, due_ns)))
+        tasks.append(loop.create_task(_send_request(window, pool, number, due_ns)))
 
     window.started_ns = time.perf_counter_ns()
     due_ns = (window.started_ns + schedule_s[: len(window.requests)] * 1e9).astype(int).tolist()
     await asyncio.to_thread(
-        _metronome, due_ns, lambda number: loop.call_soon_threadsafe(send, number, due_ns[number])
+        _run_metronome, due_ns, lambda number: loop.call_soon_threadsafe(send, number, due_ns[number])
     )
-    await asyncio.sleep(0)  # the last one is a task now
+    await asyncio.sleep(0)  # let the loop create the last task
     await asyncio.gather(*tasks)
     window.finished_ns = time.perf_counter_ns()
 
 
-def _metronome(due_ns: list[int], tick: Callable[[int], object]) -> None:
-    """Tick at each time, from a thread: the loop's own timers count in whole milliseconds."""
+def _run_metronome(due_ns: list[int], tick: Callable[[int], object]) -> None:
+    """Call `tick` at each time, from a thread, because timers of the event loop have millisecond resolution."""
     threading.current_thread().name = "metronome"
     for number, at_ns in enumerate(due_ns):
         left_s = (at_ns - time.perf_counter_ns()) / 1e9
@@ -79,7 +79,7 @@ def _metronome(due_ns: list[int], tick: Callable[[int], object]) -> None:
         tick(number)
 
 
-async def _one(window: Window, pool: Pool, number: int, due_ns: int) -> None:
+async def _send_request(window: Window, pool: Pool, number: int, due_ns: int) -> None:
     window.late.append(time.perf_counter_ns() - due_ns)
     try:
         async with pool.client() as client:

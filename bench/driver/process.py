@@ -1,4 +1,4 @@
-"""The driver as a process: spawned once a campaign, pinned, spoken to through a pipe."""
+"""The driver process: spawned once per campaign, pinned, and controlled through a pipe."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from types import TracebackType
 
-from bench import cores
 from bench.driver.load import Load, Outcome
 from bench.errors import DriverError
+from bench.machine import cores
 
 OPENED = "opened"
 
 
 class Driver:
-    """Runs loads one at a time in its own process; a context manager that ends it."""
+    """Runs loads, one at a time, in a process of its own; leaving the context ends the process."""
 
     def __init__(self, on: tuple[int, ...]) -> None:
         context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, on), name="driver", daemon=True)
+        self._pipe, child_pipe = context.Pipe()
+        self._process = context.Process(target=serve, args=(child_pipe, on), name="driver", daemon=True)
         self._process.start()
-        theirs.close()
+        child_pipe.close()
 
     def run(self, load: Load, opened: Callable[[], None] = lambda: None) -> Outcome:
         """
-        Run one load; `opened` is called when the warm-up is over and nothing is in flight.
+        Run one load and return its outcome. Raises DriverError if the load failed or the process died.
 
-        The window starts when `opened` has returned. Raises DriverError when the process died.
+        `opened` is called after the warm-up, with no request in flight. The window starts when it returns.
         """
         try:
             self._pipe.send(load)
@@ -62,10 +62,10 @@ class Driver:
 
 
 def serve(pipe: Connection, on: tuple[int, ...]) -> None:
-    """The driver's life: loads in, outcomes out, until the pipe closes. Ctrl-C is the parent's to act on."""
+    """Run the driver process: receive loads and send outcomes until the pipe closes. The parent handles Ctrl-C."""
     import uvloop
 
-    from bench.driver import drive
+    from bench.driver import child
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cores.pin(on)
@@ -80,8 +80,8 @@ def serve(pipe: Connection, on: tuple[int, ...]) -> None:
         except EOFError:
             return
         try:
-            pipe.send(uvloop.run(drive.run(load, opened)))
+            pipe.send(uvloop.run(child.run(load, opened)))
         except EOFError:
             return
-        except Exception as error:  # whatever it is, the campaign should say it
+        except Exception as error:  # report every error to the campaign
             pipe.send(f"{type(error).__name__}: {error}")

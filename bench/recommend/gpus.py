@@ -1,17 +1,17 @@
-"""Shapes on a GPU among shapes on cores: what they are compared by, and from which rate a GPU is worth its price."""
+"""GPU shapes beside CPU shapes: the prices that a comparison needs, and the rates at which a GPU is the cheapest."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.recommend.measured import Shape
+from bench.recommend.candidates import Shape
 from bench.recommend.needs import Needs
 from bench.recommend.plans import Span
 
 
 def missing(shapes: Sequence[Shape], needs: Needs) -> list[str]:
-    """The prices that must be said to compare both kinds, for a core is no GPU; none where there is one kind only."""
+    """Return the price options that a comparison lacks; empty if only one kind of shape is eligible."""
     if len({shape.gpu for shape in shapes if shape.eligible}) < 2:
         return []
     prices = {"--price-hour": needs.price_hour, "--gpu-price-hour": needs.gpu_price_hour}
@@ -19,7 +19,7 @@ def missing(shapes: Sequence[Shape], needs: Needs) -> list[str]:
 
 
 def comparable(shapes: Sequence[Shape], needs: Needs) -> list[Shape]:
-    """The shapes; without the prices, those on a GPU are not to be recommended beside the others, and say why."""
+    """Return the shapes. Without the prices GPU shapes get a `why`, so they are not recommended."""
     lacking = missing(shapes, needs)
     if not lacking:
         return list(shapes)
@@ -28,24 +28,26 @@ def comparable(shapes: Sequence[Shape], needs: Needs) -> list[Shape]:
 
 
 def worth(spans: Sequence[Span], shapes: Sequence[Shape]) -> str:
-    """From which rate a GPU is the cheapest, as a sentence; "" where only one kind was compared."""
+    """Return the rates at which a GPU is the cheapest, as a sentence; "" if only one kind was compared."""
     kinds = {shape.target: shape.gpu for shape in shapes if shape.eligible}
     if len(set(kinds.values())) < 2 or not spans:
         return ""
-    won: list[tuple[float, float]] = []
+    ranges: list[tuple[float, float]] = []
     for span in spans:
         if all(kinds[target] for target in span.targets):
-            low = won.pop()[0] if won and won[-1][1] == span.low else span.low
-            won.append((low, span.high))
+            low = ranges.pop()[0] if ranges and ranges[-1][1] == span.low else span.low
+            ranges.append((low, span.high))
     end = spans[-1].high
-    if not won:
+    if not ranges:
         return f" A GPU is not worth its price up to {end:,.0f} a second."
-    if won == [(spans[0].low, end)]:
+    if ranges == [(spans[0].low, end)]:
         return " A GPU is worth its price at every rate."
-    return f" A GPU is worth its price {', '.join(_range(low, high, spans) for low, high in won)} a second."
+    return (
+        f" A GPU is worth its price {', '.join(_describe_range(low, high, spans) for low, high in ranges)} a second."
+    )
 
 
-def _range(low: float, high: float, spans: Sequence[Span]) -> str:
+def _describe_range(low: float, high: float, spans: Sequence[Span]) -> str:
     if high == spans[-1].high:
         return f"from {low:,.0f}"
     return f"up to {high:,.0f}" if low == spans[0].low else f"from {low:,.0f} to {high:,.0f}"

@@ -1,4 +1,4 @@
-"""What is asked for: a rate, the latencies to keep, and the machines it may take."""
+"""The requirements of a recommendation: a rate, latency limits, and the size and price of a machine."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ COLUMNS = {"p95_ms": "p95", "p99_ms": "p99"}
 @dataclass(frozen=True)
 class Needs:
     """
-    So many requests a second of a route, each column of `limits` (p95_ms, p99_ms) at most its milliseconds.
+    `rps` requests a second of a route, with each percentile of `limits` (p95_ms, p99_ms) below its milliseconds.
 
-    `headroom` is the share of a measured capacity that is used. One machine has `ram_gib` and `vcpu` and costs
-    `price_hour`, or `gpu_price_hour` where it has a GPU as well; None where it is not said.
+    `headroom` is the share of a measured capacity that a plan uses. One machine has `ram_gib` GiB and `vcpu` cores,
+    and an hour of it costs `price_hour`, or `gpu_price_hour` if it has a GPU. None means not specified.
     """
 
     rps: float
@@ -30,7 +30,7 @@ class Needs:
     gpu_price_hour: float | None = None
 
     def check(self) -> None:
-        """Raise BenchError for a number that is not possible."""
+        """Raise BenchError for a number out of range, or a price without a machine size."""
         positive = {"--rps": self.rps, "--ram-gb": self.ram_gib, "--vcpu": self.vcpu, "--price-hour": self.price_hour}
         positive |= {"--gpu-price-hour": self.gpu_price_hour}
         positive |= {f"--{COLUMNS[column]}-ms": limit for column, limit in self.limits.items()}

@@ -1,4 +1,4 @@
-"""From runs.csv to what people read: summary.csv, plots, report.html, the table and the sentence."""
+"""Reports of a campaign: summary.csv, plots and report.html, and the summary on the terminal."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from bench.errors import BenchError
 
 
 def build(folder: Path) -> None:
-    """Write summary.csv, the plots and report.html of a campaign anew from its manifest and runs."""
-    from bench.report import html, plots, summary
+    """Write summary.csv, the plots and report.html of a campaign from its manifest.json and runs.csv."""
+    from bench.analysis import summary
+    from bench.report import html, plots
 
     if not (folder / "manifest.json").exists():
-        raise BenchError(f"{folder} is not a campaign: no manifest.json")
+        raise BenchError(f"{folder} is not a campaign, because it has no manifest.json")
     campaign = summary.load(folder)
     campaign.summary.to_csv(folder / "summary.csv", index=False, float_format="%.6g", lineterminator="\n")
     html.write(campaign, plots.draw_all(campaign))
 
 
 def print_summary(folder: Path, console: Console) -> None:
-    """The table and the sentence, on the terminal."""
-    from bench.report import summary, terminal
+    """Print the table of results and the headline."""
+    from bench.analysis import summary
+    from bench.report.tables import terminal
 
     terminal.show(summary.load(folder), console)

@@ -1,4 +1,4 @@
-"""`python -m bench quality`: how well each way of searching finds what answers, what it costs in time and storage."""
+"""`python -m bench quality`: the retrieval quality, latency and storage of each search mode."""
 
 from __future__ import annotations
 
@@ -12,57 +12,56 @@ from rich.table import Table
 
 from bench import datasets, targets
 from bench.datasets import Corpus, Question
-from bench.retrieval import glued, measured, served, ways
-from bench.retrieval.measured import Row, Searched
+from bench.retrieval import evaluation, gateway, rechunked_corpus, search_modes
+from bench.retrieval.evaluation import Row, TargetAnswers
 from bench.targets import Target
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Measure each gateway on the corpus, write `quality.csv` and its plot, print the table."""
+    """Measure each gateway on the corpus; write a CSV file and its plot, and print the table."""
     from bench.retrieval import plot
 
     corpus = datasets.load(arguments.beir or arguments.corpus)
-    questions = served.draw(corpus, arguments.questions, arguments.seed)
-    chosen = targets.choose(arguments.gateways.split(","), False)
-    file = Path(arguments.out) if arguments.out else served.folder("quality") / f"{corpus.name}.csv"
+    questions = gateway.draw_questions(corpus, arguments.questions, arguments.seed)
+    gateways = targets.choose(arguments.gateways.split(","), False)
+    file = Path(arguments.out) if arguments.out else gateway.folder("quality") / f"{corpus.name}.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
-    found: list[Searched] = []
+    answers: list[TargetAnswers] = []
     with Progress(console=console) as progress:
-        for target in chosen:
-            found.append(_search(target, corpus, questions, progress, with_glued=arguments.glued))
-    made = [row for its in found for row in measured.rows(corpus.name, questions, its, found[0])]
-    measured.write(file, made)
-    plot.draw(made, file.with_suffix(".png"))
-    console.print(_table(made))
+        for target in gateways:
+            answers.append(_search_target(target, corpus, questions, progress, with_glued=arguments.glued))
+    rows = [row for own in answers for row in evaluation.evaluate(corpus.name, questions, own, answers[0])]
+    evaluation.write(file, rows)
+    plot.draw(rows, file.with_suffix(".png"))
+    console.print(_render_table(rows))
     console.print(f"written: {file}, {file.with_suffix('.png').name}", highlight=False)
     return 0
 
 
-def _search(
+def _search_target(
     target: Target, corpus: Corpus, questions: Sequence[Question], progress: Progress, *, with_glued: bool
-) -> Searched:
-    with served.ingested(target, corpus, progress) as (api, data_dir):
-        asked, stored_kb = {}, {}
-        for way in ways.of_server(api):
-            say = served.bar(progress, f"{target.name} {way.name}", len(questions))
-            asked[way.name] = ways.ask(api, way, questions, say)
-            stored_kb[way.name] = sum(_stored(data_dir, name) for name in way.vectors)
+) -> TargetAnswers:
+    with gateway.ingested(target, corpus, progress) as (api, data_dir):
+        answers, stored_bytes = {}, {}
+        for mode in search_modes.list_modes(api):
+            advance = gateway.add_bar(progress, f"{target.name} {mode.name}", len(questions))
+            answers[mode.name] = search_modes.search(api, mode, questions, advance)
+            stored_bytes[mode.name] = sum(_measure_storage(data_dir, name) for name in mode.vectors)
         if with_glued:
-            say = served.bar(progress, f"{target.name} glued", len(questions) * len(glued.WAYS))
-            asked |= glued.measure(api, corpus, questions, say)
-    size = 1000 * len(corpus.passages)
-    per_passage = {name: total / size for name, total in stored_kb.items()}
-    return Searched(target.name, target.precision, asked, per_passage)
+            advance = gateway.add_bar(progress, f"{target.name} glued", len(questions) * len(rechunked_corpus.MODES))
+            answers |= rechunked_corpus.measure(api, corpus, questions, advance)
+    kb_per_passage = {name: total / 1000 / len(corpus.passages) for name, total in stored_bytes.items()}
+    return TargetAnswers(target.name, target.precision, answers, kb_per_passage)
 
 
-def _stored(folder: Path, vector: str) -> int:
-    """Bytes on disk of the files of one named vector; what was only reserved does not count."""
+def _measure_storage(folder: Path, vector: str) -> int:
+    """Return the bytes on disk of the files of one named vector; reserved blocks without data do not count."""
     folders = folder.rglob(f"vector_*-{vector}")
-    return sum(file.stat().st_blocks * 512 for one in folders for file in one.rglob("*") if file.is_file())
+    return sum(file.stat().st_blocks * 512 for path in folders for file in path.rglob("*") if file.is_file())
 
 
-def _table(made: Sequence[Row]) -> Table:
-    table = Table(title=f"nDCG@10 on {made[0].corpus}, {made[0].questions:,} questions")
+def _render_table(rows: Sequence[Row]) -> Table:
+    table = Table(title=f"nDCG@10 on {rows[0].corpus}, {rows[0].questions:,} questions")
     for heading in (
         "target",
         "way",
@@ -71,12 +70,12 @@ def _table(made: Sequence[Row]) -> Table:
         "MRR@10",
         "nDCG@10",
         "over hybrid",
-        "as the first",
+        "same ten",
         "p50 ms",
         "kB a passage",
     ):
         table.add_column(heading, justify="left" if heading in ("target", "way") else "right")
-    for row in made:
+    for row in rows:
         table.add_row(
             row.target,
             row.way,

@@ -1,7 +1,8 @@
 """
-`python -m bench fusion`: what `gateways/core/fusion.py` should hold, and what each choice is worth on every corpus.
+`python -m bench fusion`: the weights of `gateways/core/scoring/fusion.py`, and the nDCG@10 of each fusion.
 
-Every corpus is also judged by the weights that the *others* give: what a corpus not seen here may expect.
+Every corpus is also evaluated with weights fitted on the other corpora only, which estimates the quality on an unseen
+corpus.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from rich.table import Table
 
 from bench import datasets, targets
 from bench.datasets import Corpus
-from bench.retrieval import fitting, served
-from bench.retrieval.fitting import Candidates, Weights
+from bench.retrieval import fusion_fit, gateway
+from bench.retrieval.fusion_fit import Candidates, Weights
 from bench.targets import Target
 
-# By corpus, what was asked of it.
-Asked = Mapping[str, Sequence[Candidates]]
+# The candidates of each question, by corpus.
+CorpusCandidates = Mapping[str, Sequence[Candidates]]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One fusion on one corpus; `fitted_on` says whose answers chose its weights, nothing where there are none."""
+    """One fusion on one corpus. `fitted_on` names the corpora of its weights; "" for a fusion of ranks."""
 
     corpus: str
     questions: int
@@ -40,85 +41,96 @@ class Row:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Ask a gateway about each corpus, write `fusion.csv` and `weights.json`, print both."""
+    """Search each corpus with a gateway; write and print `fusion.csv` and `weights.json`."""
     [target] = targets.choose([arguments.gateway], False)
-    asked: dict[str, Sequence[Candidates]] = {}
+    retrieved: dict[str, Sequence[Candidates]] = {}
     with Progress(console=console) as progress:
         for name in arguments.corpora:
             corpus = datasets.load(name)
-            asked[corpus.name] = _ask(target, corpus, arguments, progress)
-    made = _by_ranks(asked)
-    constant = _best_constant(made)
-    judged = {name: [fitting.judged(its, constant) for its in corpus] for name, corpus in asked.items()}
-    weights = {"+".join(kinds): fitting.fit(list(judged.values()), kinds) for kinds in fitting.COMBINATIONS}
-    made += [row for kinds in fitting.COMBINATIONS for row in _by_scores(judged, kinds, weights["+".join(kinds)])]
-    folder = Path(arguments.out) if arguments.out else served.folder("fusion")
+            retrieved[corpus.name] = _retrieve(target, corpus, arguments, progress)
+    rows = _evaluate_ranks(retrieved)
+    constant = _choose_constant(rows)
+    top = {
+        name: [fusion_fit.keep_top(candidates, constant) for candidates in corpus]
+        for name, corpus in retrieved.items()
+    }
+    weights = {"+".join(kinds): fusion_fit.fit(list(top.values()), kinds) for kinds in fusion_fit.COMBINATIONS}
+    rows += [
+        row for kinds in fusion_fit.COMBINATIONS for row in _evaluate_scores(top, kinds, weights["+".join(kinds)])
+    ]
+    folder = Path(arguments.out) if arguments.out else gateway.folder("fusion")
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder, made, constant, weights)
-    console.print(_table(made))
-    console.print(f"RRF_K = {constant}", *(f"{name}: {_said(its)}" for name, its in weights.items()), sep="\n")
+    _write(folder, rows, constant, weights)
+    console.print(_render_table(rows))
+    console.print(
+        f"RRF_K = {constant}", *(f"{name}: {_render_weights(fitted)}" for name, fitted in weights.items()), sep="\n"
+    )
     console.print(f"written: {folder}", highlight=False)
     return 0
 
 
-def _ask(target: Target, corpus: Corpus, arguments: argparse.Namespace, progress: Progress) -> list[Candidates]:
-    questions = served.draw(corpus, arguments.questions, arguments.seed)
-    with served.ingested(target, corpus, progress) as (api, _):
-        say = served.bar(progress, f"{target.name} answers", len(questions))
-        found = []
+def _retrieve(target: Target, corpus: Corpus, arguments: argparse.Namespace, progress: Progress) -> list[Candidates]:
+    questions = gateway.draw_questions(corpus, arguments.questions, arguments.seed)
+    with gateway.ingested(target, corpus, progress) as (api, _):
+        advance = gateway.add_bar(progress, f"{target.name} answers", len(questions))
+        candidates = []
         for done, question in enumerate(questions, 1):
-            found.append(fitting.ask(api, question))
-            say(done)
-    return found
+            candidates.append(fusion_fit.retrieve(api, question))
+            advance(done)
+    return candidates
 
 
-def _by_ranks(asked: Asked) -> list[Row]:
-    return [
-        Row(name, len(its), f"rrf {k}", "", fitting.ndcg10(its, partial(fitting.reciprocal_ranks, constant=k)))
-        for k in fitting.CONSTANTS
-        for name, its in asked.items()
-    ]
-
-
-def _best_constant(made: Sequence[Row]) -> int:
-    """The constant under which the mean over the corpora is best."""
-    return max(fitting.CONSTANTS, key=lambda k: sum(row.ndcg10 for row in made if row.fusion == f"rrf {k}"))
-
-
-def _by_scores(judged: Asked, kinds: Sequence[str], of_all: Weights) -> list[Row]:
-    """The weights of all corpora, and those of all others, on each one."""
+def _evaluate_ranks(retrieved: CorpusCandidates) -> list[Row]:
+    """Return a row per corpus and constant of reciprocal rank fusion."""
     rows = []
-    for name, its in judged.items():
-        others = [corpus for other, corpus in judged.items() if other != name]
-        fits = {"all": of_all} | ({"the others": fitting.fit(others, kinds)} if others else {})
-        for fitted_on, weights in fits.items():
-            found = fitting.ndcg10(its, weights.order)
-            rows.append(Row(name, len(its), "+".join(kinds), fitted_on, found))
+    for k in fusion_fit.CONSTANTS:
+        order = partial(fusion_fit.reciprocal_ranks, constant=k)
+        rows += [
+            Row(name, len(corpus), f"rrf {k}", "", fusion_fit.ndcg10(corpus, order))
+            for name, corpus in retrieved.items()
+        ]
     return rows
 
 
-def _write(folder: Path, made: Sequence[Row], constant: int, weights: Mapping[str, Weights]) -> None:
+def _choose_constant(rows: Sequence[Row]) -> int:
+    """Return the constant with the best mean nDCG@10 over the corpora."""
+    return max(fusion_fit.CONSTANTS, key=lambda k: sum(row.ndcg10 for row in rows if row.fusion == f"rrf {k}"))
+
+
+def _evaluate_scores(top: CorpusCandidates, kinds: Sequence[str], fit_on_all: Weights) -> list[Row]:
+    """Return two rows per corpus: with the weights of all corpora, and with those of the other corpora."""
+    rows = []
+    for name, corpus in top.items():
+        rest = [candidates for other, candidates in top.items() if other != name]
+        fits = {"all": fit_on_all} | ({"the others": fusion_fit.fit(rest, kinds)} if rest else {})
+        for fitted_on, weights in fits.items():
+            ndcg10 = fusion_fit.ndcg10(corpus, weights.order)
+            rows.append(Row(name, len(corpus), "+".join(kinds), fitted_on, ndcg10))
+    return rows
+
+
+def _write(folder: Path, rows: Sequence[Row], constant: int, weights: Mapping[str, Weights]) -> None:
     with (folder / "fusion.csv").open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(asdict(made[0])), lineterminator="\n")
+        writer = csv.DictWriter(stream, list(asdict(rows[0])), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(asdict(row) | {"ndcg10": f"{row.ndcg10:.6g}"} for row in made)
-    chosen = {"rrf_k": constant, "weights": {name: asdict(its) for name, its in weights.items()}}
-    (folder / "weights.json").write_text(json.dumps(chosen, indent=2) + "\n")
+        writer.writerows(asdict(row) | {"ndcg10": f"{row.ndcg10:.6g}"} for row in rows)
+    fitted_weights = {"rrf_k": constant, "weights": {name: asdict(fitted) for name, fitted in weights.items()}}
+    (folder / "weights.json").write_text(json.dumps(fitted_weights, indent=2) + "\n")
 
 
-def _table(made: Sequence[Row]) -> Table:
-    corpora = list(dict.fromkeys(row.corpus for row in made))
+def _render_table(rows: Sequence[Row]) -> Table:
+    corpora = list(dict.fromkeys(row.corpus for row in rows))
     table = Table(title="nDCG@10 by fusion")
     for heading in ("fusion", "fitted on", *corpora, "mean"):
         table.add_column(heading, justify="left" if heading.startswith("f") else "right")
-    for fusion, fitted_on in dict.fromkeys((row.fusion, row.fitted_on) for row in made):
-        found = {row.corpus: row.ndcg10 for row in made if (row.fusion, row.fitted_on) == (fusion, fitted_on)}
-        mean = sum(found.values()) / len(found)
-        table.add_row(fusion, fitted_on, *(f"{found[name]:.3f}" for name in corpora), f"{mean:.3f}")
+    for fusion, fitted_on in dict.fromkeys((row.fusion, row.fitted_on) for row in rows):
+        ndcg10 = {row.corpus: row.ndcg10 for row in rows if (row.fusion, row.fitted_on) == (fusion, fitted_on)}
+        mean = sum(ndcg10.values()) / len(ndcg10)
+        table.add_row(fusion, fitted_on, *(f"{ndcg10[name]:.3f}" for name in corpora), f"{mean:.3f}")
     return table
 
 
-def _said(weights: Weights) -> str:
+def _render_weights(weights: Weights) -> str:
     return ", ".join(
         f"{name} {value:.4g}" for name, value in {"bias": weights.bias, **weights.by_kind}.items() if value
     )

@@ -1,38 +1,57 @@
 """
-One file per scenario; the file's name is the scenario's name.
+Scenarios, one per file. The file's name is the scenario's name.
 
-Each has `HEADLINE` (what it answers), `VERIFIED` (whether its cells run against the block's verified server, or it
-starts its own), `cells(target, options, block)` and `run(bench, cell, live)`; `live` is None where VERIFIED is false.
+A scenario is a VerifiedScenario, whose cells run against the block's verified server, or a StandaloneScenario, which
+starts a server for each cell. `HEADLINE` is the question that it answers.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Protocol, runtime_checkable
 
 from bench.errors import BenchError
-from bench.plan import Cell, Options
-from bench.records import Row
-from bench.session import Bench, Live
+from bench.measurement.plan import Cell, Options
+from bench.measurement.session import Bench, Session
+from bench.records.runs_csv import Row
 from bench.targets import Target
 
 
-class Scenario(Protocol):
-    """What a scenario's module holds."""
+@runtime_checkable
+class VerifiedScenario(Protocol):
+    """The module of a scenario whose cells run against the block's verified server."""
 
     HEADLINE: str
-    VERIFIED: bool
 
     def cells(self, target: Target, options: Options, block: int) -> list[Cell]:
-        """The cells of one target in one block; none where the scenario is not for it."""
+        """Return the cells of one target in one block; [] if the scenario does not apply to it."""
 
-    def run(self, bench: Bench, cell: Cell, live: Live | None) -> list[Row]:
-        """Measure one cell; a row per replicate."""
+    def run(self, bench: Bench, cell: Cell, session: Session) -> list[Row]:
+        """Measure one cell; return its rows."""
+
+
+@runtime_checkable
+class StandaloneScenario(Protocol):
+    """The module of a scenario that starts a server for each cell."""
+
+    HEADLINE: str
+
+    def cells(self, target: Target, options: Options, block: int) -> list[Cell]:
+        """Return the cells of one target in one block; [] if the scenario does not apply to it."""
+
+    def run_alone(self, bench: Bench, cell: Cell) -> list[Row]:
+        """Start a server and measure one cell; return its rows, one per replicate."""
+
+
+Scenario = VerifiedScenario | StandaloneScenario
 
 
 def load(name: str) -> Scenario:
-    """The scenario of that file name; raises BenchError for one that is not there."""
+    """Return the scenario of a file name. Raises BenchError for an unknown scenario."""
     try:
-        return cast(Scenario, import_module(f"bench.scenarios.{name}"))
+        module = import_module(f"bench.scenarios.{name}")
     except ModuleNotFoundError as error:
         raise BenchError(f"unknown scenario {name!r}") from error
+    if isinstance(module, VerifiedScenario | StandaloneScenario):
+        return module
+    raise BenchError(f"unknown scenario {name!r}")

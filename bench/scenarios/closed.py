@@ -1,21 +1,19 @@
-"""The sweep: so many requests in flight, no think time, unique questions, over search and embeddings."""
+"""The concurrency sweep: a closed loop without think time over unique questions, on search and embeddings."""
 
 from __future__ import annotations
 
-from bench import measure
-from bench.errors import BenchError
-from bench.plan import BODIES_PER_SECOND, MIN_REQUESTS, Cell, Options
-from bench.records import Row
-from bench.session import Bench, Live
+from bench.measurement import window
+from bench.measurement.plan import BODIES_PER_SECOND, MIN_REQUESTS, Cell, Options
+from bench.measurement.session import Bench, Session
+from bench.records.runs_csv import Row
 from bench.targets import Target
 
-HEADLINE = "Requests a second and service time by concurrency"
-VERIFIED = True
+HEADLINE = "Requests per second and service time by concurrency"
 ROUTES = ("search", "embeddings")
 
 
 def cells(target: Target, options: Options, block: int) -> list[Cell]:
-    """Each of both routes that the target has, at every concurrency."""
+    """Return a cell per concurrency for each of the two routes that the target has."""
     if not target.ingest:
         return []
     return [
@@ -26,22 +24,21 @@ def cells(target: Target, options: Options, block: int) -> list[Cell]:
     ]
 
 
-def run(bench: Bench, cell: Cell, live: Live | None) -> list[Row]:
-    """One window with texts this server process has never seen."""
-    if live is None or cell.concurrency is None:
-        raise BenchError("closed runs against a verified server")
+def run(bench: Bench, cell: Cell, session: Session) -> list[Row]:
+    """Measure one window over texts that this server process has never seen."""
+    assert cell.concurrency is not None  # noqa: S101  (`cells` sets it)
     profile = bench.options.profile
-    timed = live.texts.take(max(MIN_REQUESTS, int(profile.min_seconds * BODIES_PER_SECOND)))
-    warm = live.texts.take(max(4 * cell.concurrency, int(profile.warmup_seconds * BODIES_PER_SECOND)))
-    load = live.load(
+    timed = session.texts.take(max(MIN_REQUESTS, int(profile.min_seconds * BODIES_PER_SECOND)))
+    warmup = session.texts.take(max(4 * cell.concurrency, int(profile.warmup_seconds * BODIES_PER_SECOND)))
+    load = session.load(
         bench.options,
-        live.calls(cell.route, warm),
-        live.calls(cell.route, timed),
+        session.calls(cell.route, warmup),
+        session.calls(cell.route, timed),
         concurrency=cell.concurrency,
         min_seconds=profile.min_seconds,
         min_requests=MIN_REQUESTS,
     )
-    seen = measure.window(bench, cell, live, load, timed)
-    live.texts.give_back(warm[seen.seen.outcome.warmed :])
-    live.texts.give_back(timed[seen.row.requests or 0 :])
-    return [seen.row]
+    measurement = window.measure(bench, cell, session, load, timed)
+    session.texts.give_back(warmup[measurement.observation.outcome.warmed :])
+    session.texts.give_back(timed[measurement.row.requests or 0 :])
+    return [measurement.row]

@@ -1,50 +1,49 @@
 """
-Three times the closed maximum, for a few seconds: what a target still gives when it is asked for more than it can.
+Overload: three times the closed-loop maximum is offered for ten seconds.
 
-It may shed: an answer 429, 503 or 504 is not an error here. Each request says, by X-Request-Timeout-Ms, that it may
-take twice the p99 promised, as clients with such a promise would; a target that does not know the header answers
-later.
+The target may shed load: an answer 429, 503 or 504 is no error here. Each request carries X-Request-Timeout-Ms with
+twice the p99 limit, as a client with such an SLO would. A target that ignores the header answers later.
 """
 
 from __future__ import annotations
 
-from bench import arrivals, offer
-from bench.offer import Offer
-from bench.plan import Cell, Options
-from bench.records import Row
-from bench.session import Bench, Live
+from bench.driver import arrivals
+from bench.measurement.plan import Cell, Options
+from bench.measurement.session import Bench, Session
+from bench.records.runs_csv import Row
+from bench.scenarios import open_load
+from bench.scenarios.open_load import Capacity
 from bench.targets import Target
 
-HEADLINE = "What is left of the closed maximum, and within the p99 promised, when three times as much is offered"
-VERIFIED = True
+HEADLINE = "Throughput and goodput when three times the closed-loop maximum is offered"
 PERCENT = 300
-# Of two seconds the first moments, when nothing waits yet, and the last would be a good part.
+# Long enough that the first moments, before a queue forms, and the last ones hardly count.
 SECONDS = 10.0
 WITHIN_SLOS = 2
-EXCUSED = ("E_RATE", "E_STALL")  # both are what an overload may do
+EXCUSED = ("E_RATE", "E_STALL")  # an overload may cause both
 
 
 def cells(target: Target, options: Options, block: int) -> list[Cell]:
-    """One cell."""
-    return offer.cells("overload", target, block, (PERCENT,))
+    """Return one cell; [] if the target has no open-loop route."""
+    return open_load.cells("overload", target, block, (PERCENT,))
 
 
-def run(bench: Bench, cell: Cell, live: Live | None) -> list[Row]:
+def run(bench: Bench, cell: Cell, session: Session) -> list[Row]:
     """
-    One window; the percentiles are those of the accepted.
+    Measure one window. The percentiles cover the accepted requests.
 
-    `goodput_kept` is validated answers a second over the closed maximum, until the last one accepted is answered.
+    `goodput_kept` is the validated answers per second, until the last answer, relative to the closed-loop maximum.
     """
-    live, known = offer.verified(cell, live), Offer.of(bench, cell)
-    if known is None:
-        return [offer.nothing_known(bench, cell)]
-    rate_rps = known.capacity_rps * PERCENT / 100
-    count = max(offer.count(rate_rps, bench.options.profile), int(rate_rps * SECONDS))
-    schedule_s = arrivals.poisson(rate_rps, count, offer.seed(bench, cell))
-    within_ms = None if known.slo_ms is None else WITHIN_SLOS * known.slo_ms
-    measured = offer.searches(
-        bench, cell, live, known, schedule_s, within_ms=within_ms, allow_shed=True, excused=EXCUSED
+    capacity = Capacity.look_up(bench, cell)
+    if capacity is None:
+        return [open_load.missing_capacity_row(bench, cell)]
+    rate_rps = capacity.max_rps * PERCENT / 100
+    count = max(open_load.count_arrivals(rate_rps, bench.options.profile), int(rate_rps * SECONDS))
+    schedule_s = arrivals.poisson(rate_rps, count, open_load.arrival_seed(bench, cell))
+    within_ms = None if capacity.slo_ms is None else WITHIN_SLOS * capacity.slo_ms
+    measurement = open_load.measure_route(
+        bench, cell, session, capacity, schedule_s, within_ms=within_ms, allow_shed=True, excused=EXCUSED
     )
-    row = measured.row
-    row.goodput_kept = (row.rps or 0.0) / known.capacity_rps
+    row = measurement.row
+    row.goodput_kept = (row.rps or 0.0) / capacity.max_rps
     return [row]

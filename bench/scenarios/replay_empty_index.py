@@ -1,44 +1,43 @@
 """
-The published study as it was published: 2,000 times one query, 16 in flight, and no document ever ingested.
+A replay of the published study: one query 2,000 times, 16 in flight, on an index without documents.
 
-Its gateways answered an empty index before embedding anything, so its numbers measured HTTP and its client. Here the
-same run is made, and refused: E_EMPTY and E_NOMODEL. A target that is itself the study as published runs as it is;
-every other that has a model runs behind `bench.early_return`, and gives the same number whatever its own speed is.
+The study's gateways answered searches of an empty index before embedding, so its numbers measured HTTP and client.
+The same run is refused here with E_EMPTY and E_NOMODEL. The target `study-as-published` runs unchanged. Every other
+target with a model runs behind `bench.targets.early_return` and reaches the same rate, whatever its own speed.
 """
 
 from __future__ import annotations
 
-from bench import early_return, measure
-from bench.api import Api
-from bench.datasets.stream import TextStream
-from bench.plan import Cell, Options
-from bench.records import Row
-from bench.session import Bench, Live
-from bench.targets import Target
+from bench.datasets.unseen_texts import TextStream
+from bench.measurement import window
+from bench.measurement.plan import Cell, Options
+from bench.measurement.session import Bench, Session
+from bench.records.runs_csv import Row
+from bench.targets import Target, early_return
+from bench.targets.api_client import Api
 
-HEADLINE = "The published study's own run, with its empty index"
-VERIFIED = False
+HEADLINE = "The published study's run on its empty index"
 REQUESTS = 2000
 CONCURRENCY = 16
 
 
 def cells(target: Target, options: Options, block: int) -> list[Cell]:
-    """One cell for every target that searches, has a model that could run, and was started here."""
-    wanted = "search" in target.capabilities and target.precision != "pseudo" and target.roles
-    return [Cell(block, target, "replay_empty_index", "search", CONCURRENCY)] if wanted else []
+    """Return one cell for a target with search and a model that the harness starts."""
+    applies = "search" in target.capabilities and target.precision != "pseudo" and target.roles
+    return [Cell(block, target, "replay_empty_index", "search", CONCURRENCY)] if applies else []
 
 
-def run(bench: Bench, cell: Cell, live: Live | None) -> list[Row]:
-    """One window of the same query over an index without a document."""
+def run_alone(bench: Bench, cell: Cell) -> list[Row]:
+    """Measure one window of the same query on an index without documents."""
     text = bench.reference.squad.texts[0]
     target = early_return.before(cell.target) if cell.target.ingest else cell.target
-    with bench.start(target, "replay") as running, Api(running) as api:
-        running.wait_ready()
-        live = Live.of(running, api, TextStream((text,), bench.seed(cell.block)))
-        [body] = live.calls(cell.route, [text])
-        load = live.load(
+    with bench.start(target, "replay") as server, Api(server) as api:
+        server.wait_ready()
+        session = Session.open(server, api, TextStream((text,), bench.seed(cell.block)))
+        [body] = session.calls(cell.route, [text])
+        load = session.load(
             bench.options, [body] * 2 * CONCURRENCY, [body] * REQUESTS, concurrency=CONCURRENCY, min_requests=REQUESTS
         )
-        row = measure.window(bench, cell, live, load, [text] * REQUESTS).row
+        row = window.measure(bench, cell, session, load, [text] * REQUESTS).row
         row.documents = api.document_count()
     return [row]

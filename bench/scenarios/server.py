@@ -1,37 +1,39 @@
 """
-The open loop: Poisson arrivals at shares of the closed maximum, each due at its own time.
+The open loop: Poisson arrivals at shares of the closed-loop maximum, each due at its scheduled time.
 
-Latency runs from when a request should have been sent, so what waits because others were slow is counted. It is the
-only source of numbers that are held to a promise (Schroeder, Wierman, Harchol-Balter 2006: open is not closed).
+Latency runs from the intended send, so it includes waiting behind slow requests and has no coordinated omission. This
+is the only source of SLO numbers (Schroeder, Wierman, Harchol-Balter 2006: open versus closed).
 """
 
 from __future__ import annotations
 
-from bench import arrivals, offer
-from bench.offer import Offer
-from bench.plan import Cell, Options
-from bench.records import Row
-from bench.session import Bench, Live
+from bench.driver import arrivals
+from bench.measurement.plan import Cell, Options
+from bench.measurement.session import Bench, Session
+from bench.records.runs_csv import Row
+from bench.scenarios import open_load
+from bench.scenarios.open_load import Capacity
 from bench.targets import Target
 
-HEADLINE = "Latency from the intended send by offered rate, and the answers a second within the p99 promised"
-VERIFIED = True
+HEADLINE = "Latency from the intended send by offered rate, and answers per second within the p99 limit"
 
 
 def cells(target: Target, options: Options, block: int) -> list[Cell]:
     """
-    Search, else embeddings, at every share of the closed maximum that the profile has.
+    Return a cell of search, else of embeddings, at each of the profile's shares of the closed-loop maximum.
 
-    None for a peer: it is there to compare with, and no shape that could be recommended.
+    A peer has none, because it is measured for comparison and never recommended.
     """
-    return [] if target.peer else offer.cells("server", target, block, options.profile.percents)
+    return [] if target.peer else open_load.cells("server", target, block, options.profile.percents)
 
 
-def run(bench: Bench, cell: Cell, live: Live | None) -> list[Row]:
-    """One window at the cell's share; coded E_RATE where no closed cell says a share of what."""
-    live, known = offer.verified(cell, live), Offer.of(bench, cell)
-    if known is None:
-        return [offer.nothing_known(bench, cell)]
-    rate_rps = known.capacity_rps * (cell.percent or 0) / 100
-    schedule_s = arrivals.poisson(rate_rps, offer.count(rate_rps, bench.options.profile), offer.seed(bench, cell))
-    return [offer.searches(bench, cell, live, known, schedule_s).row]
+def run(bench: Bench, cell: Cell, session: Session) -> list[Row]:
+    """Measure one window at the cell's share. The row is coded E_RATE if no closed-loop row gives the maximum."""
+    capacity = Capacity.look_up(bench, cell)
+    if capacity is None:
+        return [open_load.missing_capacity_row(bench, cell)]
+    rate_rps = capacity.max_rps * (cell.percent or 0) / 100
+    schedule_s = arrivals.poisson(
+        rate_rps, open_load.count_arrivals(rate_rps, bench.options.profile), open_load.arrival_seed(bench, cell)
+    )
+    return [open_load.measure_route(bench, cell, session, capacity, schedule_s).row]

@@ -1,12 +1,12 @@
 """
-The arithmetic of the harness: percentiles, intervals, the A/A band, the words of a ratio.
+Statistics of the harness: percentiles, intervals, the A/A band, the verdict of a ratio.
 
-The Universal Scalability Law is in `bench.statistics.usl`, imported where it is fitted.
+The Universal Scalability Law is in `bench.statistics.usl`, which is not imported here.
 """
 
 from bench.statistics.bootstrap import Block, Interval, interval, paired_ratio, reach, spread, unpaired_ratio
 from bench.statistics.percentiles import FLOORS, HEADLINE_FLOOR, median, percentile
-from bench.statistics.words import EQUIVALENT, word
+from bench.statistics.verdict_words import EQUIVALENT, word
 
 __all__ = [
     "EQUIVALENT",

@@ -1,13 +1,13 @@
 """
-Intervals from a hierarchical bootstrap: blocks are resampled first, then the replicates within each block drawn.
+Confidence intervals by a hierarchical bootstrap, which resamples blocks, then the replicates within each block.
 
-Everything is done on logarithms, so the statistic is the geometric mean over blocks (of the geometric mean over a
-block's replicates): a ratio and its inverse then get the same interval, inverted. The interval is Student's t with
-the bootstrap's standard error, widened by sqrt(n / (n - 1)) since resamples of n are too narrow by as much
-(Hesterberg 2015, "What teachers should know about the bootstrap", The American Statistician 69). A percentile
-interval, expanded or not, never leaves the range of the blocks, and of three blocks that range misses the truth one
-time in four. A block's mean already holds the noise of its replicates, so drawing those as well would count it twice:
-the two are weighed so that together they spread as the blocks do (after Davison and Hinkley 1997, section 3.8).
+All values are logarithms, so the statistic is the geometric mean over blocks of the geometric mean over replicates.
+The interval of an inverse ratio is then the inverse interval. The interval is Student's t with the standard error of
+the bootstrap, widened by sqrt(n / (n - 1)), because resamples of n are too narrow by that factor (Hesterberg 2015,
+"What teachers should know about the bootstrap", The American Statistician 69). A percentile interval never leaves the
+range of the blocks, and the range of three blocks misses the truth one time in four. The mean of a block already
+includes the noise of its replicates, so resampling both would count that noise twice. The two are therefore weighted
+to vary together as the blocks do (after Davison and Hinkley 1997, section 3.8).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scipy.special import stdtrit
 F64 = NDArray[np.float64]
 Interval = tuple[float, float]
 Block = float | Sequence[float]
-"""What one block gave: a number, or the numbers of its replicates."""
+"""The result of one block: a number, or the numbers of its replicates."""
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -30,101 +30,105 @@ MIN_UNITS = 3
 
 def interval(blocks: Sequence[Block], seed: int = 0) -> Interval | None:
     """
-    95 % interval of the geometric mean over blocks.
+    Return the 95 % interval of the geometric mean over blocks.
 
-    One block alone is taken for its replicates, which then say nothing of other blocks. None below three blocks (or
-    replicates of the one), and where a number is not positive and so has no logarithm. It is not the interval of the
-    median, but up to six blocks it always holds it: a median is within one standard deviation of the mean.
+    For a single block it is the interval over its replicates. Returns None below three blocks, or below three
+    replicates of a single block, or if a number is not positive. Up to six blocks the interval always includes the
+    median, because a median is within one standard deviation of the mean.
     """
-    if not _positive(blocks):
+    if not _are_positive(blocks):
         return None
-    units = _units(_logs(blocks))
-    means = _means(units)
-    return _around(float(means.mean()), _draws(means, [units], np.random.default_rng(seed)), len(units))
+    units = _list_units(_take_logs(blocks))
+    means = _average_units(units)
+    return _build_interval(float(means.mean()), _resample(means, [units], np.random.default_rng(seed)), len(units))
 
 
 def paired_ratio(blocks: Sequence[Block], baseline: Sequence[Block], seed: int = 0) -> tuple[float, Interval | None]:
     """
-    Geometric mean of the ratios block by block, with its 95 % interval; both are in the same order of blocks.
+    Return the geometric mean of the ratios of paired blocks, with its 95 % interval.
 
-    A resample takes a block of both together, so what slows a whole block leaves the interval as it is. One block
-    alone has pairs of nothing: its replicates are compared as `unpaired_ratio` does.
+    Both sequences have the same order of blocks. A resample takes both sides of a block, so a disturbance of a whole
+    block does not widen the interval. A single block is compared by `unpaired_ratio`. Raises ValueError for sequences
+    of different lengths.
     """
     if len(blocks) != len(baseline):
         raise ValueError(f"pairs need as many blocks on both sides, not {len(blocks)} and {len(baseline)}")
     if len(blocks) == 1:
         return unpaired_ratio(blocks, baseline, seed)
-    ours, theirs = _logs(blocks), _logs(baseline)
-    ratios = _means(ours) - _means(theirs)
-    draws = _draws(ratios, [ours, theirs], np.random.default_rng(seed))
-    return float(np.exp(ratios.mean())), _around(float(ratios.mean()), draws, len(ours))
+    ours, theirs = _take_logs(blocks), _take_logs(baseline)
+    ratios = _average_units(ours) - _average_units(theirs)
+    draws = _resample(ratios, [ours, theirs], np.random.default_rng(seed))
+    return float(np.exp(ratios.mean())), _build_interval(float(ratios.mean()), draws, len(ours))
 
 
 def unpaired_ratio(
     blocks: Sequence[Block], baseline: Sequence[Block], seed: int = 0
 ) -> tuple[float, Interval | None]:
-    """Ratio of the geometric means of two sets of blocks that have nothing in common, with its 95 % interval."""
-    ours, theirs, rng = _units(_logs(blocks)), _units(_logs(baseline)), np.random.default_rng(seed)
-    means, others = _means(ours), _means(theirs)
-    centre = float(means.mean() - others.mean())
-    draws = _draws(means, [ours], rng) - _draws(others, [theirs], rng)
-    return float(np.exp(centre)), _around(centre, draws, min(len(ours), len(theirs)))
+    """Return the ratio of the geometric means of two unpaired sets of blocks, with its 95 % interval."""
+    ours, theirs, rng = (
+        _list_units(_take_logs(blocks)),
+        _list_units(_take_logs(baseline)),
+        np.random.default_rng(seed),
+    )
+    means, their_means = _average_units(ours), _average_units(theirs)
+    centre = float(means.mean() - their_means.mean())
+    draws = _resample(means, [ours], rng) - _resample(their_means, [theirs], rng)
+    return float(np.exp(centre)), _build_interval(centre, draws, min(len(ours), len(theirs)))
 
 
 def reach(strays: Sequence[Sequence[float]], blocks: int) -> float | None:
     """
-    The A/A band: how far from 1 the ratio of two equals over so many blocks strays, at 95 %; None without a stray.
+    Return the half-width of the A/A band around 1: the ratio of two equal targets over `blocks` blocks, at 95 %.
 
-    `strays` are the ratios of a target to its own twin, block by block, one sequence for each cell. The spread of one
-    cell's few blocks is too uncertain to be held against others, so it is pooled over all the cells (on logarithms),
-    and the mean stray, which no number of blocks makes smaller, is added. With one block a cell there is no spread to
-    pool: the band is the worst stray.
+    `strays` are the ratios of a target to its own twin by block, one sequence for each cell. The standard deviation
+    of a few blocks is uncertain, so it is pooled over all cells, on logarithms. The mean ratio is added, because more
+    blocks do not reduce it. With one block a cell the band is the largest deviation. Returns None without ratios.
     """
     logs = [np.log(np.asarray(cell, float)) for cell in strays if len(cell)]
     if not logs:
         return None
-    every = np.concatenate(logs)
-    freedom = len(every) - len(logs)
+    pooled = np.concatenate(logs)
+    freedom = len(pooled) - len(logs)
     if freedom == 0:
-        return float(np.expm1(np.abs(every).max()))
-    spread = np.sqrt(sum(float(((cell - cell.mean()) ** 2).sum()) for cell in logs) / freedom)
-    return float(np.expm1(abs(every.mean()) + _t(freedom) * spread / np.sqrt(blocks)))
+        return float(np.expm1(np.abs(pooled).max()))
+    deviation = np.sqrt(sum(float(((cell - cell.mean()) ** 2).sum()) for cell in logs) / freedom)
+    return float(np.expm1(abs(pooled.mean()) + _quantile_t(freedom) * deviation / np.sqrt(blocks)))
 
 
 def spread(blocks: Sequence[Block]) -> float | None:
     """
-    Coefficient of variation over blocks, or over the replicates of a single block; None with fewer than two.
+    Return the coefficient of variation over blocks, or over the replicates of a single block.
 
-    The sample standard deviation over the mean.
+    It is the sample standard deviation divided by the mean; None below two values.
     """
-    if not _positive(blocks):
+    if not _are_positive(blocks):
         return None
-    values = np.exp(_means(_units(_logs(blocks))))
+    values = np.exp(_average_units(_list_units(_take_logs(blocks))))
     return float(values.std(ddof=1) / values.mean()) if len(values) > 1 else None
 
 
-def _positive(blocks: Sequence[Block]) -> bool:
+def _are_positive(blocks: Sequence[Block]) -> bool:
     return bool(blocks) and all(bool((np.atleast_1d(np.asarray(block, float)) > 0).all()) for block in blocks)
 
 
-def _logs(blocks: Sequence[Block]) -> list[F64]:
+def _take_logs(blocks: Sequence[Block]) -> list[F64]:
     return [np.log(np.atleast_1d(np.asarray(block, float))) for block in blocks]
 
 
-def _units(logs: list[F64]) -> list[F64]:
-    """What is resampled first: the blocks, or the replicates where there is one block only."""
+def _list_units(logs: list[F64]) -> list[F64]:
+    """Return the units of the first resampling: the blocks, or the replicates of a single block."""
     return [np.array([value]) for value in logs[0]] if len(logs) == 1 else logs
 
 
-def _means(units: list[F64]) -> F64:
+def _average_units(units: list[F64]) -> F64:
     return np.array([unit.mean() for unit in units])
 
 
-def _draws(effects: F64, sides: Sequence[list[F64]], rng: np.random.Generator) -> F64:
+def _resample(effects: F64, sides: Sequence[list[F64]], rng: np.random.Generator) -> F64:
     """
-    Resampled means of the blocks' effects (n,), with the noise of the replicates on every side: (resamples,).
+    Return resampled means, (resamples,), of the blocks' effects, (n,), with the noise of replicates of every side.
 
-    An effect is a block's mean on one side, or the difference of its means on two.
+    An effect is the mean of a block on one side, or the difference of the means on two sides.
     """
     n = len(effects)
     picks = rng.integers(n, size=(RESAMPLES, n))
@@ -133,13 +137,15 @@ def _draws(effects: F64, sides: Sequence[list[F64]], rng: np.random.Generator) -
     centre, between = effects.mean(), effects.var()
     within = sum(float(np.mean([unit.var() / len(unit) for unit in side])) for side in sides)
     share = min(1.0, within / between) if between else 1.0
-    noise = sum(_noise(side, picks, rng) for side in sides)  # its sign is no matter: only its spread is used
+    noise = sum(
+        _resample_noise(side, picks, rng) for side in sides
+    )  # the sign does not matter, only the spread is used
     blocks = np.sqrt(1 - share) * (effects[picks] - centre).mean(axis=1)
     return np.asarray(centre + blocks + np.sqrt(share * between / within) * noise)
 
 
-def _noise(units: list[F64], picks: NDArray[np.int64], rng: np.random.Generator) -> F64:
-    """Means of replicates drawn within each picked unit, less the unit's own mean, over the units: (resamples,)."""
+def _resample_noise(units: list[F64], picks: NDArray[np.int64], rng: np.random.Generator) -> F64:
+    """Return means, (resamples,), of replicates drawn within each picked unit, minus the mean of the unit."""
     counts = np.array([len(unit) for unit in units])
     widest = int(counts.max())
     padded = np.array([np.pad(unit - unit.mean(), (0, widest - len(unit))) for unit in units])
@@ -149,13 +155,13 @@ def _noise(units: list[F64], picks: NDArray[np.int64], rng: np.random.Generator)
     return np.asarray((drawn.sum(axis=2) / own[..., 0]).mean(axis=1))
 
 
-def _around(centre: float, draws: F64, units: int) -> Interval | None:
+def _build_interval(centre: float, draws: F64, units: int) -> Interval | None:
     if units < MIN_UNITS:
         return None
-    half = _t(units - 1) * float(draws.std()) * np.sqrt(units / (units - 1))
+    half = _quantile_t(units - 1) * float(draws.std()) * np.sqrt(units / (units - 1))
     return float(np.exp(centre - half)), float(np.exp(centre + half))
 
 
-def _t(freedom: int) -> float:
-    """Student's t that a share of CONFIDENCE lies within."""
+def _quantile_t(freedom: int) -> float:
+    """Return the two-sided quantile of Student's t at CONFIDENCE."""
     return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))

@@ -1,4 +1,4 @@
-"""Percentiles as order statistics, each only above the number of samples it needs."""
+"""Percentiles as order statistics, each with its minimum number of samples."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ HEADLINE_FLOOR = FLOORS[99]
 
 def percentile(ordered: NDArray[np.int64], percent: float) -> int | None:
     """
-    The smallest sample that at least `percent` % of the samples do not exceed (nearest rank), never interpolated.
+    Return the nearest-rank percentile of `ordered`, which is ascending, without interpolation.
 
-    None below the floor: with fewer samples the value says little about the tail. `ordered` is ascending.
+    None below the floor of `percent` in FLOORS, because fewer samples say little about the tail.
     """
     if len(ordered) < FLOORS[percent]:
         return None
-    rank = -(-round(percent * 10) * len(ordered) // 1000)  # in whole numbers: 0.999 * 1000 is not 999 in floats
+    rank = -(-round(percent * 10) * len(ordered) // 1000)  # integers, because 0.999 * 1000 is not 999 in floats
     return int(ordered[rank - 1])
 
 
 def median(values: Sequence[float]) -> float | None:
-    """The median; None of nothing."""
+    """Return the median; None for an empty sequence."""
     return float(np.median(values)) if len(values) else None

@@ -1,8 +1,9 @@
 """
-The Universal Scalability Law, fitted to a closed sweep, and refused where it does not fit.
+The Universal Scalability Law, fitted to a closed sweep, and refused if the fit is poor.
 
-X(N) = λN / (1 + σ(N - 1) + κN(N - 1)): λ is the throughput of one request in flight, σ what waits for a shared thing
-(contention), κ what each pays to agree with every other (coherency). Gunther 2007, "Guerrilla Capacity Planning".
+X(N) = λN / (1 + σ(N - 1) + κN(N - 1)): λ is the throughput of one request in flight, σ the share that waits for a
+shared resource (contention), κ the cost of agreement between every two requests (coherency).
+Gunther 2007, "Guerrilla Capacity Planning".
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeWarning, curve_fit
 
 F64 = NDArray[np.float64]
-MIN_POINTS = 4  # three coefficients and one point to hold them to
-MAX_ERROR = 0.10  # of the throughput measured, at the point that fits worst
-SLACK = 1e-6  # of a coefficient that is zero
+MIN_POINTS = 4  # three coefficients, and one point to check them
+MAX_ERROR = 0.10  # of the measured throughput, at the worst point
+SLACK = 1e-6  # below it a coefficient counts as zero
 
 
 @dataclass(frozen=True)
 class Law:
-    """The coefficients λ (requests a second), σ and κ, and the largest relative error over the points fitted."""
+    """The coefficients λ (requests a second), σ and κ, and the largest relative error over the fitted points."""
 
     rate_rps: float
     contention: float
@@ -31,12 +32,12 @@ class Law:
     error: float = 0.0
 
     def rps(self, concurrency: ArrayLike) -> F64:
-        """Throughput at each concurrency, in requests a second."""
-        return _throughput(np.asarray(concurrency, float), self.rate_rps, self.contention, self.coherency)
+        """Return the throughput at each concurrency, in requests a second."""
+        return _compute_throughput(np.asarray(concurrency, float), self.rate_rps, self.contention, self.coherency)
 
     @property
     def peak_concurrency(self) -> float | None:
-        """Where throughput is greatest, sqrt((1 - σ) / κ), at least 1; None where it never falls (κ = 0)."""
+        """The concurrency of the highest throughput, sqrt((1 - σ) / κ), at least 1; None if κ = 0, without a peak."""
         if self.coherency <= SLACK:
             return None
         return max(1.0, float(np.sqrt(max(0.0, 1 - self.contention) / self.coherency)))
@@ -44,7 +45,7 @@ class Law:
 
 @dataclass(frozen=True)
 class Fit:
-    """The law of a sweep; or None, and the reason why it has none."""
+    """The law of a sweep, or None and the reason."""
 
     law: Law | None
     reason: str = ""
@@ -52,10 +53,10 @@ class Fit:
 
 def fit(concurrency: Sequence[float], rps: Sequence[float]) -> Fit:
     """
-    Least squares of the relative errors; refused with too few points, coefficients below zero, or a poor fit.
+    Return the least-squares fit of the relative errors; refused for few points, negative coefficients or a poor fit.
 
-    A coefficient that its own standard error does not tell from zero is zero; one clearly below says that throughput
-    grew faster than contention lets it, as batching does, for which this law has no term.
+    A coefficient within two standard errors of zero counts as zero. A negative one means that throughput grew faster
+    than linearly, as with batching. The law has no term for that.
     """
     n, x = np.asarray(concurrency, float), np.asarray(rps, float)
     if len(np.unique(n)) < MIN_POINTS:
@@ -70,23 +71,23 @@ def fit(concurrency: Sequence[float], rps: Sequence[float]) -> Fit:
             values, _ = _solve(n, x, floor=0.0)
     except RuntimeError:
         return Fit(None, "the fit did not settle")
-    error = float(np.abs(_throughput(n, *values) / x - 1).max())
+    error = float(np.abs(_compute_throughput(n, *values) / x - 1).max())
     if error > MAX_ERROR:
         return Fit(None, f"the worst point is {error:.0%} off, {MAX_ERROR:.0%} allowed")
     rate, contention, coherency = (float(value) for value in values)
     return Fit(Law(rate, contention, coherency, error))
 
 
-def _throughput(n: F64, rate_rps: float, contention: float, coherency: float) -> F64:
+def _compute_throughput(n: F64, rate_rps: float, contention: float, coherency: float) -> F64:
     return np.asarray(rate_rps * n / (1 + contention * (n - 1) + coherency * n * (n - 1)))
 
 
 def _solve(n: F64, x: F64, floor: float) -> tuple[F64, F64]:
-    """The coefficients, σ and κ not below the floor, and their standard errors; raises RuntimeError."""
+    """Return the coefficients, with σ and κ at least `floor`, and their standard errors; raises RuntimeError."""
     start = (float((x / n).max()), 0.1, 1e-4)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", OptimizeWarning)  # no covariance: the errors are then infinite
+        warnings.simplefilter("ignore", OptimizeWarning)  # without a covariance the errors are infinite
         values, covariance = curve_fit(
-            _throughput, n, x, start, sigma=x, bounds=([0, floor, floor], np.inf), x_scale=start
+            _compute_throughput, n, x, start, sigma=x, bounds=([0, floor, floor], np.inf), x_scale=start
         )
     return np.asarray(values), np.sqrt(np.diag(covariance))

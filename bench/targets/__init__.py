@@ -1,4 +1,4 @@
-"""Targets as read from their TOML files; the schema is README.md beside this file."""
+"""Targets, read from TOML files. README.md beside this file is the schema."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CAPABILITIES = ("search", "embeddings", "rerank", "hybrid")
 
 @dataclass(frozen=True)
 class Role:
-    """One process of a target; with `caching` on top of its environment it remembers what it answered."""
+    """One process of a target. `caching` enables its caches: the scenario `cache` adds it to `environ`."""
 
     name: str
     env: str
@@ -32,20 +32,21 @@ class Role:
 
     @property
     def python(self) -> Path:
-        """The interpreter of the role's environment, not resolved: a link is what makes it that environment's."""
+        """The interpreter of the role's environment. Do not resolve the link, which selects the environment."""
         return paths.ROOT / self.env / "bin" / "python"
 
 
 @dataclass(frozen=True)
 class Target:
     """
-    What the harness hits: its processes, the dialect it speaks and what it promises.
+    A system under test: its processes, its dialect and its promises.
 
-    `durable` says that its data folder holds the index: what starts on a copy of it need not ingest again. `model` is
-    the name to ask for where the dialect needs one; `other_model` another that it serves, which verifying
-    asks too, to see that the two are not mixed up. A foreign target has a `url` and `headers`, and no roles: it was
-    started by others. `root` is the checkout that its code is run from, in the environments of this one. `device` is
-    what `{device}` in its file becomes (see `bench.devices`), empty where others decided that.
+    * `durable`: the data folder holds the index, so a start on a copy of it need not ingest again.
+    * `model`: the model to request, if the dialect needs one. `other_model`: a second served model; verification
+      requests it too and checks that the two are not confused.
+    * `url`, `headers`: of an external target, which the harness did not start and which has no roles.
+    * `root`: the checkout whose code runs, in the environments of this checkout.
+    * `device`: the value of `{device}` in the target file (see `bench.targets.devices`); "" for an external target.
     """
 
     name: str
@@ -67,21 +68,21 @@ class Target:
 
     @property
     def front(self) -> Role:
-        """The role that clients speak to."""
+        """The role to which clients connect."""
         return self.roles[-1]
 
     @property
     def ranked(self) -> bool:
-        """Whether it may win: it runs the model, and it is set up as a user would."""
+        """Whether the target takes part in rankings: it runs a model and is set up like a real deployment."""
         return self.precision != "pseudo" and self.ingest
 
     @property
-    def remembering(self) -> Target:
-        """The target with its caches on."""
+    def with_caches(self) -> Target:
+        """The target with its caches enabled."""
         return replace(self, roles=tuple(replace(role, environ=role.environ | role.caching) for role in self.roles))
 
     def check_installed(self) -> None:
-        """Raise TargetError when a role's environment is not there."""
+        """Raise TargetError if the environment of a role is missing."""
         for role in self.roles:
             if not role.python.exists():
                 raise TargetError(
@@ -90,55 +91,59 @@ class Target:
 
 
 def load(file: Path, name: str) -> Target:
-    """Read one target file; raises TargetError that names the file and the key."""
+    """Return the target of a file. Raises TargetError that names the file and the key."""
     table = tomllib.loads(file.read_text())
     try:
-        roles = tuple(_role(role) for role in table.pop("roles"))
-        target = Target(**_tuples(table), roles=roles, folder=file.parent)
+        roles = tuple(_read_role(role) for role in table.pop("roles"))
+        target = Target(**_convert_lists(table), roles=roles, folder=file.parent)
     except (KeyError, TypeError) as error:
         raise TargetError(f"{file.name} of target {name}: {error}") from error
     _check(target, name)
     return target
 
 
-def _role(table: dict[str, Any]) -> Role:
+def _read_role(table: dict[str, Any]) -> Role:
     environ, caching = (
         {key: str(value) for key, value in table.pop(name, {}).items()} for name in ("environ", "caching")
     )
-    return Role(**_tuples(table), environ=environ, caching=caching)
+    return Role(**_convert_lists(table), environ=environ, caching=caching)
 
 
-def _tuples(table: dict[str, Any]) -> dict[str, Any]:
+def _convert_lists(table: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
 
 
 def _check(target: Target, name: str) -> None:
-    wrong = [word for word in target.capabilities if word not in CAPABILITIES]
+    unknown = [name for name in target.capabilities if name not in CAPABILITIES]
     if target.name != name:
-        raise TargetError(f"target {name}: its file says name = {target.name!r}")
-    if wrong or target.precision not in PRECISIONS:
-        raise TargetError(f"target {name}: unknown capability or precision: {wrong or target.precision}")
+        raise TargetError(f"target {name}: its file has name = {target.name!r}")
+    if unknown or target.precision not in PRECISIONS:
+        raise TargetError(f"target {name}: unknown capability or precision: {unknown or target.precision}")
     if not target.roles:
         raise TargetError(f"target {name}: no roles")
 
 
 def ours() -> list[Target]:
-    """Every target of this project, by name."""
+    """Return every target of this project, in the order of names."""
     return [load(file, file.stem) for file in sorted(paths.TARGETS.glob("*.toml"))]
 
 
 def peers() -> list[Target]:
-    """Every peer that has a target file, by name."""
+    """Return every peer with a target file, in the order of names."""
     return [load(file, file.parent.name) for file in sorted(paths.PEERS.glob("*/target.toml"))]
 
 
 def choose(names: list[str] | None, with_peers: bool) -> list[Target]:
-    """The targets named (ours or peers), or all of ours and, if wanted, all peers."""
-    known = {target.name: target for target in [*ours(), *peers()]}
+    """
+    Return the targets named (ours or peers), or all of ours for None; with `with_peers`, all peers too.
+
+    Raises TargetError for an unknown name.
+    """
+    by_name = {target.name: target for target in [*ours(), *peers()]}
     if names is None:
-        return [target for target in known.values() if with_peers or not target.peer]
-    unknown = sorted(set(names) - known.keys())
+        return [target for target in by_name.values() if with_peers or not target.peer]
+    unknown = sorted(set(names) - by_name.keys())
     if unknown:
-        raise TargetError(f"unknown target {', '.join(unknown)}; known: {', '.join(sorted(known))}")
-    extra = [name for name, target in known.items() if with_peers and target.peer and name not in names]
-    return [known[name] for name in [*names, *extra]]
+        raise TargetError(f"unknown target {', '.join(unknown)}; known: {', '.join(sorted(by_name))}")
+    extra = [name for name, target in by_name.items() if with_peers and target.peer and name not in names]
+    return [by_name[name] for name in [*names, *extra]]

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gateways.core.errors import GatewayError
-from gateways.core.planning import PassCost
 
 F32: TypeAlias = npt.NDArray[np.float32]
 F16: TypeAlias = npt.NDArray[np.float16]
@@ -26,6 +25,35 @@ Span: TypeAlias = tuple[int, int]
 
 # sentence-transformers gives every model these two, empty unless the model says otherwise.
 NO_PROMPTS = (("query", ""), ("document", ""))
+
+
+class PassCost(NamedTuple):
+    """
+    What a forward pass costs, in tokens that it computes.
+
+    `fixed` is what any pass costs, `padding` what a cell of padding does, `pair` what it takes to compare two cells
+    of one row, padding or not: an attention compares all of them. `knee` is how many tokens of a pass are enough for
+    it to be efficient; 0 where that was not measured, as on a CPU, where few are.
+    """
+
+    fixed: float
+    padding: float
+    pair: float
+    knee: int = 0
+
+    def cost_of_pass(self, rows: int, longest: int, tokens: int) -> float:
+        """Return the cost of a pass over rows that hold so many tokens together."""
+        return self.fixed + self.computed_tokens(rows, longest, tokens) + self.pair * rows * longest**2
+
+    def computed_tokens(self, rows: int, longest: int, tokens: int) -> float:
+        """Return the tokens that such a pass computes, padding as far as it is computed."""
+        return tokens + self.padding * (rows * longest - tokens)
+
+
+# A model that computes padding like everything else, and one that takes none of it through its weights: it is moved
+# about, and compared. Fitted to MiniLM's passes on one core; between fp32 and int8, whose attention is not faster.
+PADDED = PassCost(fixed=8, padding=1, pair=0)
+UNPADDED = PassCost(fixed=8, padding=0.1, pair=1 / 1_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +86,23 @@ class ModelInfo:
     scores: Literal["logits", "cosines"] = "logits"
     of: str | None = None
     stands_in_for: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeOptions:
+    """
+    How a model reads inputs, and what of them it returns.
+
+    `truncate` is the end at which a text over the model's length is cut; NONE raises InvalidRequest instead. `lane`
+    is the queue, None chooses it by length. With `tokens`, `embed` returns token vectors too, from the same pass.
+    """
+
+    truncate: Truncate = "END"
+    lane: Lane | None = None
+    tokens: bool = False
+
+
+DEFAULT_OPTIONS = EncodeOptions()
 
 
 class SparseVector(NamedTuple):
@@ -153,8 +198,8 @@ class Backend(Protocol):
     """
     Text to vectors and scores. Entering it loads and warms the models; it serves from then on until it is left.
 
-    `model` is an id of `models()`. All calls raise InvalidRequest (an input cannot be read), Overloaded,
-    BackendUnavailable, UpstreamFailed, ModelFailed.
+    `model` is an id of `models()`. All calls raise InvalidRequest, Overloaded, BackendUnavailable, UpstreamFailed,
+    ModelFailed. An input that cannot be read is an InvalidInput with its index.
     """
 
     async def __aenter__(self) -> Self: ...
@@ -182,38 +227,22 @@ class Backend(Protocol):
         """
         ...
 
-    async def embed(
-        self,
-        model: str,
-        inputs: Inputs,
-        *,
-        truncate: Truncate = "END",
-        lane: Lane | None = None,
-        tokens: bool = False,
-    ) -> Embeddings:
-        """Embed n texts, or n lists of token ids, in the order given; with `tokens`, those too, by the same pass."""
+    async def embed(self, model: str, inputs: Inputs, options: EncodeOptions = DEFAULT_OPTIONS) -> Embeddings:
+        """Embed n texts, or n lists of token ids, in the order given."""
         ...
 
-    async def embed_tokens(
-        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane | None = None
-    ) -> Embeddings:
+    async def embed_tokens(self, model: str, inputs: Inputs, options: EncodeOptions = DEFAULT_OPTIONS) -> Embeddings:
         """Return the last hidden state of every token, special ones included: (sum of token_counts, dimensions)."""
         ...
 
     async def embed_sparse(
-        self, model: str, inputs: Inputs, *, truncate: Truncate = "END", lane: Lane | None = None
+        self, model: str, inputs: Inputs, options: EncodeOptions = DEFAULT_OPTIONS
     ) -> SparseEmbeddings:
         """Weigh the vocabulary for n texts."""
         ...
 
     async def rerank(
-        self,
-        model: str,
-        query: str,
-        documents: Sequence[str],
-        *,
-        truncate: Truncate = "END",
-        lane: Lane | None = None,
+        self, model: str, query: str, documents: Sequence[str], options: EncodeOptions = DEFAULT_OPTIONS
     ) -> Scores:
         """Score n documents: a cross-encoder's logits, or the mean over query tokens of the greatest cosine."""
         ...

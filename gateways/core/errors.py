@@ -3,6 +3,7 @@ Every error a client can see.
 
 * GatewayError
   x InvalidRequest      400  the request itself is wrong
+    - InvalidInput           an input of a model is too long, or has ids of another vocabulary
   x Unauthorized        401  the key is missing or unknown
   x Forbidden           403  the key is not allowed to do this
   x NotFound            404  no such model, job, document, collection or route; or the model's weights are not here
@@ -16,7 +17,7 @@ Every error a client can see.
   x ModelFailed         500  the model broke on this very input; the log has the cause
     - ModelHung              it never came back from a pass with it
   x UpstreamFailed      502  the upstream answered what cannot be used
-  x BackendUnavailable  503  the model is loading, or the upstream is down
+  x BackendUnavailable  503  the model is loading, the upstream is down, or the collection is damaged
   x DeadlineExceeded    504  the answer would have come too late
   x NoSpace             507  the disk is full, or cannot be written
 """
@@ -62,6 +63,31 @@ class InvalidRequest(GatewayError):
     status = 400
     type = "invalid_request_error"
     default_code = "invalid_value"
+
+
+class InvalidInput(InvalidRequest):
+    """
+    An input of a model is wrong.
+
+    `item` is its index among the inputs or the documents of a backend's call. `offset` is the index of a token id
+    in the input. `fault` is the message without its subject. The subject is `input.<item>` until the API names the
+    input as the client does.
+    """
+
+    def __init__(
+        self, fault: str, *, item: int, offset: int | None = None, code: str | None = None, name: str | None = None
+    ) -> None:
+        place = name or f"input.{item}"
+        if offset is not None:
+            place = f"{place}.{offset}"
+        super().__init__(f"{place} {fault}", code=code, param=place)
+        self.fault = fault
+        self.item = item
+        self.offset = offset
+
+    def named(self, name: str) -> InvalidInput:
+        """Return the same error about an input called `name`."""
+        return InvalidInput(self.fault, item=self.item, offset=self.offset, code=self.code, name=name)
 
 
 def fetching(model: str) -> str:

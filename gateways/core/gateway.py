@@ -1,71 +1,86 @@
-"""One gateway: a backend, a store, a job queue and the worker between them."""
+"""The application object of a gateway: a backend, a store, a job queue, and the ingest worker between them."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import importlib
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
-from gateways.core import data_dir, metrics
 from gateways.core.backend import Backend
-from gateways.core.encoders import Encoders, starting
-from gateways.core.errors import BackendUnavailable
-from gateways.core.ingest import IngestWorker
-from gateways.core.jobs.base import Change, Document, Job, JobQueue
-from gateways.core.pipeline import Found, Question, search
+from gateways.core.errors import GatewayError, NotFound
+from gateways.core.ingest.worker import IngestWorker
+from gateways.core.jobs.base import Document, Job, JobQueue
+from gateways.core.models.registry import ModelRegistry, starting
+from gateways.core.observability import metrics
+from gateways.core.persistence import data_dir
+from gateways.core.process_settings import GatewaySettings
 from gateways.core.profiles import Chunking, Profile, check_chunking
-from gateways.core.settings import Settings
+from gateways.core.search.pipeline import SearchResult, search
+from gateways.core.search.plan import Question
+from gateways.core.settings import StoreSettings
 from gateways.core.stores.base import Collection, VectorStore
 
 log = logging.getLogger(__name__)
 OFF_LOOP_THREADS = 2
+# How long `/healthz` waits for the store's number of documents. The chart's liveness probe waits 3 s.
+HEALTH_WAIT_S = 0.1
 
 
 class EngineAbsent(Exception):
-    """What a chosen store or job queue needs is not installed."""
+    """A package that the chosen store or job queue needs is not installed."""
 
 
-class Gateway(Encoders):
-    """Everything behind the routes. `start` makes it ready; until then whatever needs the model is a 503."""
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What a deletion removed: a document in the store, one that was queued in an unfinished job, or both."""
 
-    def __init__(self, name: str, backend: Backend, settings: Settings) -> None:
+    stored: bool
+    queued: bool
+
+
+class Gateway(ModelRegistry):
+    """Everything behind the routes. Until `start` returns, calls that need the model raise BackendUnavailable."""
+
+    def __init__(self, name: str, backend: Backend, settings: GatewaySettings) -> None:
         super().__init__(backend, settings.embed_cache_mb * 1_000_000)
         self.name = name
         self.settings = settings
         self._store: VectorStore | None = None
         self._jobs: JobQueue | None = None
+        self._count_refresh: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """
-        Load the model, open DATA_DIR, take up unfinished jobs.
+        Lock DATA_DIR, load the model, open the store and the job queue, and start the ingest worker.
 
         Raises DataDirBusy, DataDirUnusable, EngineAbsent, StoreMismatch.
         """
-        # Store and journal calls take turns anyway; each further thread would keep a malloc arena of its own.
+        # Store and journal calls are serialized anyway, and each further thread would keep a malloc arena of its own.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(OFF_LOOP_THREADS, "off-loop"))
         self._lock = data_dir.lock(self.settings.data_dir)
         await self.backend.__aenter__()
         settings, default = self.settings, default_profile(self, self.settings)
-        store, jobs = _engine("stores", settings.store), _engine("jobs", settings.jobs)
+        store, jobs = _import_engine("stores.{}.store", settings.store), _import_engine("jobs.{}", settings.jobs)
         self._store = await store.open_store(settings, default, self.models())
         self._jobs = await jobs.open_jobs(settings)
         metrics.documents.set(self.store.count())
+        metrics.damaged_collections.set(len(self.store.damaged))
         metrics.data_bytes.set_function(lambda: data_dir.size_bytes(settings.data_dir))
-        self._worker = IngestWorker(
-            self, self.store, self.jobs, default, self.check_space, self.settings.flush_every_s
-        )
-        self._working = asyncio.create_task(self._worker.run())
+        self._worker = IngestWorker(self, self.store, self.jobs, default, settings.flush_every_s, self.check_space)
+        self._worker_task = asyncio.create_task(self._worker.run())
 
     async def stop(self) -> None:
-        """Stop the worker between two writes, close what is open, unload the model."""
+        """Stop the worker between two writes, close the store and the queue, unload the model."""
         if self._store and self._jobs:
-            self._working.cancel()
-            await asyncio.gather(self._working, return_exceptions=True)
+            tasks = [task for task in (self._worker_task, self._count_refresh) if task]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._worker.stop()
             await self._store.close()
             await self._jobs.close()
@@ -73,35 +88,43 @@ class Gateway(Encoders):
 
     @property
     def store(self) -> VectorStore:
-        """Return the store; BackendUnavailable while starting."""
+        """Return the store. Raises BackendUnavailable while starting."""
         if self._store is None:
             raise starting()
         return self._store
 
     @property
     def jobs(self) -> JobQueue:
-        """Return the job queue; BackendUnavailable while starting."""
+        """Return the job queue. Raises BackendUnavailable while starting."""
         if self._jobs is None:
             raise starting()
         return self._jobs
 
+    @property
+    def worker(self) -> IngestWorker:
+        """Return the ingest worker. Raises BackendUnavailable while starting."""
+        if self._jobs is None:
+            raise starting()
+        return self._worker
+
     def ready(self) -> bool:
-        """Say whether a request sent now would be served."""
+        """Return whether a request sent now would be served."""
         return self._jobs is not None and self.backend.ready()
 
     def failure(self) -> str | None:
-        """Return what is broken for good, None while nothing is."""
-        if self._jobs is not None and self._working.done():
+        """Return the permanent failure of this process, None if there is none."""
+        if self._jobs is not None and self._worker_task.done():
             return "the ingest worker has died"
-        return self.backend.failure()
+        return (self._jobs and self._jobs.failure()) or self.backend.failure()
 
     async def health(self) -> dict[str, object]:
-        """Return what `/healthz` tells besides the status; the documents as last known where the store is away."""
-        if self._store:
-            with suppress(BackendUnavailable):
-                await self._store.refresh(counts=True)
+        """Return the fields of `/healthz` besides the status. A store that is slow or away reports its last count."""
+        if self._store and (self._count_refresh is None or self._count_refresh.done()):
+            self._count_refresh = asyncio.create_task(_refresh_counts(self._store))
+        if self._count_refresh:
+            await asyncio.wait([self._count_refresh], timeout=HEALTH_WAIT_S)
         count = self._store.count() if self._store else 0
-        return {"model_loaded": bool(self.backend.models()), "document_count": count}
+        return {"model_loaded": bool(self.backend.models()), "document_count": count} | count_damaged(self._store)
 
     async def collections(self) -> Sequence[Collection]:
         """Return all collections, ordered by name."""
@@ -109,31 +132,29 @@ class Gateway(Encoders):
         return self.store.collections()
 
     async def collection(self, name: str, *, counts: bool = False) -> Collection:
-        """Return a collection, with `counts` as many documents as it holds now; NotFound lists those there are."""
+        """Return a collection, with `counts` its current number of documents. Raises NotFound."""
         await self.store.refresh(counts=counts)
         return self.store.collection(name)
 
     async def profile(self, collection: str) -> Profile:
-        """Return how a collection is searched, or would be if it were made now with nothing chosen."""
+        """Return the profile of a collection, or the default profile if there is no such collection."""
         await self.store.refresh()
-        known = {its.name: its.profile for its in self.store.collections()}
-        return known.get(collection) or default_profile(self, self.settings)
+        profiles = {existing.name: existing.profile for existing in self.store.collections()}
+        return profiles.get(collection) or default_profile(self, self.settings)
 
-    async def put(self, collection: str, profile: Profile) -> bool:
-        """Make a collection, or give one another profile, durably; say whether it was made. Raises Conflict."""
-        made = await self.store.put(collection, profile)
-        await self.jobs.record(Change("put_collection", collection, profile=dataclasses.asdict(profile)))
-        return made
+    async def put_collection(self, collection: str, profile: Profile) -> bool:
+        """Create a collection, or change its profile, durably. Returns True if it was created. Raises Conflict."""
+        return await self.worker.put_collection(collection, profile)
 
     async def submit(
         self, collection: str, documents: Sequence[Document], key: str | None, chunk: Chunking | None = None
     ) -> Job:
         """
-        Queue documents; they are on disk when this returns.
-
-        Raises InvalidRequest for a `chunk` that cannot be made, Conflict, NoSpace.
+        Queue documents under an idempotency `key`. They are on disk when this returns.
+        Raises InvalidRequest for a `chunk` that the model cannot read, Conflict, NoSpace, CollectionDamaged.
         """
         self.check_space()
+        require_intact(self.store, collection)
         if chunk:
             check_chunking(chunk, self.model((await self.profile(collection)).embedding_model))
         job = await self.jobs.submit(collection, documents, key, chunk)
@@ -142,51 +163,65 @@ class Gateway(Encoders):
         return job
 
     async def cancel(self, job_id: str) -> Job | None:
-        """Cancel a job, and tell how far it came; None for an unknown one, Conflict for a finished one."""
-        jobs = self.jobs
-        async with self._worker.all_counted():
-            return await jobs.cancel(job_id)
+        """Cancel a job and return it with its progress; None if unknown. Raises Conflict if it is finished."""
+        async with self.worker.pause_writes():
+            return await self.jobs.cancel(job_id)
 
     def check_space(self) -> None:
-        """Raise NoSpace where DATA_DIR's disk is all but full."""
+        """Raise NoSpace if the disk of DATA_DIR is almost full."""
         data_dir.check_space(self.settings.data_dir, self.settings.min_free_mb * 1_000_000)
 
-    async def delete(self, collection: str, document_id: str) -> bool:
-        """Forget a document, durably; say whether there was one."""
-        held = await self.collection(collection)
-        if not await held.document(document_id):
-            return False
-        async with self._worker.all_counted():
-            # First: what is ingested from here on is not what was deleted.
-            await self.jobs.record(Change("delete_document", collection, document_id))
-            deleted = await held.delete(document_id)
+    async def delete_document(self, collection: str, document_id: str) -> Deletion:
+        """Delete a document, durably: from the collection, and from every job that was accepted before."""
+        require_intact(self.store, collection)
+        queued = await self.jobs.queued(collection, document_id)
+        if not queued and not await (await self.collection(collection)).document(document_id):
+            return Deletion(stored=False, queued=False)
+        stored = await self.worker.delete_document(collection, document_id)
+        metrics.documents.set(self.store.count())
+        return Deletion(stored, queued)
+
+    async def delete_collection(self, collection: str) -> bool:
+        """Delete a collection with its documents, and cancel its jobs, durably. Returns False if there is none."""
+        deleted = await self.worker.delete_collection(collection)
         metrics.documents.set(self.store.count())
         return deleted
 
-    async def forget(self, collection: str) -> bool:
-        """Forget a collection with its documents and unfinished jobs, durably; say whether there was one."""
-        forgotten = await self._worker.forget(collection)
-        metrics.documents.set(self.store.count())
-        return forgotten
-
-    async def search(self, asked: Question) -> Found:
-        """Return the passages that answer best."""
+    async def search(self, question: Question) -> SearchResult:
+        """Return the best passages."""
         await self.store.refresh()
-        return await search(self, self.store, asked)
+        return await search(self, self.store, question)
 
 
-def _engine(kind: str, name: str) -> Any:
-    """Return the module of a store or a job queue."""
+def require_intact(store: VectorStore, name: str) -> None:
+    """Raise CollectionDamaged if the files of a collection are damaged."""
+    with suppress(NotFound):
+        store.collection(name)
+
+
+def count_damaged(store: VectorStore | None) -> dict[str, object]:
+    """Return the field of the probes about damaged collections, if there are any. Names are not for everybody."""
+    damaged = store.damaged if store else {}
+    return {"damaged_collections": len(damaged)} if damaged else {}
+
+
+async def _refresh_counts(store: VectorStore) -> None:
+    with suppress(GatewayError):
+        await store.refresh(counts=True)
+
+
+def _import_engine(module: str, name: str) -> Any:
+    """Import the module of a store or a job queue. Raises EngineAbsent if its extra is not installed."""
     try:
-        return importlib.import_module(f"gateways.core.{kind}.{name}")
-    except ModuleNotFoundError as absent:
-        needed = f"{name!r} needs the package {absent.name}, which is not installed"
+        return importlib.import_module(f"gateways.core.{module.format(name)}")
+    except ModuleNotFoundError as error:
+        message = f"{name!r} needs the package {error.name}, which is not installed"
         extra = "pgvector" if name == "postgres" else name
-        raise EngineAbsent(f"{needed}: pip install '.[{extra}]' beside the gateway's own extra") from None
+        raise EngineAbsent(f"{message}: pip install '.[{extra}]' beside the gateway's own extra") from None
 
 
-def default_profile(encoders: Encoders, settings: Settings) -> Profile:
-    """Return how a collection is searched when nobody said how."""
-    dense, sparse = encoders.model(None), encoders.model(None, "sparse")
-    late = settings.late_interaction and encoders.interaction(dense.id) is not None
+def default_profile(registry: ModelRegistry, settings: StoreSettings) -> Profile:
+    """Return the profile of a collection that is created without one."""
+    dense, sparse = registry.model(None), registry.model(None, "sparse")
+    late = settings.late_interaction and registry.interaction(dense.id) is not None
     return Profile(dense.id, dense.dimensions, sparse.id, late_interaction=late)

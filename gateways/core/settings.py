@@ -1,4 +1,4 @@
-"""Every option of a gateway process, read once at start from the environment."""
+"""The options of a process in groups, one class for each part of it. Read once at start from the environment."""
 
 from __future__ import annotations
 
@@ -15,147 +15,204 @@ DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 
 
 class Settings(BaseModel):
-    """Frozen; each field is the environment variable of the same name in capitals."""
+    """Frozen. The environment variable of a field has the field's name in capitals."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Self:
+        """Return the settings of the variables that are not empty. Raises ValidationError, which lists all faults."""
+        values = {name: environ[name.upper()] for name in cls.model_fields if environ.get(name.upper())}
+        return cls.model_validate(values)
+
+    def cores(self) -> int:
+        """Return the number of cores that this process may use."""
+        return len(os.sched_getaffinity(0))
+
+
+class LogSettings(Settings):
+    """The log."""
+
+    log_format: Literal["text", "json"] = Field("text", description="Format of a log line: `text` or `json`.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Minimum level of a log line: `debug`, `info`, `warning` or `error`."
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower_level(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+
+class RequestLimits(Settings):
+    """The limits of one request."""
+
+    max_inputs: int = Field(2_048, ge=1, description="Maximum texts, or documents to rerank, per request.")
+    max_body_bytes: int = Field(33_554_432, ge=1_024, description="Maximum bytes of a request body.")
+    request_timeout_s: float = Field(60.0, gt=0, description="Maximum seconds per request before it gets 504.")
+
+
+class HttpSettings(LogSettings, RequestLimits):
+    """The HTTP server: its address, who may call it, how it stops."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on. Set `0.0.0.0` to serve other machines.")
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on.")
+    read_timeout_s: float = Field(
+        30.0, gt=0, description="Maximum seconds to receive a request, or the next MiB of its body, before 408."
+    )
+    drain_s: float = Field(
+        0.0, ge=0, description="Seconds after SIGTERM in which requests are still served and /readyz answers 503."
+    )
+    shutdown_grace_s: int = Field(
+        10, ge=0, description="Maximum seconds after SIGTERM for the requests in flight to finish."
+    )
+    api_keys: str = Field("", description="Keys with every scope, separated by commas.")
+    api_keys_file: Path | None = Field(
+        None, description="YAML file of key hashes with scopes and limits. Without any key everyone may call."
+    )
+    metrics_access: Access = Field(
+        "open", description="Access to `/metrics`: `open`, `key` (a key with the scope admin) or `off`."
+    )
+    docs_access: Access = Field(
+        "key", description="Access to `/docs` and `/openapi.json`: `open`, `key` (if keys are set) or `off`."
+    )
+    cors_origins: str = Field(
+        "", description="Origins whose web pages may call, separated by commas. Default: none may."
+    )
+    tls_certfile: Path | None = Field(
+        None, description="PEM file of the certificate chain. Set it together with TLS_KEYFILE to serve HTTPS."
+    )
+    tls_keyfile: Path | None = Field(None, description="PEM file of the private key of TLS_CERTFILE.")
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if bool(self.tls_certfile) != bool(self.tls_keyfile):
+            raise ValueError("TLS_CERTFILE and TLS_KEYFILE go together")
+        return self
+
+
+class StoreSettings(Settings):
+    """The vector store and the job queue."""
+
     data_dir: Path = Field(Path("data"), description="Folder of the vectors and the job journal.")
-    min_free_mb: int = Field(
-        256, ge=0, description="MB (10^6) that DATA_DIR's disk must have free for more to be ingested."
-    )
-    models_dir: Path = Field(Path("models"), description="Folder of the fetched weights and exported graphs.")
-    models_file: Path = Field(Path("models.yaml"), description="The model catalogue.")
-    model: str = Field("", description="Id or alias of the default dense model; empty: the catalogue's.")
-    model_memory_mb: int = Field(0, ge=0, description="Weights in memory at once, in MB (10^6); 0: no limit.")
-    model_idle_s: float = Field(0.0, ge=0, description="Seconds until a model nobody uses is unloaded; 0: never.")
-    embed_cache_mb: int = Field(8, ge=0, description="Embeddings of single texts kept, in MB (10^6); 0: none.")
-    rerank_cache_mb: int = Field(16, ge=0, description="Token vectors of reranked texts kept, in MB (10^6); 0: none.")
-    precision: Literal["fp32", "fp16", "bf16", "int8"] = Field(
-        "fp32", description="What models compute in: `onnx_py` fp32 or int8, `python` fp32, fp16 or bf16."
-    )
-    device: str = Field(
-        "auto", description="Where models run: `cpu`, `cuda`, `cuda:1`, …, `mps`; `auto`: on a GPU if there is one."
-    )
-    threads: int = Field(
-        0, ge=0, description="Model threads, one core each; 0: the cores this process may use, or two for a GPU."
-    )
     store: Literal["edge", "pgvector", "qdrant"] = Field(
         "edge", description="Vector store: `edge` in DATA_DIR, `pgvector` at DATABASE_URL, `qdrant` at QDRANT_URL."
     )
-    late_interaction: bool = Field(True, description="Whether new collections store the vectors of tokens too.")
+    late_interaction: bool = Field(
+        True, description="Set `false` so that new collections store no token vectors unless they ask for them."
+    )
     jobs: Literal["sqlite", "postgres"] = Field(
-        "sqlite", description="Job queue: `sqlite` in DATA_DIR, or `postgres` at DATABASE_URL, which gateways share."
+        "sqlite", description="Job queue: `sqlite` in DATA_DIR, or `postgres` at DATABASE_URL, shared by gateways."
     )
-    flush_every_s: float = Field(
-        2.0, ge=0, description="Seconds between two flushes of small ingest jobs, which share one; 0: one for each."
+    database_url: str = Field(
+        "", description="URL of the PostgreSQL of STORE=pgvector and JOBS=postgres: `postgresql://…`."
     )
-    database_url: str = Field("", description="PostgreSQL of STORE=pgvector and JOBS=postgres: `postgresql://…`.")
-    max_batch_tokens: int = Field(
-        512,
-        ge=1,
-        description="Tokens of one forward pass, at most; padding counts where a model computes it. On a GPU, "
-        "unless it is set, as many as make its passes efficient: that is measured.",
+    qdrant_url: str = Field(
+        "", description="URL of the Qdrant of STORE=qdrant. Default: an engine inside the process, for trials."
     )
-    max_queue_tokens: int = Field(
-        2_000_000, ge=1, description="Tokens that may wait in each lane before a request gets 429."
-    )
-    max_wait_ms: int = Field(
-        2_000,
-        ge=1,
-        description="Milliseconds a query, of up to 128 tokens, may wait; over that it gets 429.",
-    )
-    max_bulk_wait_ms: int = Field(
-        20_000, ge=1, description="The same of longer requests and ingests, which get the time that queries leave."
-    )
-    model_hang_s: float = Field(60.0, gt=0, description="Seconds until a forward pass counts as hung.")
-    max_inputs: int = Field(2_048, ge=1, description="Texts, or documents to rerank, of one request, at most.")
-    max_documents: int = Field(10_000, ge=1, description="Documents of one ingest request, at most.")
-    max_body_bytes: int = Field(33_554_432, ge=1_024, description="Bytes of one request body, at most.")
-    max_metadata_bytes: int = Field(65_536, ge=2, description="Bytes of one document's metadata as JSON, at most.")
-    request_timeout_s: float = Field(60.0, gt=0, description="Seconds until a request gets 504.")
-    read_timeout_s: float = Field(30.0, gt=0, description="Seconds that a client may take to send a request.")
-    drain_s: float = Field(
-        0.0, ge=0, description="Seconds that requests are still taken after SIGTERM, while /readyz says 503."
-    )
-    shutdown_grace_s: int = Field(10, ge=0, description="Seconds that requests in flight get after SIGTERM.")
-    api_keys: str = Field("", description="Keys that may do everything, separated by commas.")
-    api_keys_file: Path | None = Field(
-        None, description="YAML of keys by hash, with scopes and limits; with neither, everyone is let in."
-    )
-    metrics_access: Access = Field("open", description="`/metrics`: open, for keys of the scope admin, or off.")
-    docs_access: Access = Field(
-        "key", description="`/docs` and `/openapi.json`: open, for keys where there are any, or off."
-    )
-    cors_origins: str = Field("", description="Origins whose pages may call, separated by commas; empty: none.")
-    tls_certfile: Path | None = Field(None, description="Certificate chain in PEM; with TLS_KEYFILE: serve HTTPS.")
-    tls_keyfile: Path | None = Field(None, description="Its private key in PEM.")
-    embedding_api_url: str = Field(
-        "", description="Embed services of the thin gateway, separated by commas; empty: pseudo vectors."
-    )
-    embedding_api_dialect: Literal["native", "texts", "openai", "tei"] = Field(
-        "native", description="What the embed service speaks."
-    )
-    embedding_api_key: str = Field("", description="Bearer token sent to the embed service.")
-    hedge_ms: int = Field(
-        0, ge=0, description="Milliseconds until a call is made to a second embed service as well; 0: never."
-    )
-    embed_runtime: Literal["onnx_py", "python"] = Field("onnx_py", description="Runtime of the embed service.")
-    log_format: Literal["text", "json"] = Field("text", description="How a line of the log looks.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
-
-    qdrant_url: str = Field("", description="Qdrant of STORE=qdrant; empty: its client's own engine, to try it out.")
-    qdrant_api_key: str = Field("", description="API key of that Qdrant.")
-    qdrant_shards: int = Field(1, ge=1, description="Shards of a new collection there.")
-    qdrant_replicas: int = Field(1, ge=1, description="Copies of each shard of a new collection there.")
-
-    @field_validator("log_level", "device", "precision", mode="before")
-    @classmethod
-    def _lower(cls, value: object) -> object:
-        return value.lower() if isinstance(value, str) else value
-
-    @field_validator("device")
-    @classmethod
-    def _device(cls, value: str) -> str:
-        if not DEVICE.fullmatch(value):
-            raise ValueError("it may be auto, cpu, cuda, cuda:0, cuda:1, … or mps")
-        return value
+    qdrant_api_key: str = Field("", description="API key of the Qdrant at QDRANT_URL.")
+    qdrant_shards: int = Field(1, ge=1, description="Shards per new collection in Qdrant.")
+    qdrant_replicas: int = Field(1, ge=1, description="Copies of each shard of a new collection in Qdrant.")
 
     @model_validator(mode="after")
-    def _go_together(self) -> Self:
-        if bool(self.tls_certfile) != bool(self.tls_keyfile):
-            raise ValueError("TLS_CERTFILE and TLS_KEYFILE go together")
+    def _check_database(self) -> Self:
         if (self.store == "pgvector" or self.jobs == "postgres") and not self.database_url:
             raise ValueError("STORE=pgvector and JOBS=postgres need DATABASE_URL")
         if self.jobs == "postgres" and self.store == "edge":
             raise ValueError("JOBS=postgres needs a STORE that gateways share, for any of them may work a job off")
         return self
 
+
+class IngestSettings(Settings):
+    """Ingest."""
+
+    min_free_mb: int = Field(
+        256, ge=0, description="Minimum free MB (10^6) on the disk of DATA_DIR. Below it an ingest gets 507."
+    )
+    flush_every_s: float = Field(
+        2.0, ge=0, description="Seconds between two flushes, which small ingest jobs share. Set 0 to flush per job."
+    )
+    max_documents: int = Field(10_000, ge=1, description="Maximum documents per ingest request.")
+    max_metadata_bytes: int = Field(65_536, ge=2, description="Maximum bytes of a document's metadata as JSON.")
+
+
+class AdmissionSettings(Settings):
+    """Which texts wait for the model, and how long."""
+
+    model: str = Field("", description="Id or alias of the default dense model. Default: the catalogue's.")
+    max_batch_tokens: int = Field(
+        512,
+        ge=1,
+        description="Maximum tokens per forward pass, including padding if the model computes it. "
+        "On a GPU the default is measured at load time.",
+    )
+    max_queue_tokens: int = Field(
+        2_000_000, ge=1, description="Maximum tokens that wait in each lane. Above it a request gets 429."
+    )
+    max_wait_ms: int = Field(
+        2_000,
+        ge=1,
+        description="Maximum wait of a query (up to 128 tokens) in milliseconds. Above it the query gets 429.",
+    )
+    max_bulk_wait_ms: int = Field(
+        20_000,
+        ge=1,
+        description="Maximum wait of a longer request or an ingest in milliseconds. Above it they get 429.",
+    )
+
+
+class ModelSettings(AdmissionSettings):
+    """The models of a process that runs them."""
+
+    models_dir: Path = Field(Path("models"), description="Folder of the fetched weights and exported graphs.")
+    models_file: Path = Field(Path("models.yaml"), description="File of the model catalogue.")
+    model_memory_mb: int = Field(0, ge=0, description="Maximum MB (10^6) of loaded weights. Set 0 for no limit.")
+    model_idle_s: float = Field(
+        0.0, ge=0, description="Seconds without a request until a model is unloaded. Set 0 for never."
+    )
+    rerank_cache_mb: int = Field(
+        16, ge=0, description="Maximum MB (10^6) of cached token vectors of reranked texts. Set 0 for no cache."
+    )
+    precision: Literal["fp32", "fp16", "bf16", "int8"] = Field(
+        "fp32", description="Arithmetic of the models: `fp32` or `int8` by ONNX, `fp32`, `fp16` or `bf16` by torch."
+    )
+    device: str = Field(
+        "auto", description="Device of the models: `cpu`, `cuda`, `cuda:1`, …, `mps`, or `auto`: a GPU if present."
+    )
+    threads: int = Field(
+        0, ge=0, description="Model threads, one core each. Set 0 for one per usable core, or two on a GPU."
+    )
+    model_hang_s: float = Field(
+        60.0, gt=0, description="Maximum seconds per forward pass. Above it the model thread is replaced."
+    )
+
+    @field_validator("device", "precision", mode="before")
     @classmethod
-    def read(cls, environ: Mapping[str, str]) -> Self:
-        """Read the variables that are set and not empty; pydantic's ValidationError tells all that are wrong."""
-        given = {name: environ[name.upper()] for name in cls.model_fields if environ.get(name.upper())}
-        return cls.model_validate(given)
+    def _lower_choice(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("device")
+    @classmethod
+    def _check_device(cls, value: str) -> str:
+        if not DEVICE.fullmatch(value):
+            raise ValueError("it may be auto, cpu, cuda, cuda:0, cuda:1, … or mps")
+        return value
 
     def cores(self) -> int:
-        """Return the number of model threads: THREADS, or the cores this process may use."""
-        return self.threads or len(os.sched_getaffinity(0))
+        """Return the number of model threads on a CPU: THREADS, or the cores that this process may use."""
+        return self.threads or super().cores()
 
-    def public(self) -> dict[str, object]:
-        """Return the settings a client may see: no secret, nothing about this machine's folders."""
-        secret = {
-            "api_keys",
-            "api_keys_file",
-            "tls_certfile",
-            "tls_keyfile",
-            "embedding_api_key",
-            "embedding_api_url",
-            "database_url",
-            "qdrant_url",
-            "qdrant_api_key",
-            "data_dir",
-            "models_dir",
-            "models_file",
-        }
-        return self.model_dump(mode="json", exclude=secret) | {"threads": self.cores()}
+
+class UpstreamSettings(RequestLimits, AdmissionSettings):
+    """The embed services behind a thin gateway."""
+
+    embedding_api_url: str = Field(
+        "", description="URLs of the embed services, separated by commas. Default: pseudo vectors, no model."
+    )
+    embedding_api_dialect: Literal["native", "texts", "openai", "tei"] = Field(
+        "native", description="API of the embed services: `native` (ours), `texts`, `openai` or `tei`."
+    )
+    embedding_api_key: str = Field("", description="Bearer token sent to the embed services.")
+    hedge_ms: int = Field(
+        0, ge=0, description="Milliseconds until a hedged request to a second embed service. Set 0 for none."
+    )

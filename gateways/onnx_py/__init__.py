@@ -1,6 +1,6 @@
-"""The ONNX monolith: ONNX Runtime behind the contract, with neither torch nor transformers."""
+"""The ONNX monolith: a gateway that computes with ONNX Runtime, without torch and transformers."""
 
 import os
 
-# ONNX Runtime reports its use to its maker unless told not to before it is imported.
+# ONNX Runtime sends telemetry unless this variable is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

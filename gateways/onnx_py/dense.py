@@ -1,4 +1,4 @@
-"""A dense model on ONNX Runtime."""
+"""A dense model, computed with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Sequence
 
 import onnxruntime as ort
 
-from gateways.core.backend import F32, ModelInfo, TokenIds
-from gateways.core.late import Interacting
-from gateways.core.planning import PADDED, UNPADDED
-from gateways.core.tokens import TextTokenizer
-from gateways.onnx_py.session import UNPADDED_MARK, padded
+from gateways.core.backend import F32, PADDED, UNPADDED, ModelInfo, TokenIds
+from gateways.core.scoring.late_interaction import TokenEncoder
+from gateways.core.text.tokenizer import TextTokenizer
+from gateways.onnx_py.session import UNPADDED_MARK, pad_tokens
 
 
-class OnnxDense(Interacting):
-    """A graph that pools: input_ids, attention_mask -> sentence_embedding, token_embeddings."""
+class OnnxDense(TokenEncoder):
+    """A graph (input_ids, attention_mask) -> sentence_embedding (pooled), token_embeddings."""
 
     def __init__(self, session: ort.InferenceSession, texts: TextTokenizer, info: ModelInfo) -> None:
         self._session = session
@@ -28,16 +27,16 @@ class OnnxDense(Interacting):
         return vectors
 
     def encode_tokens(self, batch: Sequence[TokenIds]) -> list[F32]:
-        """Return the last hidden states of n token lists, each float32 (tokens, dimensions)."""
+        """Return the last hidden states of n token lists, float32 (tokens, dimensions) each."""
         states = self._run(batch, "token_embeddings")[0]
         return [row[: len(ids)] for row, ids in zip(states, batch, strict=True)]
 
     def encode_states(self, batch: Sequence[TokenIds]) -> list[tuple[F32, F32]]:
-        """Return the pooled vectors of n token lists, and their last hidden states."""
+        """Return pooled vector (dimensions,) and last hidden states (tokens, dimensions) of each of n token lists."""
         vectors, states = self._run(batch, "sentence_embedding", "token_embeddings")
         return [(vector, row[: len(ids)]) for vector, row, ids in zip(vectors, states, batch, strict=True)]
 
     def _run(self, batch: Sequence[TokenIds], *outputs: str) -> list[F32]:
-        ids, mask = padded(batch)
-        answers: list[F32] = self._session.run(outputs, {"input_ids": ids, "attention_mask": mask})
-        return answers
+        ids, mask = pad_tokens(batch)
+        values: list[F32] = self._session.run(outputs, {"input_ids": ids, "attention_mask": mask})
+        return values

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions, and token batches as their input."""
+"""ONNX Runtime sessions: select the device, open a graph, and pad token batches for it."""
 
 from __future__ import annotations
 
@@ -10,53 +10,54 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from gateways.core.backend import TokenIds
-from gateways.core.settings import Settings
+from gateways.core.settings import ModelSettings
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-# On a CPU slower than the operators they replace: graphs are exported without them (scripts/unfuse.py).
+# Fused operators that are slower on a CPU than the ones they replace. Graphs are exported without them
+# (scripts/models/undo_fusions.py).
 SLOW_FUSIONS = ["SkipLayerNormFusion", "BiasSkipLayerNormFusion", "BiasGeluFusion"]
-# A graph whose metadata has this computes no padding: scripts/unpad.py.
+# A graph with this key in its metadata computes real tokens only (scripts/models/remove_padding.py).
 UNPADDED_MARK = "unpadded"
 I64 = npt.NDArray[np.int64]
 
 
-def open_session(graph: Path, settings: Settings) -> ort.InferenceSession:
-    """Open a graph for all model threads: `run` is thread-safe, and each call stays on its thread."""
-    where = device(settings)
-    on_gpu = where != "cpu"
+def open_session(graph: Path, settings: ModelSettings) -> ort.InferenceSession:
+    """Open one session for all model threads. `run` is thread-safe and computes on the calling thread."""
+    device = select_device(settings)
+    on_gpu = device != "cpu"
     if on_gpu:
-        ort.preload_dlls()  # those of CUDA that came as packages, which the runtime does not look for by itself
-    providers = [(CUDA, {"device_id": where.partition(":")[2]}), CPU] if on_gpu else [CPU]
+        ort.preload_dlls()  # ONNX Runtime does not find CUDA libraries from PyPI packages by itself
+    providers = [(CUDA, {"device_id": device.partition(":")[2]}), CPU] if on_gpu else [CPU]
     disabled = None if on_gpu else SLOW_FUSIONS
-    session = ort.InferenceSession(str(graph), _options(), providers=providers, disabled_optimizers=disabled)
-    if on_gpu and CUDA not in session.get_providers():  # it says why in its log, and would go on without
-        raise ValueError(f"DEVICE={settings.device}: ONNX Runtime cannot load CUDA here; DEVICE=cpu does without")
+    session = ort.InferenceSession(str(graph), _session_options(), providers=providers, disabled_optimizers=disabled)
+    if on_gpu and CUDA not in session.get_providers():  # ONNX Runtime logs the cause and falls back to the CPU
+        raise ValueError(f"DEVICE={settings.device}: ONNX Runtime cannot load CUDA here; set DEVICE=cpu")
     return session
 
 
-def device(settings: Settings) -> str:
+def select_device(settings: ModelSettings) -> str:
     """
-    Return where sessions run: cpu or cuda:N. ValueError where DEVICE cannot be had.
+    Return the device of sessions: cpu or cuda:N. Raises ValueError if DEVICE is not available.
 
-    int8 graphs are for CPUs: on a GPU most of their operators would run on the CPU after all.
+    int8 graphs run on CPUs only: CUDA lacks most of their operators, which would fall back to the CPU.
     """
-    wanted = settings.device
-    there = CUDA in ort.get_available_providers()
-    if wanted == "cpu" or (wanted == "auto" and (settings.precision == "int8" or not there)):
+    name = settings.device
+    has_cuda = CUDA in ort.get_available_providers()
+    if name == "cpu" or (name == "auto" and (settings.precision == "int8" or not has_cuda)):
         return "cpu"
-    if wanted == "mps":
-        raise ValueError("DEVICE=mps: the ONNX gateway has no Apple GPU; use GATEWAY=python")
+    if name == "mps":
+        raise ValueError("DEVICE=mps: the ONNX gateway does not support Apple GPUs; use GATEWAY=python")
     if settings.precision == "int8":
-        raise ValueError(f"DEVICE={wanted}, PRECISION=int8: int8 graphs run on a CPU; use PRECISION=fp32 on a GPU")
-    if not there:
+        raise ValueError(f"DEVICE={name}, PRECISION=int8: int8 graphs run on a CPU; use PRECISION=fp32 on a GPU")
+    if not has_cuda:
         raise ValueError(
-            f"DEVICE={wanted}: this onnxruntime has no CUDA; install the extra onnx_py_gpu in place of onnx_py"
+            f"DEVICE={name}: this onnxruntime has no CUDA; install the extra onnx_py_gpu in place of onnx_py"
         )
-    return f"cuda:{int(wanted.partition(':')[2] or 0)}"
+    return f"cuda:{int(name.partition(':')[2] or 0)}"
 
 
-def padded(batch: Sequence[TokenIds]) -> tuple[I64, I64]:
-    """Return ids and mask of n token lists, each int64 (n, longest), zeros after a row's end."""
+def pad_tokens(batch: Sequence[TokenIds]) -> tuple[I64, I64]:
+    """Return ids and mask of n token lists, int64 (n, longest) each, zeros after the end of a row."""
     longest = max(map(len, batch))
     ids = np.zeros((len(batch), longest), dtype=np.int64)
     mask = np.zeros_like(ids)
@@ -66,12 +67,12 @@ def padded(batch: Sequence[TokenIds]) -> tuple[I64, I64]:
     return ids, mask
 
 
-def _options() -> ort.SessionOptions:
+def _session_options() -> ort.SessionOptions:
     options = ort.SessionOptions()
-    # Parallelism is many batches on many model threads; inside one, threads would fight over the same cores.
+    # Model threads run batches in parallel; more threads inside a batch would contend for the same cores.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    # The arena keeps the largest batch's memory for ever and plans every new shape; plain malloc serves as fast.
+    # The arena never frees the memory of the largest batch, and plans each new shape. malloc is as fast.
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     return options

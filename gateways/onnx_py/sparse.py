@@ -1,4 +1,4 @@
-"""A sparse model on ONNX Runtime."""
+"""A sparse model, computed with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Sequence
 
 import onnxruntime as ort
 
-from gateways.core.backend import F32, ModelInfo, SparseVector, TokenIds
-from gateways.core.planning import PADDED
-from gateways.core.tokens import TextTokenizer
-from gateways.core.vectors import nonzero
-from gateways.onnx_py.session import padded
+from gateways.core.backend import F32, PADDED, ModelInfo, SparseVector, TokenIds
+from gateways.core.scoring.vectors import nonzero
+from gateways.core.text.tokenizer import TextTokenizer
+from gateways.onnx_py.session import pad_tokens
 
 
 class OnnxSparse:
-    """A graph that weighs the vocabulary: input_ids, attention_mask -> sparse_embedding."""
+    """A graph (input_ids, attention_mask) -> sparse_embedding, a weight for each vocabulary entry."""
 
     cost = PADDED
 
@@ -24,7 +23,7 @@ class OnnxSparse:
         self.info = info
 
     def encode(self, batch: Sequence[TokenIds]) -> list[SparseVector]:
-        """Return the words that weigh more than 0, of each of n token lists."""
-        ids, mask = padded(batch)
+        """Return the vocabulary entries with a weight over 0, for each of n token lists."""
+        ids, mask = pad_tokens(batch)
         weights: F32 = self._session.run(["sparse_embedding"], {"input_ids": ids, "attention_mask": mask})[0]
         return [nonzero(row) for row in weights]

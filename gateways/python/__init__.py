@@ -1,1 +1,1 @@
-"""The torch monolith: sentence-transformers behind the contract."""
+"""The torch monolith: a gateway that computes with torch and sentence-transformers."""

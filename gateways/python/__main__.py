@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gateways.core.local import LocalBackend
-from gateways.core.server import read_settings, serve_gateway
-from gateways.python import model
+from gateways.core.app.server import read_process_settings, serve_gateway
+from gateways.core.inference.local_backend import LocalBackend
+from gateways.core.process_settings import ModelGatewaySettings
+from gateways.python import runtime
 
-settings = read_settings()
-serve_gateway("python", LocalBackend(model, settings), settings)
+settings = read_process_settings(ModelGatewaySettings)
+serve_gateway("python", LocalBackend(runtime, settings), settings)

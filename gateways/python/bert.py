@@ -1,8 +1,8 @@
 """
-A dense BERT on torch alone, its tokens laid end to end: no padding goes through the weights.
+A dense BERT on torch alone, run on packed batches: the weights are not multiplied with padding.
 
-What the modules of sentence-transformers compute (Devlin et al. 2019), by the functions they call themselves, without
-their layers in between, and without the seconds and megabytes that importing them takes.
+It computes the same as sentence-transformers (Devlin et al. 2019), with the same torch functions. It does not import
+sentence-transformers, because that takes seconds and memory.
 """
 
 from __future__ import annotations
@@ -17,38 +17,42 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional
 
-from gateways.core.backend import F32, TokenIds
-from gateways.core.catalog import Located
-from gateways.core.late import Interacting
-from gateways.core.planning import UNPADDED
-from gateways.core.tokens import TextTokenizer
-from gateways.python.device import DTYPES, fetched, own_stream
-from gateways.python.layout import Layout
-from gateways.python.linear import Linear, linear
-from gateways.python.ragged import layout_for
+from gateways.core.backend import F32, UNPADDED, TokenIds
+from gateways.core.models.catalog import Located
+from gateways.core.scoring.late_interaction import TokenEncoder
+from gateways.core.text.tokenizer import TextTokenizer
+from gateways.python.device import DTYPES, to_cpu, use_thread_stream
+from gateways.python.packed_batch import PackedBatch
+from gateways.python.packed_linear import Linear, make_linear
+from gateways.python.varlen_attention import choose_batch_type
 
 POOLINGS = ("mean", "cls")
-Put: TypeAlias = Callable[[Tensor], Tensor]
+CopyWeights: TypeAlias = Callable[[Tensor], Tensor]
 
 
-def pooling_of(located: Located) -> str | None:
-    """Return how a BERT pools; None for another model, and for one that does more than this module knows."""
-    config = _json(located, "config.json")
-    known = {"model_type": "bert", "hidden_act": "gelu", "is_decoder": False, "position_embedding_type": "absolute"}
-    if config.get("model_type") != "bert" or any(config.get(name, value) != value for name, value in known.items()):
+def find_pooling(located: Located) -> str | None:
+    """Return the pooling of a BERT, "mean" or "cls". Returns None for any model that TorchBert cannot compute."""
+    config = _read_json(located, "config.json")
+    supported = {
+        "model_type": "bert",
+        "hidden_act": "gelu",
+        "is_decoder": False,
+        "position_embedding_type": "absolute",
+    }
+    if "model_type" not in config or any(config.get(name, value) != value for name, value in supported.items()):
         return None
-    modules = _json(located, "modules.json") or []
+    modules = _read_json(located, "modules.json") or []
     if any(module["type"].rpartition(".")[2] not in ("Transformer", "Pooling", "Normalize") for module in modules):
         return None
-    said = _json(located, "1_Pooling/config.json")
-    modes = [name for name in said if name.startswith("pooling_mode_") and said[name] is True]
-    named = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-    pooling = located.entry.pooling or (named.get(modes[0]) if len(modes) == 1 else None)
+    flags = _read_json(located, "1_Pooling/config.json")
+    modes = [name for name in flags if name.startswith("pooling_mode_") and flags[name] is True]
+    poolings = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+    pooling = located.entry.pooling or (poolings.get(modes[0]) if len(modes) == 1 else None)
     return pooling if pooling in POOLINGS else None
 
 
-class TorchBert(Interacting):
-    """Embeddings, layers and pooling; safe to call from many threads."""
+class TorchBert(TokenEncoder):
+    """Embeddings, encoder layers and pooling of a BERT. Safe to call from many threads."""
 
     cost = UNPADDED
 
@@ -56,97 +60,100 @@ class TorchBert(Interacting):
         self.texts = texts
         self.info = located.info
         self._device, dtype = torch.device(located.info.device), DTYPES[located.info.precision]
-        self._layout = layout_for(self._device, dtype)
-        # Weights are copied from the mapped file: a single view would keep the whole of it in memory.
-        put = partial(Tensor.to, device=self._device, dtype=dtype, copy=True)
-        self._pooling = pooling_of(located)
-        config = _json(located, "config.json")
+        self._batch_type = choose_batch_type(self._device, dtype)
+        # Copy weights out of the mapped file: one view would keep the whole file in memory.
+        copy = partial(Tensor.to, device=self._device, dtype=dtype, copy=True)
+        self._pooling = find_pooling(located)
+        config = _read_json(located, "config.json")
         self._epsilon: float = config["layer_norm_eps"]
-        weights, words = _weights(located), "embeddings.word_embeddings.weight"
-        # The greatest of them, of which a text needs a few rows: mapped for itself, only those are read into memory.
-        self._words = _weights(located, words)[words].to(self._device, dtype)
-        # Token types are always 0 here, so their one row is part of every position's.
+        weights, words = _read_weights(located), "embeddings.word_embeddings.weight"
+        # Word embeddings are the largest tensor, and a text needs few rows. Mapped alone, only these rows are read.
+        self._words = _read_weights(located, words)[words].to(self._device, dtype)
+        # Token types are always 0 here, so the embedding of type 0 is added to every position embedding.
         types = weights["embeddings.token_type_embeddings.weight"]
-        self._positions = put(weights["embeddings.position_embeddings.weight"] + types[0])
-        self._norm = _norm(weights, put, "embeddings.LayerNorm")
+        self._positions = copy(weights["embeddings.position_embeddings.weight"] + types[0])
+        self._norm = _read_norm(weights, copy, "embeddings.LayerNorm")
         heads: int = config["num_attention_heads"]
         self._layers = [
-            Layer(weights, put, f"encoder.layer.{number}.", heads, self._epsilon)
+            Layer(weights, copy, f"encoder.layer.{number}.", heads, self._epsilon)
             for number in range(config["num_hidden_layers"])
         ]
 
     def encode(self, batch: Sequence[TokenIds]) -> F32:
         """Return the pooled vectors of n token lists, float32 (n, dimensions)."""
-        with own_stream(self._device):
-            vectors: F32 = fetched(self._run(batch)[0]).numpy()
+        with use_thread_stream(self._device):
+            vectors: F32 = to_cpu(self._run(batch)[0]).numpy()
         return vectors
 
     def encode_tokens(self, batch: Sequence[TokenIds]) -> list[F32]:
-        """Return the last hidden states of n token lists, each float32 (tokens, dimensions)."""
+        """Return the last hidden states of n token lists, float32 (tokens, dimensions) each."""
         return [states for _, states in self.encode_states(batch)]
 
     def encode_states(self, batch: Sequence[TokenIds]) -> list[tuple[F32, F32]]:
-        """Return the pooled vectors of n token lists, and their last hidden states."""
-        with own_stream(self._device):
-            vectors, states = map(fetched, self._run(batch))
-        of_texts = torch.split(states, [len(tokens) for tokens in batch])
-        return [(vector, text.numpy()) for vector, text in zip(vectors.numpy(), of_texts, strict=True)]
+        """Return pooled vector (dimensions,) and last hidden states (tokens, dimensions) of each of n token lists."""
+        with use_thread_stream(self._device):
+            vectors, states = map(to_cpu, self._run(batch))
+        states_by_text = torch.split(states, [len(tokens) for tokens in batch])
+        return [(vector, text.numpy()) for vector, text in zip(vectors.numpy(), states_by_text, strict=True)]
 
     @torch.inference_mode()
     def _run(self, batch: Sequence[TokenIds]) -> tuple[Tensor, Tensor]:
-        """Return vectors, float32 (texts, dimensions), and states, (tokens, dimensions), on the device."""
-        layout = self._layout(batch, self._device)
-        states = self._words[layout.ids] + self._positions[layout.positions]
+        """Return pooled vectors, float32 (texts, dimensions), and states, (tokens, dimensions), on the device."""
+        packed = self._batch_type(batch, self._device)
+        states = self._words[packed.ids] + self._positions[packed.positions]
         states = functional.layer_norm(states, states.shape[-1:], *self._norm, self._epsilon)
         for layer in self._layers:
-            states = layer(states, layout)
-        pooled = layout.mean(states) if self._pooling == "mean" else states[layout.starts].float()
-        return pooled, states[: layout.count]
+            states = layer(states, packed)
+        vectors = packed.mean(states) if self._pooling == "mean" else states[packed.starts].float()
+        return vectors, states[: packed.count]
 
 
 class Layer:
-    """Attention and feed-forward, each added to what it read and normalised."""
+    """One encoder layer: attention and feed-forward, each with a residual connection and layer normalisation."""
 
-    def __init__(self, weights: dict[str, Tensor], put: Put, prefix: str, heads: int, epsilon: float) -> None:
+    def __init__(
+        self, weights: dict[str, Tensor], copy: CopyWeights, prefix: str, heads: int, epsilon: float
+    ) -> None:
         self._heads = heads
         self._epsilon = epsilon
-        # Query, key and value are one product.
+        # One matrix product computes query, key and value.
         inputs = [f"{prefix}attention.self.{name}" for name in ("query", "key", "value")]
-        self._qkv = linear(
-            put(torch.cat([weights[f"{name}.weight"] for name in inputs])),
-            put(torch.cat([weights[f"{name}.bias"] for name in inputs])),
+        self._qkv = make_linear(
+            copy(torch.cat([weights[f"{name}.weight"] for name in inputs])),
+            copy(torch.cat([weights[f"{name}.bias"] for name in inputs])),
         )
-        self._attended = _linear(weights, put, f"{prefix}attention.output.dense")
-        self._attention_norm = _norm(weights, put, f"{prefix}attention.output.LayerNorm")
-        self._wide = _linear(weights, put, f"{prefix}intermediate.dense", gelu=True)
-        self._narrow = _linear(weights, put, f"{prefix}output.dense")
-        self._norm = _norm(weights, put, f"{prefix}output.LayerNorm")
+        self._attention_output = _read_linear(weights, copy, f"{prefix}attention.output.dense")
+        self._attention_norm = _read_norm(weights, copy, f"{prefix}attention.output.LayerNorm")
+        self._intermediate = _read_linear(weights, copy, f"{prefix}intermediate.dense", gelu=True)
+        self._output = _read_linear(weights, copy, f"{prefix}output.dense")
+        self._norm = _read_norm(weights, copy, f"{prefix}output.LayerNorm")
 
-    def __call__(self, states: Tensor, layout: Layout) -> Tensor:
-        """(all tokens, dimensions) -> the same."""
-        attended = self._attended(layout.attend(self._qkv(states), self._heads))
-        states = self._normal(states + attended, self._attention_norm)
-        return self._normal(states + self._narrow(self._wide(states)), self._norm)
+    def __call__(self, states: Tensor, packed: PackedBatch) -> Tensor:
+        """(tokens, dimensions) -> (tokens, dimensions)."""
+        attention = self._attention_output(packed.attend(self._qkv(states), self._heads))
+        states = self._normalize(states + attention, self._attention_norm)
+        return self._normalize(states + self._output(self._intermediate(states)), self._norm)
 
-    def _normal(self, states: Tensor, norm: tuple[Tensor, Tensor]) -> Tensor:
+    def _normalize(self, states: Tensor, norm: tuple[Tensor, Tensor]) -> Tensor:
         return functional.layer_norm(states, states.shape[-1:], *norm, self._epsilon)
 
 
-def _json(located: Located, name: str) -> Any:
+def _read_json(located: Located, name: str) -> Any:
+    """Return a JSON file of the model; an empty object if it does not exist."""
     path = located.folder / name
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def _weights(located: Located, only: str = "") -> dict[str, Tensor]:
-    """Map the weights, or only one of them, in fp32; some files name what they hold from the outside, `bert.`."""
+def _read_weights(located: Located, suffix: str = "") -> dict[str, Tensor]:
+    """Return the weights whose names end with `suffix`, mapped, in fp32. The prefix "bert." of names is removed."""
     with safe_open(located.weights, "pt") as file:
-        names = {name.removeprefix("bert."): name for name in file.keys() if name.endswith(only)}  # noqa: SIM118
+        names = {name.removeprefix("bert."): name for name in file.keys() if name.endswith(suffix)}  # noqa: SIM118
         return {name: file.get_tensor(stored).float() for name, stored in names.items()}
 
 
-def _linear(weights: dict[str, Tensor], put: Put, name: str, *, gelu: bool = False) -> Linear:
-    return linear(put(weights[f"{name}.weight"]), put(weights[f"{name}.bias"]), gelu=gelu)
+def _read_linear(weights: dict[str, Tensor], copy: CopyWeights, name: str, *, gelu: bool = False) -> Linear:
+    return make_linear(copy(weights[f"{name}.weight"]), copy(weights[f"{name}.bias"]), gelu=gelu)
 
 
-def _norm(weights: dict[str, Tensor], put: Put, name: str) -> tuple[Tensor, Tensor]:
-    return put(weights[f"{name}.weight"]), put(weights[f"{name}.bias"])
+def _read_norm(weights: dict[str, Tensor], copy: CopyWeights, name: str) -> tuple[Tensor, Tensor]:
+    return copy(weights[f"{name}.weight"]), copy(weights[f"{name}.bias"])

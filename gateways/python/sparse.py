@@ -1,4 +1,4 @@
-"""A sparse model on sentence-transformers."""
+"""A sparse model, computed with sentence-transformers."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from collections.abc import Sequence
 import torch
 from sentence_transformers import SparseEncoder
 
-from gateways.core.backend import SparseVector, TokenIds
-from gateways.core.catalog import Located
-from gateways.core.planning import PADDED
-from gateways.core.tokens import TextTokenizer
-from gateways.core.vectors import nonzero
-from gateways.python.features import loading, padded, run
+from gateways.core.backend import PADDED, SparseVector, TokenIds
+from gateways.core.models.catalog import Located
+from gateways.core.scoring.vectors import nonzero
+from gateways.core.text.tokenizer import TextTokenizer
+from gateways.python.module_runner import loading_options, pad_tokens, run_modules
 
 
 class TorchSparse:
-    """The modules of a SparseEncoder, run on token batches that are made once, before the queue."""
+    """A SparseEncoder whose modules run on token ids; each text is tokenised once, before it is queued."""
 
     cost = PADDED
 
     def __init__(self, located: Located, texts: TextTokenizer) -> None:
-        folder, device, kwargs = str(located.folder), located.info.device, loading(located.info.precision)
+        folder, device, kwargs = str(located.folder), located.info.device, loading_options(located.info.precision)
         encoder = SparseEncoder(folder, device=device, local_files_only=True, model_kwargs=kwargs).eval()
         self._modules = list(encoder)
         self._device = torch.device(encoder.device)
@@ -29,5 +28,6 @@ class TorchSparse:
         self.info = located.info
 
     def encode(self, batch: Sequence[TokenIds]) -> list[SparseVector]:
-        """Return the words that weigh more than 0, of each of n token lists."""
-        return [nonzero(row) for row in run(self._modules, padded(batch), self._device, "sentence_embedding")[0]]
+        """Return the vocabulary entries with a weight over 0, for each of n token lists."""
+        weights = run_modules(self._modules, pad_tokens(batch), self._device, "sentence_embedding")[0]
+        return [nonzero(row) for row in weights]

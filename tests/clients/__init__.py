@@ -1,7 +1,7 @@
 """
-Real clients against a running gateway. They have an environment of their own, and `tests/test_clients.py` runs them.
+Tests of real clients against a running gateway. `tests/test_clients.py` runs them in an environment of their own.
 
-By hand, from the repository's root, with GATEWAY_URL set to a gateway without keys:
+To run them by hand, set GATEWAY_URL to a gateway without keys. From the root of the repository:
 
     .venvs/clients/bin/python -m pytest tests/clients -m "not keyed and not crowded"
 """

@@ -1,11 +1,11 @@
-"""What the tests of all clients say about vectors and rankings."""
+"""The data and assertions about vectors and rankings that the tests of all clients share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tests.contract.wire import cosine
+from tests.contract.client import cosine
 
 SAME = 0.99999
 
@@ -19,7 +19,11 @@ BEST_FIRST = [1, 2, 0]
 
 
 class Golden(NamedTuple):
-    """Texts, the vectors that sentence-transformers gives them, and their token counts."""
+    """
+    Texts with the vectors and token counts of sentence-transformers.
+
+    `ids` has pairs of token ids and the vector of their text.
+    """
 
     model: str
     texts: list[str]
@@ -29,16 +33,16 @@ class Golden(NamedTuple):
 
 
 def assert_same(
-    found: Sequence[Sequence[float]], expected: Sequence[Sequence[float]], at_least: float = SAME
+    vectors: Sequence[Sequence[float]], expected: Sequence[Sequence[float]], at_least: float = SAME
 ) -> None:
-    """Hold vectors to others, one by one and in order, by the cosine between them."""
-    assert len(found) == len(expected)
-    for place, (one, other) in enumerate(zip(found, expected, strict=True)):
-        assert cosine(one, other) >= at_least, f"vector {place}: cosine {cosine(one, other)}"
+    """Fail unless each vector's cosine to the expected vector at its place is `at_least` or more."""
+    assert len(vectors) == len(expected)
+    for place, (vector, reference) in enumerate(zip(vectors, expected, strict=True)):
+        assert cosine(vector, reference) >= at_least, f"vector {place}: cosine {cosine(vector, reference)}"
 
 
 def assert_ranking(places: Sequence[int], scores: Sequence[float], top: int = len(DOCUMENTS)) -> None:
-    """Hold a ranking of DOCUMENTS for QUERY to what a person would say; the best first, scores from 0 to 1."""
+    """Fail unless `places` are the `top` first of BEST_FIRST. Scores must fall and be from 0 to 1."""
     assert list(places) == BEST_FIRST[:top]
     assert list(scores) == sorted(scores, reverse=True)
     assert all(0 <= score <= 1 for score in scores)

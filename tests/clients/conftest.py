@@ -1,4 +1,4 @@
-"""What a test of a client asks for: where the gateway is, and vectors to hold it to. No client leaves home."""
+"""The fixtures of the client tests: the gateway's URL, a key, golden vectors. Clients can reach only this machine."""
 
 from __future__ import annotations
 
@@ -13,31 +13,35 @@ from typing import Any
 import pytest
 
 from tests.clients.answers import Golden
-from tests.contract.wire import floats
+from tests.contract.client import decode_floats
 
-# Read by the clients when they are imported: no price lists, no telemetry, no tracing.
+# Clients read these variables on import. They turn off price lists, telemetry and tracing.
 os.environ.update(
     LITELLM_LOCAL_MODEL_COST_MAP="True",
     HAYSTACK_TELEMETRY_ENABLED="False",
     LANGSMITH_TRACING="false",
     DO_NOT_TRACK="1",
 )
-HOME = {"127.0.0.1", "localhost", "::1"}
+LOCAL_HOSTS = {"127.0.0.1", "localhost", "::1"}
 GOLDEN = json.loads((Path(__file__).parents[1] / "contract" / "golden.json").read_text(encoding="utf-8"))
 SHORT_TOKENS = 64
 
-left_home: list[str] = []
+remote_hosts: list[str] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse to run without a gateway: there is nothing to test then, and nothing is skipped here."""
+    """Raise UsageError unless GATEWAY_URL is set, and block connections to other machines."""
     if not os.environ.get("GATEWAY_URL"):
         raise pytest.UsageError("GATEWAY_URL is not set: these tests talk to a gateway that runs, http://host:port")
-    sys.addaudithook(_stay_home)
+    sys.addaudithook(_block_remote_host)
 
 
-def _stay_home(event: str, arguments: tuple[Any, ...]) -> None:
-    """Stop what would leave this machine, and remember it: a client that swallows the error is found all the same."""
+def _block_remote_host(event: str, arguments: tuple[Any, ...]) -> None:
+    """
+    Audit hook: raise ConnectionError for a host that is not this machine, and record the host.
+
+    The record shows the attempt even if the client swallows the error.
+    """
     if event == "socket.getaddrinfo":
         host = arguments[0]
     elif event == "socket.connect" and isinstance(arguments[1], tuple):
@@ -45,28 +49,28 @@ def _stay_home(event: str, arguments: tuple[Any, ...]) -> None:
     else:
         return
     host = host.decode() if isinstance(host, bytes) else host
-    if host not in HOME:
-        left_home.append(str(host))
+    if host not in LOCAL_HOSTS:
+        remote_hosts.append(str(host))
         raise ConnectionError(f"{host} is not this machine")
 
 
 @pytest.fixture(autouse=True)
-def _offline(request: pytest.FixtureRequest) -> Iterator[None]:
-    left_home.clear()
+def _fail_on_remote_hosts(request: pytest.FixtureRequest) -> Iterator[None]:
+    remote_hosts.clear()
     yield
-    known = {host for marker in request.node.iter_markers("reaches_for") for host in marker.args}
-    assert set(left_home) <= known, f"a client reached for {sorted(set(left_home) - known)}"
+    allowed_hosts = {host for marker in request.node.iter_markers("reaches_for") for host in marker.args}
+    assert set(remote_hosts) <= allowed_hosts, f"a client reached for {sorted(set(remote_hosts) - allowed_hosts)}"
 
 
 @pytest.fixture(scope="session")
 def url() -> str:
-    """Return where the gateway is, without a path."""
+    """Return the base URL of the gateway, without a path."""
     return os.environ["GATEWAY_URL"].rstrip("/")
 
 
 @pytest.fixture(scope="session")
 def key() -> str:
-    """Return a key that the gateway lets in."""
+    """Return a key that the gateway accepts."""
     if not os.environ.get("GATEWAY_KEY"):
         raise pytest.UsageError("GATEWAY_KEY is not set: these tests need a gateway with API_KEYS, and one of them")
     return os.environ["GATEWAY_KEY"]
@@ -74,22 +78,26 @@ def key() -> str:
 
 @pytest.fixture(scope="session")
 def golden() -> Golden:
-    """Return the golden texts without line breaks, which some clients take out: the short ones, and one passage."""
+    """
+    Return the short golden texts and one passage.
+
+    Texts with line breaks are left out, because some clients remove line breaks.
+    """
     cases = [case for case in GOLDEN["cases"] if case["tokens"] <= SHORT_TOKENS or case["name"] == "squad-0"]
     cases = [case for case in cases if not case["options"] and "\n" not in case["text"] and case["text"].strip()]
     assert len(cases) > 30
     return Golden(
         GOLDEN["model"],
         [case["text"] for case in cases],
-        [floats(case["vector"]) for case in cases],
+        [decode_floats(case["vector"]) for case in cases],
         [case["tokens"] for case in cases],
-        [(case["ids"], floats(case["vector"])) for case in cases if case.get("ids")],
+        [(case["ids"], decode_floats(case["vector"])) for case in cases if case.get("ids")],
     )
 
 
 @pytest.fixture
 def tiktoken_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let tiktoken find its vocabulary without a download: litellm's package carries the file, tiktoken checks it."""
+    """Point tiktoken to the copy of its vocabulary in litellm's package, so that it downloads nothing."""
     spec = importlib.util.find_spec("litellm")
     assert spec is not None
     assert spec.origin is not None

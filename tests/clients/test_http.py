@@ -1,4 +1,4 @@
-"""Clients that are a few lines of HTTP, as each sends them: n8n, Dify, Open WebUI, embed-only services."""
+"""The HTTP requests of clients without a library: n8n, Dify, Open WebUI, and users of embed-only services."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ TIMEOUT_S = 60
 
 
 def post(url: str, body: dict[str, Any], **headers: str) -> Any:
-    """Return the JSON of an answer that must be 200."""
+    """Return the JSON of an answer. Fails unless its status is 200."""
     response = requests.post(url, json=body, headers=headers, timeout=TIMEOUT_S)
     assert response.status_code == 200, response.text
     return response.json()
 
 
 def test_n8n_embeds(url: str, golden: Golden) -> None:
-    """The RAG NLP engine's `POST /embed`: vectors, the model, their size and how long it took."""
+    """`POST /embed` of the RAG NLP engine answers with vectors, the model, its dimensions and the time in ms."""
     answer = post(f"{url}/embed", {"texts": golden.texts, "model": golden.model, "normalize": True})
 
     assert_same(answer["embeddings"], golden.vectors)
@@ -29,7 +29,7 @@ def test_n8n_embeds(url: str, golden: Golden) -> None:
 
 
 def test_n8n_reranks(url: str) -> None:
-    """Its `POST /rerank`: the best `top_k` documents with their scores, by a model that is named."""
+    """`POST /rerank` of the RAG NLP engine answers with the best `top_k` documents and their scores."""
     answer = post(
         f"{url}/rerank",
         {
@@ -46,7 +46,7 @@ def test_n8n_reranks(url: str) -> None:
 
 
 def test_n8n_asks_for_the_configuration(url: str, golden: Golden) -> None:
-    """Its `GET /config` fills the model menu: every model with its size and its measured time."""
+    """`GET /config` of the RAG NLP engine lists every model with its dimensions and its measured time."""
     answer = requests.get(f"{url}/config", timeout=TIMEOUT_S).json()
     [model] = [model for model in answer["embedding_models"] if model["name"] == golden.model]
 
@@ -59,12 +59,12 @@ def test_n8n_asks_for_the_configuration(url: str, golden: Golden) -> None:
 
 
 def test_an_embed_only_service(url: str, golden: Golden) -> None:
-    """`POST /embed {"texts"}` and nothing else: vectors of unit length."""
+    """`POST /embed` with `texts` alone answers with vectors of unit length."""
     assert_same(post(f"{url}/embed", {"texts": golden.texts})["embeddings"], golden.vectors)
 
 
 def test_dify_omits_the_model(url: str, golden: Golden) -> None:
-    """Without `model` the default one answers, and says its name."""
+    """Without `model` the default model answers, and the answer names it."""
     answer = post(f"{url}/v1/embeddings", {"input": golden.texts, "encoding_format": "float"})
 
     assert answer["model"] == golden.model
@@ -73,7 +73,7 @@ def test_dify_omits_the_model(url: str, golden: Golden) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/rerank", "/rerank"])
 def test_dify_and_open_webui_rerank(url: str, path: str) -> None:
-    """Jina's shape, without a model: `results` with `index`, `relevance_score` and the document's text."""
+    """Jina's shape without a model gives `results` with `index`, `relevance_score` and the document's text."""
     answer = post(f"{url}{path}", {"query": QUERY, "documents": DOCUMENTS, "top_n": 3, "return_documents": True})
 
     assert_ranking(
@@ -85,7 +85,7 @@ def test_dify_and_open_webui_rerank(url: str, path: str) -> None:
 
 @pytest.mark.parametrize("authorization", ["Bearer ", "Bearer", ""])
 def test_open_webui_sends_an_empty_key(url: str, golden: Golden, authorization: str) -> None:
-    """Where no keys are set, an empty one is no obstacle."""
+    """A gateway without keys accepts an empty key."""
     answer = post(
         f"{url}/v1/embeddings",
         {"input": golden.texts[:1], "model": golden.model},
@@ -96,7 +96,7 @@ def test_open_webui_sends_an_empty_key(url: str, golden: Golden, authorization: 
 
 
 def test_fields_of_their_own_do_no_harm(url: str) -> None:
-    """Open WebUI sends who is asking, Jina's clients send options this server has not: both are ignored."""
+    """The gateway ignores Open WebUI's `user` and the options of Jina's clients that it does not have."""
     extras = {"user": {"id": "u-1", "name": "someone"}, "max_chunks_per_doc": 4, "rank_fields": None}
 
     answer = post(f"{url}/v1/rerank", {"query": QUERY, "documents": DOCUMENTS, "model": "late-interaction"} | extras)

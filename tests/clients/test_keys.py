@@ -1,4 +1,4 @@
-"""Clients of a gateway that wants a key: how each sends it, and what it raises without the right one."""
+"""Clients of a gateway with API keys. Each sends its key, and raises its own error for a wrong key."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ pytestmark = pytest.mark.keyed
 
 
 def test_openai(url: str, key: str, golden: Golden) -> None:
-    """The key opens; another is an AuthenticationError."""
-    good, bad = (openai.OpenAI(base_url=f"{url}/v1", api_key=word, max_retries=0) for word in (key, "not-" + key))
+    """OpenAI's client embeds with the key. A wrong key is an AuthenticationError."""
+    good, bad = (
+        openai.OpenAI(base_url=f"{url}/v1", api_key=api_key, max_retries=0) for api_key in (key, "not-" + key)
+    )
 
     answer = good.embeddings.create(model=golden.model, input=golden.texts[0])
 
@@ -30,8 +32,8 @@ def test_openai(url: str, key: str, golden: Golden) -> None:
 
 
 def test_cohere(url: str, key: str, golden: Golden) -> None:
-    """The same through Cohere's client and its UnauthorizedError."""
-    good, bad = (cohere.ClientV2(api_key=word, base_url=url, max_retries=0) for word in (key, "not-" + key))
+    """Cohere's client embeds with the key. A wrong key is an UnauthorizedError."""
+    good, bad = (cohere.ClientV2(api_key=api_key, base_url=url, max_retries=0) for api_key in (key, "not-" + key))
 
     answer = good.embed(model=golden.model, texts=golden.texts[:1], input_type="search_query")
 
@@ -41,8 +43,8 @@ def test_cohere(url: str, key: str, golden: Golden) -> None:
 
 
 def test_hugging_face(url: str, key: str, golden: Golden) -> None:
-    """Hugging Face's client sends its token as a Bearer."""
-    good, bad = (InferenceClient(model=f"{url}/embed", token=word) for word in (key, "not-" + key))
+    """Hugging Face's client sends its token as a Bearer token. A wrong token is a 401."""
+    good, bad = (InferenceClient(model=f"{url}/embed", token=token) for token in (key, "not-" + key))
 
     assert_same(good.feature_extraction(golden.texts[:1]).tolist(), golden.vectors[:1])
     with pytest.raises(HfHubHTTPError) as error:
@@ -51,7 +53,7 @@ def test_hugging_face(url: str, key: str, golden: Golden) -> None:
 
 
 def test_langchain(url: str, key: str, golden: Golden) -> None:
-    """LangChain hands its key to OpenAI's client."""
+    """LangChain passes its key to OpenAI's client."""
     embeddings = OpenAIEmbeddings(
         base_url=f"{url}/v1", api_key=key, model=golden.model, check_embedding_ctx_length=False
     )
@@ -60,24 +62,24 @@ def test_langchain(url: str, key: str, golden: Golden) -> None:
 
 
 def test_llama_index_embeds(url: str, key: str, golden: Golden) -> None:
-    """LlamaIndex's TEI embeddings put Bearer before the token."""
+    """LlamaIndex's TEI embeddings send the token after the word Bearer."""
     embedding = TextEmbeddingsInference(model_name=golden.model, base_url=url, auth_token=key)
 
     assert_same([embedding.get_text_embedding(golden.texts[0])], golden.vectors[:1])
 
 
 def test_llama_index_reranks_without_the_word_bearer(url: str, key: str) -> None:
-    """LlamaIndex's TEI rerank sends the bare token: it opens too."""
+    """LlamaIndex's TEI rerank sends the token without the word Bearer. The gateway accepts it."""
     nodes = [NodeWithScore(node=TextNode(text=text, id_=str(place))) for place, text in enumerate(DOCUMENTS)]
 
-    found = TeiRerank(base_url=url, top_n=3, auth_token=key).postprocess_nodes(nodes, QueryBundle(QUERY))
+    ranking = TeiRerank(base_url=url, top_n=3, auth_token=key).postprocess_nodes(nodes, QueryBundle(QUERY))
 
-    assert [node.node_id for node in found] == [str(place) for place in BEST_FIRST]
+    assert [node.node_id for node in ranking] == [str(place) for place in BEST_FIRST]
 
 
 @pytest.mark.parametrize("authorization", ["Bearer ", "", None])
 def test_no_key_is_refused_where_one_is_wanted(url: str, authorization: str | None) -> None:
-    """An empty Bearer, as Open WebUI may send it, is a 401 that says what to send."""
+    """An empty Bearer token, as Open WebUI may send it, is a 401. The message names the header to send."""
     response = requests.post(
         f"{url}/v1/embeddings", json={"input": "hello"}, headers={"Authorization": authorization}, timeout=60
     )

@@ -1,4 +1,4 @@
-"""LangChain: `OpenAIEmbeddings` with a `base_url`, and Hugging Face's endpoint embeddings against the TEI routes."""
+"""LangChain's `OpenAIEmbeddings` with a `base_url`, and its `HuggingFaceEndpointEmbeddings` with the TEI routes."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from langchain_huggingface import HuggingFaceEndpointEmbeddings
 from langchain_openai import OpenAIEmbeddings
 
 from tests.clients.answers import Golden, assert_same
-from tests.contract.wire import cosine
+from tests.contract.client import cosine
 
 
-def openai_embeddings(url: str, model: str, **options: bool) -> OpenAIEmbeddings:
-    """Return embeddings as the documentation makes them for a server that is not OpenAI's."""
+def make_embeddings(url: str, model: str, **options: bool) -> OpenAIEmbeddings:
+    """Return embeddings that are made as the documentation says for a server that is not OpenAI's."""
     return OpenAIEmbeddings(base_url=f"{url}/v1", api_key="none", model=model, max_retries=0, **options)
 
 
 def test_documents_and_query(url: str, golden: Golden) -> None:
-    """With `check_embedding_ctx_length=False` LangChain sends text, and the vectors are sentence-transformers'."""
-    embeddings = openai_embeddings(url, golden.model, check_embedding_ctx_length=False)
+    """With `check_embedding_ctx_length=False` LangChain sends text, and gets the vectors of sentence-transformers."""
+    embeddings = make_embeddings(url, golden.model, check_embedding_ctx_length=False)
 
     assert_same(embeddings.embed_documents(golden.texts), golden.vectors)
     assert_same([embeddings.embed_query(golden.texts[4])], [golden.vectors[4]])
 
 
 def test_asynchronous_documents_and_query(url: str, golden: Golden) -> None:
-    """The same through `aembed_documents` and `aembed_query`."""
-    embeddings = openai_embeddings(url, golden.model, check_embedding_ctx_length=False)
+    """`aembed_documents` and `aembed_query` get the same vectors."""
+    embeddings = make_embeddings(url, golden.model, check_embedding_ctx_length=False)
 
-    async def both() -> tuple[list[list[float]], list[float]]:
+    async def embed_both() -> tuple[list[list[float]], list[float]]:
         return await embeddings.aembed_documents(golden.texts), await embeddings.aembed_query(golden.texts[4])
 
-    documents, query = asyncio.run(both())
+    documents, query = asyncio.run(embed_both())
 
     assert_same([*documents, query], [*golden.vectors, golden.vectors[4]])
 
 
 @pytest.mark.usefixtures("tiktoken_vocabulary")
 def test_the_trap_of_the_default(url: str, golden: Golden) -> None:
-    """By default LangChain sends the ids of OpenAI's tokenizer; the error names the setting that sends text."""
-    embeddings = openai_embeddings(url, golden.model)
+    """By default LangChain sends the ids of OpenAI's tokenizer. The error names the setting that sends text."""
+    embeddings = make_embeddings(url, golden.model)
 
     with pytest.raises(openai.BadRequestError, match="check_embedding_ctx_length=False") as error:
         embeddings.embed_query("Quarterly reimbursement paperwork, notarised")
@@ -52,15 +52,19 @@ def test_the_trap_of_the_default(url: str, golden: Golden) -> None:
 
 @pytest.mark.usefixtures("tiktoken_vocabulary")
 def test_the_trap_that_no_server_can_see(url: str, golden: Golden) -> None:
-    """Where every id of OpenAI's happens to be one of the model's as well, other words are embedded: docs/ warn."""
-    misread = openai_embeddings(url, golden.model).embed_query(golden.texts[0])
+    """
+    No error is raised if every id of OpenAI's tokenizer is also in the model's vocabulary.
 
-    assert cosine(misread, golden.vectors[0]) < 0.9
+    The model embeds other words then. The documentation warns of it.
+    """
+    vector = make_embeddings(url, golden.model).embed_query(golden.texts[0])
+
+    assert cosine(vector, golden.vectors[0]) < 0.9
 
 
 @pytest.mark.parametrize("path", ["/embed", "/", ""])
 def test_hugging_face_endpoint_embeddings(url: str, golden: Golden, path: str) -> None:
-    """Its clients are given the address of `/embed`; TEI's own `POST /` does as well."""
+    """The endpoint embeddings work with the path `/embed` and with TEI's `POST /`."""
     embeddings = HuggingFaceEndpointEmbeddings()
     embeddings.client = InferenceClient(model=f"{url}{path}")
     embeddings.async_client = AsyncInferenceClient(model=f"{url}{path}")

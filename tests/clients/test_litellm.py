@@ -1,4 +1,4 @@
-"""litellm: one function for embeddings and one for reranking, whatever dialect the provider's name stands for."""
+"""litellm's `embedding` and `rerank`. The provider's name in the model's name selects the dialect."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 
 from tests.clients.answers import BEST_FIRST, DOCUMENTS, QUERY, Golden, assert_ranking, assert_same
 
-# litellm looks for a price at the hub, for providers of that name; refused, it does without. It does so in a thread
-# of its own after the answer, so the look may fall into whichever of these tests runs then.
+# litellm asks the hub for a price if the provider is huggingface, and goes on without one. It asks in a thread after
+# the answer, so the request may come during any test of this file.
 pytestmark = pytest.mark.reaches_for("huggingface.co")
-# Provider -> the path of its base address.
+# The path of the base URL, by provider.
 RERANKERS = {"cohere": "", "jina_ai": "/v1", "hosted_vllm": ""}
 
 
 def test_openai_embeddings(url: str, golden: Golden) -> None:
-    """`openai/<model>` speaks `/v1/embeddings`."""
+    """`openai/<model>` sends `/v1/embeddings`."""
     answer = litellm.embedding(
         model=f"openai/{golden.model}", input=golden.texts, api_base=f"{url}/v1", api_key="none"
     )
@@ -27,7 +27,7 @@ def test_openai_embeddings(url: str, golden: Golden) -> None:
 
 
 def test_asynchronous_openai_embeddings(url: str, golden: Golden) -> None:
-    """The same through `aembedding`."""
+    """`aembedding` gets the same vectors."""
     answer = asyncio.run(
         litellm.aembedding(model=f"openai/{golden.model}", input=golden.texts, api_base=f"{url}/v1", api_key="none")
     )
@@ -36,7 +36,7 @@ def test_asynchronous_openai_embeddings(url: str, golden: Golden) -> None:
 
 
 def test_cohere_embeddings(url: str, golden: Golden) -> None:
-    """`cohere/<model>` speaks Cohere's embed."""
+    """`cohere/<model>` sends Cohere's `/v2/embed`."""
     answer = litellm.embedding(
         model=f"cohere/{golden.model}",
         input=golden.texts,
@@ -49,7 +49,7 @@ def test_cohere_embeddings(url: str, golden: Golden) -> None:
 
 
 def test_tei_embeddings(url: str, golden: Golden) -> None:
-    """`huggingface/<model>` speaks TEI's `/embed`."""
+    """`huggingface/<model>` sends TEI's `/embed`."""
     answer = litellm.embedding(
         model=f"huggingface/{golden.model}",
         input=golden.texts,
@@ -62,7 +62,7 @@ def test_tei_embeddings(url: str, golden: Golden) -> None:
 
 @pytest.mark.parametrize("provider", RERANKERS)
 def test_rerank(url: str, provider: str) -> None:
-    """Each provider's shape gives the same ranking, with texts."""
+    """Each provider's dialect gives the same ranking, with the texts."""
     answer = litellm.rerank(
         model=f"{provider}/late-interaction",
         query=QUERY,
@@ -82,7 +82,7 @@ def test_rerank(url: str, provider: str) -> None:
 
 
 def test_tei_rerank(url: str) -> None:
-    """`huggingface/<model>` speaks TEI's `/rerank`, which ranks all it gets: it has no word for `top_n`."""
+    """`huggingface/<model>` sends TEI's `/rerank`. It ranks all texts, because TEI has no `top_n`."""
     answer = litellm.rerank(
         model="huggingface/late-interaction", query=QUERY, documents=DOCUMENTS, top_n=2, api_base=url, api_key="none"
     )
@@ -93,7 +93,11 @@ def test_tei_rerank(url: str) -> None:
 
 
 def test_infinity_rerank_without_documents(url: str) -> None:
-    """`infinity/<model>` works without texts; with them litellm reads a text where Jina's shape has an object."""
+    """
+    `infinity/<model>` works with `return_documents=False`.
+
+    With documents litellm expects a string where Jina's shape has an object.
+    """
     answer = litellm.rerank(
         model="infinity/late-interaction",
         query=QUERY,
@@ -109,7 +113,7 @@ def test_infinity_rerank_without_documents(url: str) -> None:
 
 
 def test_asynchronous_rerank(url: str) -> None:
-    """The same through `arerank`."""
+    """`arerank` gets the same ranking."""
     answer = asyncio.run(
         litellm.arerank(
             model="cohere/late-interaction", query=QUERY, documents=DOCUMENTS, api_base=url, api_key="none"

@@ -1,4 +1,4 @@
-"""OpenAI's client: a `base_url` is all that changes."""
+"""OpenAI's client, configured with a `base_url` and nothing else."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ BASES = ["/v1", "/api/v1"]
 
 @pytest.fixture(params=BASES)
 def base_url(request: pytest.FixtureRequest, url: str) -> str:
-    """Return each address at which the gateway speaks OpenAI's language."""
+    """Return each base URL at which the gateway serves OpenAI's dialect."""
     return f"{url}{request.param}"
 
 
 @pytest.fixture
 def client(base_url: str) -> openai.OpenAI:
-    """Return a client as its documentation makes one."""
+    """Return a client that is made as in its documentation."""
     return openai.OpenAI(base_url=base_url, api_key="none", max_retries=0)
 
 
 def test_vectors_are_those_of_sentence_transformers(client: openai.OpenAI, golden: Golden) -> None:
-    """All texts in one request, in order; usage counts the model's own tokens."""
+    """All texts in one request come back in order. `usage` counts the tokens of the model."""
     answer = client.embeddings.create(model=golden.model, input=golden.texts)
 
     assert_same([item.embedding for item in answer.data], golden.vectors)
@@ -36,19 +36,21 @@ def test_vectors_are_those_of_sentence_transformers(client: openai.OpenAI, golde
 
 
 def test_one_text_at_a_time(client: openai.OpenAI, golden: Golden) -> None:
-    """Each text alone has the vector it has among others."""
-    alone = [client.embeddings.create(model=golden.model, input=text).data[0].embedding for text in golden.texts[:5]]
+    """A text alone gets the same vector as in a list."""
+    vectors = [
+        client.embeddings.create(model=golden.model, input=text).data[0].embedding for text in golden.texts[:5]
+    ]
 
-    assert_same(alone, golden.vectors[:5])
+    assert_same(vectors, golden.vectors[:5])
 
 
 def test_the_client_asks_for_base64_and_gets_it(client: openai.OpenAI, golden: Golden) -> None:
-    """Unasked, the client requests base64 and decodes it: the wire carries text, not numbers."""
-    raw = client.embeddings.with_raw_response.create(model=golden.model, input=golden.texts[0])
+    """By default the client requests base64. The answer carries text, which the client decodes."""
+    response = client.embeddings.with_raw_response.create(model=golden.model, input=golden.texts[0])
 
-    assert json.loads(raw.http_request.content)["encoding_format"] == "base64"
-    assert isinstance(json.loads(raw.text)["data"][0]["embedding"], str)
-    assert_same([raw.parse().data[0].embedding], golden.vectors[:1])
+    assert json.loads(response.http_request.content)["encoding_format"] == "base64"
+    assert isinstance(json.loads(response.text)["data"][0]["embedding"], str)
+    assert_same([response.parse().data[0].embedding], golden.vectors[:1])
 
 
 def test_floats_on_request(client: openai.OpenAI, golden: Golden) -> None:
@@ -59,7 +61,7 @@ def test_floats_on_request(client: openai.OpenAI, golden: Golden) -> None:
 
 
 def test_the_asynchronous_client(base_url: str, golden: Golden) -> None:
-    """Requests at the same time each get their own answer."""
+    """Each of many concurrent requests gets its own answer."""
 
     async def embed_all() -> list[list[float]]:
         async with openai.AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0) as client:
@@ -81,14 +83,14 @@ def test_fewer_dimensions(client: openai.OpenAI, golden: Golden) -> None:
 
 
 def test_the_models_own_token_ids(client: openai.OpenAI, golden: Golden) -> None:
-    """Ids stand for their text."""
+    """Token ids get the vector of their text."""
     answer = client.embeddings.create(model=golden.model, input=[ids for ids, _ in golden.ids])
 
     assert_same([item.embedding for item in answer.data], [vector for _, vector in golden.ids])
 
 
 def test_ids_of_another_vocabulary_are_refused(client: openai.OpenAI, golden: Golden) -> None:
-    """Ids the model does not have are an error that names the setting which sends text instead."""
+    """Ids outside the model's vocabulary are an error. The message names the setting that sends text."""
     with pytest.raises(openai.BadRequestError, match="check_embedding_ctx_length=False") as error:
         client.embeddings.create(model=golden.model, input=[15339, 100_256])
 
@@ -96,14 +98,14 @@ def test_ids_of_another_vocabulary_are_refused(client: openai.OpenAI, golden: Go
 
 
 def test_models_are_listed_and_described(client: openai.OpenAI, golden: Golden) -> None:
-    """`models.list` names every model, the one of the golden vectors among them."""
-    listed = {model.id: model for model in client.models.list()}
+    """`models.list` has the model of the golden vectors."""
+    models = {model.id: model for model in client.models.list()}
 
-    assert listed[golden.model].object == "model"
+    assert models[golden.model].object == "model"
 
 
 def test_models_retrieve(url: str, golden: Golden) -> None:
-    """`models.retrieve` describes one model, by id or by alias."""
+    """`models.retrieve` finds a model by id and by alias. An unknown model is a NotFoundError."""
     client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
 
     assert client.models.retrieve(golden.model).id == golden.model
@@ -113,7 +115,7 @@ def test_models_retrieve(url: str, golden: Golden) -> None:
 
 
 def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
-    """The client raises its NotFoundError, and the message says which models there are."""
+    """The client raises its NotFoundError. The message names the models that exist."""
     with pytest.raises(openai.NotFoundError, match="all-MiniLM-L6-v2") as error:
         client.embeddings.create(model="text-embedding-ada-002", input="hello")
 
@@ -121,7 +123,7 @@ def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
 
 
 def test_error_fields_reach_the_caller(url: str) -> None:
-    """`code` and `param` are on the exception."""
+    """The exception has `code` and `param`."""
     client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
 
     with pytest.raises(openai.BadRequestError) as error:
@@ -132,7 +134,7 @@ def test_error_fields_reach_the_caller(url: str) -> None:
 
 
 def test_too_many_texts_are_refused_with_the_limit(client: openai.OpenAI) -> None:
-    """3,000 texts are over the limit of 2,048; the message says so."""
+    """3,000 texts are more than the limit of 2,048. The message names the limit."""
     with pytest.raises(openai.APIStatusError, match="2048") as error:
         client.embeddings.create(model="all-MiniLM-L6-v2", input=["text"] * 3000)
 

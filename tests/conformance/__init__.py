@@ -1,1 +1,1 @@
-"""One dialect, held against any server: each test is a row of the matrix, its docstring the behaviour."""
+"""Tests of one dialect against any server. Each test is a row of the matrix; its docstring names the behaviour."""

@@ -1,10 +1,13 @@
 """
-What a conformance test asks for, and the matrix that is made of a run.
+The fixtures of the conformance tests, and the matrix of a run.
 
-GATEWAY_URL is the server, as a client of the dialect is given it; DIALECT leaves out the files of other dialects;
-MODEL and API_KEY are sent to servers that want them. MATRIX is the folder that a matrix is written to, SERVER the
-name of its files, TITLE what it calls the server. Without GATEWAY_URL the gateways of this project are started, and
-must do everything.
+Environment variables:
+
+- GATEWAY_URL is the base URL that a client of the dialect is configured with. Without it the gateways of this project
+  are started. They must pass every test; a skip counts as a failure.
+- DIALECT selects the files of one dialect.
+- MODEL and API_KEY are sent to servers that need them.
+- MATRIX is the output folder of the matrix. SERVER is the name of its files. TITLE is the name of the server in it.
 """
 
 from __future__ import annotations
@@ -18,14 +21,14 @@ import httpx
 import pytest
 
 from tests.conformance.client import OpenAI, Tei, find_openai, find_tei
-from tests.conformance.matrix import Matrix, Row, row_of
-from tests.contract.wire import Server
+from tests.conformance.matrix import Matrix, Row, make_row
+from tests.contract.client import Server
 
 ROWS = pytest.StashKey[dict[str, Row]]()
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave out the files of a dialect that was not asked for."""
+    """Ignore the files of every dialect but DIALECT."""
     dialect = os.environ.get("DIALECT")
     if dialect and collection_path.name.startswith("test_"):
         return collection_path.stem.split("_")[1] != dialect
@@ -34,9 +37,9 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 @pytest.fixture(scope="session")
 def http(target: Server) -> Iterator[httpx.Client]:
-    """Yield a client of the server; like OpenAI's it always sends a key."""
+    """Yield a client of the server. Like OpenAI's client, it sends a key with every request."""
     key = os.environ.get("API_KEY", "not-needed")
-    # Only what the URL names: a client's base path is the dialects' own business.
+    # Without the path: each dialect has its own base path.
     parts = urlsplit(target.url)
     headers = {"Authorization": f"Bearer {key}"}
     with httpx.Client(
@@ -47,11 +50,11 @@ def http(target: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def openai(http: httpx.Client, target: Server) -> OpenAI:
-    """Return OpenAI's routes of the server, wherever they are."""
-    found = find_openai(http, urlsplit(target.url).path.rstrip("/"), os.environ.get("MODEL"))
-    if found is None:
+    """Return OpenAI's routes of the server, with or without `/v1`."""
+    routes = find_openai(http, urlsplit(target.url).path.rstrip("/"), os.environ.get("MODEL"))
+    if routes is None:
         pytest.skip("there is no POST /v1/embeddings and no POST /embeddings")
-    return found
+    return routes
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +65,9 @@ def tei(http: httpx.Client, target: Server) -> Tei:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep the row; what one of our own gateways does not offer, it fails."""
+    """Keep the row of the test. A skip against a gateway of this project becomes a failure."""
     report = yield
-    row = row_of(item, report)
+    row = make_row(item, report)
     if row:
         rows = item.session.stash.setdefault(ROWS, {})
         # The first verdict counts, unless a later phase fails.
@@ -77,7 +80,7 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the matrix when a folder for it is given."""
+    """Write the matrix into the folder MATRIX, if it is set."""
     folder, rows = os.environ.get("MATRIX"), session.stash.get(ROWS, {})
     if folder and rows:
         matrix = Matrix(os.environ["SERVER"], os.environ["TITLE"], os.environ["DIALECT"], list(rows.values()))

@@ -1,4 +1,4 @@
-"""What OpenAI's API answers to a wrong request: a client error, in one shape."""
+"""OpenAI's API answers a wrong request with a client error. All errors have one shape."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from tests.conformance.client import ABSENT, Case, OpenAI, assert_refused, assert_same, told
+from tests.conformance.client import ABSENT, Case, OpenAI, assert_refused, assert_same, summarise_response
 
 WRONG = [
     Case("no `input`", {}),
@@ -32,29 +32,29 @@ WRONG = [
     Case("a list instead of an object", {}, b'["x"]'),
 ]
 
-# Each of a kind: a field, a list, an option, the body itself.
+# One case of each kind: a field, a list, an option, the whole body.
 SHAPED = ("no `input`", "an empty list", '`encoding_format: "hex"`', "JSON that is cut off")
 
 
 def send(openai: OpenAI, case: Case) -> httpx.Response:
-    """Send a wrong request, the last one of its connection: what breaks there breaks no other row."""
-    content = json.dumps(openai.named(case.body)).encode() if case.content is None else case.content
+    """Send a wrong request and close its connection, because a broken connection would fail the next test too."""
+    content = json.dumps(openai.add_model(case.body)).encode() if case.content is None else case.content
     content = content.replace(b"MODEL", json.dumps(openai.model).encode())
     headers = {"Content-Type": "application/json", "Connection": "close"}
     return openai.http.post(f"{openai.base}/embeddings", content=content, headers=headers)
 
 
 def assert_error(response: httpx.Response) -> None:
-    """Hold an answer to `{"error": {"message", "type", "param", "code"}}`."""
+    """Fail unless an answer is `{"error": {"message", "type", "param", "code"}}`."""
     try:
         error = response.json()["error"]
         missing = {"message", "type", "param", "code"} - set(error)
         message = error["message"]
     except (ValueError, TypeError, KeyError):
-        pytest.fail(told(response), pytrace=False)
-    assert not missing, f"no {', '.join(sorted(missing))}: {told(response)}"
-    assert isinstance(message, str), told(response)
-    assert message, told(response)
+        pytest.fail(summarise_response(response), pytrace=False)
+    assert not missing, f"no {', '.join(sorted(missing))}: {summarise_response(response)}"
+    assert isinstance(message, str), summarise_response(response)
+    assert message, summarise_response(response)
 
 
 @pytest.mark.parametrize("case", WRONG, ids=lambda case: case.name)
@@ -68,7 +68,7 @@ def test_shape(openai: OpenAI, case: Case) -> None:
     """CASE → 400 in OpenAI's error shape."""
     response = send(openai, case)
 
-    assert response.status_code == 400, told(response)
+    assert response.status_code == 400, summarise_response(response)
     assert_error(response)
 
 
@@ -78,7 +78,7 @@ def test_too_many_inputs(openai: OpenAI) -> None:
     if response.status_code == 200:
         pytest.skip("2,049 inputs are taken")
 
-    assert response.status_code in {400, 413}, told(response)
+    assert response.status_code in {400, 413}, summarise_response(response)
     assert_error(response)
 
 
@@ -86,7 +86,7 @@ def test_unknown_model(openai: OpenAI) -> None:
     """An unknown model → 404 in OpenAI's error shape."""
     response = openai.post(input="x", model="no-such-model")
 
-    assert response.status_code == 404, told(response)
+    assert response.status_code == 404, summarise_response(response)
     assert_error(response)
 
 
@@ -94,7 +94,7 @@ def test_unknown_model_described(openai: OpenAI) -> None:
     """`GET /models/{unknown}` → 404 in OpenAI's error shape."""
     response = openai.get("/models/no-such-model")
 
-    assert response.status_code == 404, told(response)
+    assert response.status_code == 404, summarise_response(response)
     assert_error(response)
 
 
@@ -102,7 +102,7 @@ def test_unknown_route(openai: OpenAI) -> None:
     """An unknown route → 404 in OpenAI's error shape."""
     response = openai.get("/no-such-route")
 
-    assert response.status_code == 404, told(response)
+    assert response.status_code == 404, summarise_response(response)
     assert_error(response)
 
 
@@ -110,14 +110,14 @@ def test_wrong_method(openai: OpenAI) -> None:
     """`GET /embeddings` → 404 or 405 in OpenAI's error shape."""
     response = openai.get("/embeddings")
 
-    assert response.status_code in ABSENT, told(response)
+    assert response.status_code in ABSENT, summarise_response(response)
     assert_error(response)
 
 
 def test_well_after_all_that(openai: OpenAI) -> None:
     """After all wrong requests the server answers as before."""
-    [before] = openai.vectors("still there?")
+    [before] = openai.get_vectors("still there?")
     for case in WRONG:
         send(openai, case)
 
-    assert_same(openai.vectors("still there?")[0], before)
+    assert_same(openai.get_vectors("still there?")[0], before)

@@ -1,4 +1,4 @@
-"""What Text Embeddings Inference answers to a wrong request: a client error, in one shape."""
+"""Text Embeddings Inference answers a wrong request with a client error. All errors have one shape."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conformance.client import Case, Tei, assert_refused, assert_same, told
+from tests.conformance.client import Case, Tei, assert_refused, assert_same, summarise_response
 
 TYPES = {"unhealthy", "backend", "overloaded", "validation", "tokenizer", "empty"}
 WRONG = [
@@ -32,7 +32,7 @@ WRONG = [
 
 
 def send(tei: Tei, case: Case, path: str = "/embed") -> httpx.Response:
-    """Send a wrong request, the last one of its connection: what breaks there breaks no other row."""
+    """Send a wrong request and close its connection, because a broken connection would fail the next test too."""
     headers = {"Content-Type": "application/json", "Connection": "close"}
     if case.content is None:
         return tei.http.post(f"{tei.base}{path}", json=case.body, headers=headers)
@@ -40,23 +40,23 @@ def send(tei: Tei, case: Case, path: str = "/embed") -> httpx.Response:
 
 
 def assert_error(response: httpx.Response, status: int, kind: str) -> None:
-    """Hold an answer to `{"error", "error_type"}`, its status to TEI's for that type."""
-    assert response.status_code == status, told(response)
+    """Fail unless an answer is `{"error", "error_type"}` with this status and this error type."""
+    assert response.status_code == status, summarise_response(response)
     try:
         error = response.json()
-        said, found = error["error"], error["error_type"].lower()
+        message, error_type = error["error"], error["error_type"].lower()
     except (ValueError, TypeError, KeyError):
-        pytest.fail(told(response), pytrace=False)
-    assert isinstance(said, str), told(response)
-    assert said, told(response)
-    assert found in TYPES, told(response)
-    assert found == kind, told(response)
+        pytest.fail(summarise_response(response), pytrace=False)
+    assert isinstance(message, str), summarise_response(response)
+    assert message, summarise_response(response)
+    assert error_type in TYPES, summarise_response(response)
+    assert error_type == kind, summarise_response(response)
 
 
 @pytest.mark.parametrize("case", WRONG, ids=lambda case: case.name)
 def test_refused(tei: Tei, case: Case) -> None:
     """`/embed` with CASE → 4xx."""
-    response = tei.offered(send(tei, case), "POST /embed") if case.body else send(tei, case)
+    response = tei.skip_absent(send(tei, case), "POST /embed") if case.body else send(tei, case)
 
     assert_refused(response)
 
@@ -74,14 +74,14 @@ def test_too_long(tei: Tei) -> None:
 @pytest.mark.parametrize("path", ["/embed", "/embed_all", "/embed_sparse", "/tokenize"])
 def test_too_many_inputs(tei: Tei, path: str) -> None:
     """`PATH` with more than `max_client_batch_size` inputs → 413, `error_type` Validation."""
-    inputs = ["x"] * (tei.info()["max_client_batch_size"] + 1)
+    inputs = ["x"] * (tei.get_info()["max_client_batch_size"] + 1)
 
     assert_error(tei.post(path, inputs=inputs), 413, "validation")
 
 
 def test_too_many_texts(tei: Tei) -> None:
     """`/rerank` with more than `max_client_batch_size` texts → 413, `error_type` Validation."""
-    texts = ["x"] * (tei.info()["max_client_batch_size"] + 1)
+    texts = ["x"] * (tei.get_info()["max_client_batch_size"] + 1)
 
     assert_error(tei.post("/rerank", query="q", texts=texts), 413, "validation")
 
@@ -104,20 +104,20 @@ def test_unknown_route(tei: Tei) -> None:
     """An unknown route → 404."""
     response = tei.http.get(f"{tei.base}/no-such-route")
 
-    assert response.status_code == 404, told(response)
+    assert response.status_code == 404, summarise_response(response)
 
 
 def test_wrong_method(tei: Tei) -> None:
     """`GET /embed` → 405."""
     response = tei.http.get(f"{tei.base}/embed")
 
-    assert response.status_code == 405, told(response)
+    assert response.status_code == 405, summarise_response(response)
 
 
 def test_well_after_all_that(tei: Tei) -> None:
     """After all wrong requests the server answers as before."""
-    [before] = tei.vectors("still there?")
+    [before] = tei.get_vectors("still there?")
     for case in WRONG:
         send(tei, case)
 
-    assert_same(tei.vectors("still there?")[0], before)
+    assert_same(tei.get_vectors("still there?")[0], before)

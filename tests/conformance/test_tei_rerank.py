@@ -1,4 +1,4 @@
-"""`POST /rerank` of Text Embeddings Inference."""
+"""Text Embeddings Inference's `POST /rerank`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.client import Tei, parsed
-from tests.contract.wire import Json
+from tests.conformance.client import Tei, parse_json
+from tests.contract.client import Json
 
 QUERY = "How many vacation days do I get?"
 TEXTS = [
@@ -18,9 +18,9 @@ TEXTS = [
 
 
 def rerank(tei: Tei, **options: Any) -> list[Json]:
-    """Return the ranks of TEXTS."""
-    found: list[Json] = parsed(tei.post("/rerank", query=QUERY, texts=TEXTS, **options))
-    return found
+    """Return TEXTS as ranked by the server."""
+    ranks: list[Json] = parse_json(tei.post("/rerank", query=QUERY, texts=TEXTS, **options))
+    return ranks
 
 
 def test_rerank(tei: Tei) -> None:
@@ -47,9 +47,9 @@ def test_probabilities(tei: Tei) -> None:
 
 def test_raw_scores(tei: Tei) -> None:
     """`raw_scores: true` puts the texts into the same order."""
-    raw, ranked = rerank(tei, raw_scores=True), rerank(tei)
+    raw_ranks, ranks = rerank(tei, raw_scores=True), rerank(tei)
 
-    assert [rank["index"] for rank in raw] == [rank["index"] for rank in ranked], f"{raw} and {ranked}"
+    assert [rank["index"] for rank in raw_ranks] == [rank["index"] for rank in ranks], f"{raw_ranks} and {ranks}"
 
 
 def test_return_text(tei: Tei) -> None:
@@ -60,7 +60,9 @@ def test_return_text(tei: Tei) -> None:
 
 def test_company(tei: Tei) -> None:
     """A text's score is the same alone and among others."""
-    [alone] = parsed(tei.post("/rerank", query=QUERY, texts=TEXTS[1:2]))
-    among = next(rank for rank in rerank(tei) if rank["index"] == 1)
+    [single_rank] = parse_json(tei.post("/rerank", query=QUERY, texts=TEXTS[1:2]))
+    rank_in_list = next(rank for rank in rerank(tei) if rank["index"] == 1)
 
-    assert alone["score"] == pytest.approx(among["score"], abs=1e-4), f"{alone['score']} and {among['score']}"
+    assert single_rank["score"] == pytest.approx(rank_in_list["score"], abs=1e-4), (
+        f"{single_rank['score']} and {rank_in_list['score']}"
+    )

@@ -1,1 +1,1 @@
-"""The contract, as a black box: everything here knows one URL."""
+"""Black-box tests of the contract. They know the URL of a server and nothing else."""

@@ -1,4 +1,4 @@
-"""Chunking: long documents are cut into passages, cited exactly, and read back whole."""
+"""Chunking cuts long documents into passages with exact citations. The document is read back whole."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.wire import (
+from tests.contract.client import (
     Json,
     Server,
     assert_error,
     embed,
-    ids,
     ingest,
+    list_ids,
+    make_unique,
     ok,
-    samples,
     search,
     submit,
-    unique,
+    sum_samples,
 )
 
 pytestmark = pytest.mark.requires("ingest", "jobs", "search", "documents", "chunking")
@@ -27,37 +27,37 @@ pytestmark = pytest.mark.requires("ingest", "jobs", "search", "documents", "chun
 SIZE = 32
 
 
-def report(sections: int = 12, name: str = "report") -> str:
-    """Write a text of some paragraphs, with what trips up counting: emoji, accents, odd white space."""
+def write_report(sections: int = 12, name: str = "report") -> str:
+    """Return a text of several paragraphs, with emoji, accents and odd white space, which are hard to count."""
     parts = [
         f"Section {n} of the {name}. Th\u00e9 \U0001f680 crew noted item-{n}a;  then, after a while, item-{n}b "
         f"was noted as well.\n\nA second paragraph of section {n} says that number {n * n} is its square."
         for n in range(sections)
     ]
-    # Passages share whole sentences, or whole words of a sentence too long for one passage, such as this.
+    # A sentence that is too long for one passage. Passages share whole sentences, or whole words of such a sentence.
     parts.append(" ".join(f"word{n}" for n in range(60)))
     return " \t\u3000" + "\r\n\r\n\n".join(parts) + " \n"
 
 
-def read(http: httpx.Client, name: str, collection: str) -> Json:
+def read_document(http: httpx.Client, name: str, collection: str) -> Json:
     """Return a document."""
     return ok(http.get(f"/v1/documents/{name}", params={"collection": collection}))
 
 
-def everything(http: httpx.Client, collection: str) -> list[Json]:
+def search_passages(http: httpx.Client, collection: str) -> list[Json]:
     """Return all passages of a collection."""
     return search(http, "section", collection=collection, top_k=1000)
 
 
 def test_every_citation_quotes_the_document(http: httpx.Client, collection: str) -> None:
-    """`start` and `end` cut the passage out of the document's text, to the character."""
-    text = report()
+    """`start` and `end` are the exact character offsets of the passage in the document's text."""
+    text = write_report()
 
-    ingest(http, [{"id": "doc", "text": text, "metadata": {"year": 1999}}], collection=collection, chunk=chunk())
+    ingest(http, [{"id": "doc", "text": text, "metadata": {"year": 1999}}], collection=collection, chunk=make_chunk())
 
-    passages = everything(http, collection)
+    passages = search_passages(http, collection)
     assert len(passages) > 12
-    assert len(set(ids(passages))) == len(passages)
+    assert len(set(list_ids(passages))) == len(passages)
     for passage in passages:
         citation = passage["citation"]
         assert citation["document_id"] == "doc"
@@ -65,103 +65,111 @@ def test_every_citation_quotes_the_document(http: httpx.Client, collection: str)
         assert passage["metadata"] == {"year": 1999}
 
 
-def chunk(max_tokens: int = SIZE, overlap: int = 0) -> dict[str, int]:
-    """Return the field of an ingest."""
+def make_chunk(max_tokens: int = SIZE, overlap: int = 0) -> dict[str, int]:
+    """Return the field `chunk` of an ingest."""
     return {"max_tokens": max_tokens, "overlap": overlap}
 
 
 @pytest.mark.parametrize("overlap", [0, 12])
 def test_a_document_is_read_back_whole(http: httpx.Client, collection: str, overlap: int) -> None:
-    """The text to the last character, though its passages leave out white space or share words."""
-    text = report()
+    """The text comes back to the last character, although passages leave out white space or share words."""
+    text = write_report()
 
-    ingest(http, [{"id": "doc", "text": text}], collection=collection, chunk=chunk(overlap=overlap))
+    ingest(http, [{"id": "doc", "text": text}], collection=collection, chunk=make_chunk(overlap=overlap))
 
-    document = read(http, "doc", collection)
+    document = read_document(http, "doc", collection)
     assert document["text"] == text
     spans = [(passage["start"], passage["end"]) for passage in document["passages"]]
     assert spans == sorted(spans)
     assert all(start < end for start, end in spans)
     assert [passage["id"] for passage in document["passages"]] == [f"doc#{n}" for n in range(len(spans))]
-    left_out = set(range(len(text))) - {at for start, end in spans for at in range(start, end)}
-    assert "".join(text[at] for at in left_out).strip() == ""
-    shared = [one_end > next_start for (_, one_end), (next_start, _) in pairwise(spans)]
-    assert any(shared) is bool(overlap)
+    gaps = set(range(len(text))) - {at for start, end in spans for at in range(start, end)}
+    assert "".join(text[at] for at in gaps).strip() == ""
+    overlaps = [one_end > next_start for (_, one_end), (next_start, _) in pairwise(spans)]
+    assert any(overlaps) is bool(overlap)
 
 
 def test_no_passage_is_longer_than_asked_for(http: httpx.Client, collection: str) -> None:
-    """Counted by the model's own tokenizer; a model may add two special tokens to each."""
-    text = report()
+    """The model's tokenizer counts at most `max_tokens` per passage, plus two special tokens."""
+    text = write_report()
 
-    ingest(http, [{"id": "doc", "text": text}], collection=collection, chunk=chunk(overlap=8))
+    ingest(http, [{"id": "doc", "text": text}], collection=collection, chunk=make_chunk(overlap=8))
 
-    for passage in everything(http, collection):
+    for passage in search_passages(http, collection):
         assert embed(http, passage["text"])["usage"]["prompt_tokens"] <= SIZE + 2
 
 
 def test_a_passage_is_found_by_what_it_says(http: httpx.Client, collection: str) -> None:
-    """What a whole text would have buried, or lost beyond the model's limit, is first."""
-    text = report(40)
-    ingest(http, [{"id": "doc", "text": text}], collection=collection, chunk=chunk(64))
-    for passage in everything(http, collection)[::7]:
-        assert ids(search(http, passage["text"], collection=collection, top_k=1)) == [passage["id"]]
+    """Each passage is the first result for its own text, also beyond the model's token limit."""
+    text = write_report(40)
+    ingest(http, [{"id": "doc", "text": text}], collection=collection, chunk=make_chunk(64))
+    for passage in search_passages(http, collection)[::7]:
+        assert list_ids(search(http, passage["text"], collection=collection, top_k=1)) == [passage["id"]]
 
 
 def test_a_short_document_is_one_passage(http: httpx.Client, collection: str) -> None:
-    """It has the document's id, as if nothing had been said of cutting."""
-    ingest(http, [{"id": "short", "text": "a short note"}], collection=collection, chunk=chunk())
+    """A short document becomes one passage with the document's id, as without `chunk`."""
+    ingest(http, [{"id": "short", "text": "a short note"}], collection=collection, chunk=make_chunk())
 
-    assert ids(search(http, "a short note", collection=collection)) == ["short"]
-    assert read(http, "short", collection)["passages"] == [{"id": "short", "start": 0, "end": 12}]
+    assert list_ids(search(http, "a short note", collection=collection)) == ["short"]
+    assert read_document(http, "short", collection)["passages"] == [{"id": "short", "start": 0, "end": 12}]
 
 
 def test_a_document_that_was_not_cut_is_one_passage(http: httpx.Client, collection: str) -> None:
-    """Without `chunk`, here or in the profile, the whole text is what is found."""
-    text = report(3)
+    """Without `chunk` in the request or the profile, the whole text is one passage."""
+    text = write_report(3)
 
     ingest(http, [{"id": "whole", "text": text}], collection=collection)
 
-    assert read(http, "whole", collection)["passages"] == [{"id": "whole", "start": 0, "end": len(text)}]
+    assert read_document(http, "whole", collection)["passages"] == [{"id": "whole", "start": 0, "end": len(text)}]
 
 
 def test_a_replaced_document_loses_all_its_passages(http: httpx.Client, collection: str) -> None:
-    """The new version has fewer, then it is whole: nothing of an older one is found or read."""
+    """Versions with fewer passages, and then without chunks, leave no passage of an older version."""
     versions: list[tuple[str, Any]] = [
-        (report(12, "first"), chunk()),
-        (report(3, "second"), chunk()),
+        (write_report(12, "first"), make_chunk()),
+        (write_report(3, "second"), make_chunk()),
         ("third", None),
     ]
-    for text, cut in versions:
-        ingest(http, [{"id": "doc", "text": text}, {"id": "other", "text": text}], collection=collection, chunk=cut)
+    for text, chunking in versions:
+        ingest(
+            http, [{"id": "doc", "text": text}, {"id": "other", "text": text}], collection=collection, chunk=chunking
+        )
 
-        assert read(http, "doc", collection)["text"] == text
-        for passage in everything(http, collection):
+        assert read_document(http, "doc", collection)["text"] == text
+        for passage in search_passages(http, collection):
             assert passage["text"] in text
-        found = [passage["id"] for passage in everything(http, collection) if passage["id"].startswith("doc")]
-        assert sorted(found) == sorted(passage["id"] for passage in read(http, "doc", collection)["passages"])
-    assert sorted(ids(everything(http, collection))) == ["doc", "other"]
+        passage_ids = [
+            passage["id"] for passage in search_passages(http, collection) if passage["id"].startswith("doc")
+        ]
+        assert sorted(passage_ids) == sorted(
+            passage["id"] for passage in read_document(http, "doc", collection)["passages"]
+        )
+    assert sorted(list_ids(search_passages(http, collection))) == ["doc", "other"]
 
 
 def test_a_deleted_document_loses_all_its_passages(http: httpx.Client, collection: str) -> None:
-    """None is found any more, and its neighbour's are all there."""
-    text = report(6)
-    ingest(http, [{"id": name, "text": text} for name in "ab"], collection=collection, chunk=chunk())
-    of_both = len(everything(http, collection))
+    """Search finds no passage of a deleted document, and all passages of its neighbour."""
+    text = write_report(6)
+    ingest(http, [{"id": name, "text": text} for name in "ab"], collection=collection, chunk=make_chunk())
+    count = len(search_passages(http, collection))
 
     ok(http.delete("/v1/documents/a", params={"collection": collection}))
 
-    left = everything(http, collection)
-    assert len(left) == of_both / 2
-    assert {passage["citation"]["document_id"] for passage in left} == {"b"}
-    assert read(http, "b", collection)["text"] == text
+    passages = search_passages(http, collection)
+    assert len(passages) == count / 2
+    assert {passage["citation"]["document_id"] for passage in passages} == {"b"}
+    assert read_document(http, "b", collection)["text"] == text
 
 
 @pytest.mark.requires("health")
 def test_documents_are_counted_not_passages(http: httpx.Client, collection: str) -> None:
-    """`/healthz` and the job count what was sent."""
+    """`/healthz` and the job count documents, not passages."""
     before = ok(http.get("/healthz"))["document_count"]
 
-    job = ingest(http, [{"id": name, "text": report(5)} for name in "abc"], collection=collection, chunk=chunk())
+    job = ingest(
+        http, [{"id": name, "text": write_report(5)} for name in "abc"], collection=collection, chunk=make_chunk()
+    )
 
     assert job["processed_documents"] == job["total_documents"] == 3
     assert ok(http.get("/healthz"))["document_count"] == before + 3
@@ -169,62 +177,62 @@ def test_documents_are_counted_not_passages(http: httpx.Client, collection: str)
 
 @pytest.mark.requires("metrics")
 def test_the_same_passage_is_embedded_once(http: httpx.Client, target: Server, collection: str) -> None:
-    """A document that grew at its end costs its new passages, and an unchanged one costs nothing."""
-    text = report(8, unique("report"))
-    ingest(http, [{"id": "doc", "text": text}], collection=collection, chunk=chunk())
-    first = len(everything(http, collection))
-    before = samples(httpx.get(target.metrics_url).text, "gateway_forward_texts_total")
+    """Passages that were embedded before cost no forward pass, in the same document or in a copy."""
+    text = write_report(8, make_unique("report"))
+    ingest(http, [{"id": "doc", "text": text}], collection=collection, chunk=make_chunk())
+    count = len(search_passages(http, collection))
+    before = sum_samples(httpx.get(target.metrics_url).text, "gateway_forward_texts_total")
     assert before
 
-    ingest(http, [{"id": "copy", "text": text}], collection=collection, chunk=chunk())
-    ingest(http, [{"id": "doc", "text": text}], collection=collection, chunk=chunk())
+    ingest(http, [{"id": "copy", "text": text}], collection=collection, chunk=make_chunk())
+    ingest(http, [{"id": "doc", "text": text}], collection=collection, chunk=make_chunk())
 
-    assert samples(httpx.get(target.metrics_url).text, "gateway_forward_texts_total") == before
-    assert len(everything(http, collection)) == 2 * first
+    assert sum_samples(httpx.get(target.metrics_url).text, "gateway_forward_texts_total") == before
+    assert len(search_passages(http, collection)) == 2 * count
 
 
 @pytest.mark.requires("collections")
 def test_the_profile_cuts_what_does_not_say(http: httpx.Client, collection: str) -> None:
-    """A collection's `chunk` holds for every ingest; one that says otherwise is cut otherwise."""
-    ok(http.put(f"/v1/collections/{collection}", json={"chunk": chunk(16)}), 201)
-    text = report(4)
+    """The collection's `chunk` applies to every ingest, unless the ingest has its own."""
+    ok(http.put(f"/v1/collections/{collection}", json={"chunk": make_chunk(16)}), 201)
+    text = write_report(4)
 
     ingest(http, [{"id": "by-profile", "text": text}], collection=collection)
-    ingest(http, [{"id": "by-itself", "text": text}], collection=collection, chunk=chunk(64))
+    ingest(http, [{"id": "by-itself", "text": text}], collection=collection, chunk=make_chunk(64))
 
-    counts = {name: len(read(http, name, collection)["passages"]) for name in ("by-profile", "by-itself")}
+    counts = {name: len(read_document(http, name, collection)["passages"]) for name in ("by-profile", "by-itself")}
     assert counts["by-profile"] > 2 * counts["by-itself"] > 2
 
 
 def test_a_long_document_is_read_whole(http: httpx.Client, collection: str) -> None:
-    """Hundreds of passages: each is there once, and the text comes back."""
+    """A document of hundreds of passages has each of them once, and its text comes back."""
     text = "\n".join(f"line {n} is a line of its own" for n in range(700))
 
-    ingest(http, [{"id": "long", "text": text}], collection=collection, chunk=chunk(8))
+    ingest(http, [{"id": "long", "text": text}], collection=collection, chunk=make_chunk(8))
 
-    document = read(http, "long", collection)
+    document = read_document(http, "long", collection)
     assert len(document["passages"]) >= 700
     assert document["text"] == text
 
 
 def test_a_key_is_for_one_way_of_cutting(http: httpx.Client, collection: str) -> None:
-    """The same documents cut otherwise are another request: 409 under the same key."""
-    key = unique("key").replace(" ", "-")
+    """The same documents with another `chunk` are another request, so the same key gives 409."""
+    key = make_unique("key").replace(" ", "-")
     documents = [{"id": "a", "text": "one"}]
-    first = submit(http, documents, key, collection=collection, chunk=chunk())
-    assert submit(http, documents, key, collection=collection, chunk=chunk())["job_id"] == first["job_id"]
+    first = submit(http, documents, key, collection=collection, chunk=make_chunk())
+    assert submit(http, documents, key, collection=collection, chunk=make_chunk())["job_id"] == first["job_id"]
 
-    body = {"documents": documents, "collection": collection, "chunk": chunk(64)}
+    body = {"documents": documents, "collection": collection, "chunk": make_chunk(64)}
     assert_error(http.post("/v1/ingest", json=body, headers={"Idempotency-Key": key}), 409, "idempotency_conflict")
 
 
 @pytest.mark.requires("models")
 def test_a_passage_may_be_as_long_as_the_model_reads(http: httpx.Client, collection: str, model: Json) -> None:
-    """The limit itself is accepted, special tokens aside, and more than the model's limit never is."""
+    """`max_tokens` may be the model's limit less its special tokens. More than the limit is refused."""
     limit = model["max_input_tokens"]
     body: dict[str, Any] = {"documents": [{"text": "x"}], "collection": collection}
 
-    assert http.post("/v1/ingest", json=body | {"chunk": chunk(limit - 2)}).status_code == 202
-    error = assert_error(http.post("/v1/ingest", json=body | {"chunk": chunk(limit + 1)}), 400, "invalid_value")
+    assert http.post("/v1/ingest", json=body | {"chunk": make_chunk(limit - 2)}).status_code == 202
+    error = assert_error(http.post("/v1/ingest", json=body | {"chunk": make_chunk(limit + 1)}), 400, "invalid_value")
     assert error["param"] == "chunk.max_tokens"
     assert str(limit + 1) in error["message"]

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.wire import Json, cosine, floats, norm, ok, vectors
+from tests.contract.client import Json, cosine, decode_floats, embed_texts, norm, ok
 
 pytestmark = pytest.mark.requires("dialects")
 
@@ -16,22 +16,22 @@ TEXTS = ["a cat sat down", "interest rates rose again this quarter"]
 
 
 def embed(http: httpx.Client, path: str = "/v2/embed", **fields: Any) -> Json:
-    """Return the whole answer; TEXTS unless inputs are given."""
-    given = {} if "inputs" in fields else {"texts": TEXTS}
-    return ok(http.post(path, json=given | {"input_type": "search_document"} | fields))
+    """Return the whole answer of an embed request, for TEXTS or the field `inputs`."""
+    texts = {} if "inputs" in fields else {"texts": TEXTS}
+    return ok(http.post(path, json=texts | {"input_type": "search_document"} | fields))
 
 
-def by_type(http: httpx.Client, name: str) -> list[Any]:
+def get_embeddings(http: httpx.Client, name: str) -> list[Any]:
     """Return the embeddings of TEXTS in one type."""
     embeddings = embed(http, embedding_types=[name])["embeddings"]
     assert set(embeddings) == {name}
-    found: list[Any] = embeddings[name]
-    assert len(found) == len(TEXTS)
-    return found
+    vectors: list[Any] = embeddings[name]
+    assert len(vectors) == len(TEXTS)
+    return vectors
 
 
 def test_floats_are_the_default(http: httpx.Client) -> None:
-    """`embeddings.float` are the unit vectors of `/v1/embeddings`; texts come back, tokens are counted."""
+    """`embeddings.float` has the unit vectors of `/v1/embeddings`. The answer has the texts and counts tokens."""
     answer = embed(http)
 
     assert answer["id"]
@@ -40,9 +40,9 @@ def test_floats_are_the_default(http: httpx.Client) -> None:
     assert answer["meta"]["api_version"]["version"] == "2"
     assert answer["meta"]["billed_units"]["input_tokens"] > 0
     assert set(answer["embeddings"]) == {"float"}
-    for found, expected in zip(answer["embeddings"]["float"], vectors(http, TEXTS), strict=True):
-        assert cosine(found, expected) > SAME
-        assert norm(found) == pytest.approx(1.0, abs=1e-5)
+    for vector, expected in zip(answer["embeddings"]["float"], embed_texts(http, TEXTS), strict=True):
+        assert cosine(vector, expected) > SAME
+        assert norm(vector) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_every_answer_has_its_own_id(http: httpx.Client) -> None:
@@ -51,60 +51,60 @@ def test_every_answer_has_its_own_id(http: httpx.Client) -> None:
 
 
 def test_base64_is_little_endian_float32(http: httpx.Client) -> None:
-    """The bytes are those of the floats."""
-    for encoded, expected in zip(by_type(http, "base64"), by_type(http, "float"), strict=True):
-        assert floats(encoded) == pytest.approx(expected, abs=2e-7)
+    """base64 encodes the floats as little-endian float32."""
+    for encoded, expected in zip(get_embeddings(http, "base64"), get_embeddings(http, "float"), strict=True):
+        assert decode_floats(encoded) == pytest.approx(expected, abs=2e-7)
 
 
 def test_int8_keeps_the_direction(http: httpx.Client) -> None:
-    """Whole numbers from -127 to 127, one of them at the end of that range; the cosine to the floats is near 1."""
-    for found, expected in zip(by_type(http, "int8"), by_type(http, "float"), strict=True):
-        assert all(isinstance(number, int) for number in found)
-        assert max(map(abs, found)) == 127
-        assert cosine(found, expected) > 0.999
+    """int8 has integers up to 127 in absolute value. Their cosine to the floats is near 1."""
+    for vector, expected in zip(get_embeddings(http, "int8"), get_embeddings(http, "float"), strict=True):
+        assert all(isinstance(number, int) for number in vector)
+        assert max(map(abs, vector)) == 127
+        assert cosine(vector, expected) > 0.999
 
 
 def test_ubinary_packs_the_signs(http: httpx.Client) -> None:
-    """A bit per dimension, the first one the highest of its byte, set where the number is positive."""
-    for found, expected in zip(by_type(http, "ubinary"), by_type(http, "float"), strict=True):
-        bits = "".join(f"{byte:08b}" for byte in found)
+    """ubinary has one bit per dimension, highest bit first. A bit is set if the number is positive."""
+    for row, expected in zip(get_embeddings(http, "ubinary"), get_embeddings(http, "float"), strict=True):
+        bits = "".join(f"{byte:08b}" for byte in row)
         assert [bit == "1" for bit in bits[: len(expected)]] == [number > 0 for number in expected]
 
 
 def test_binary_is_ubinary_shifted(http: httpx.Client) -> None:
-    """Signed bytes: 128 less than the unsigned ones."""
-    unsigned = by_type(http, "ubinary")
+    """binary has signed bytes, 128 less than the bytes of ubinary."""
+    unsigned = get_embeddings(http, "ubinary")
 
-    assert by_type(http, "binary") == [[byte - 128 for byte in row] for row in unsigned]
+    assert get_embeddings(http, "binary") == [[byte - 128 for byte in row] for row in unsigned]
 
 
 def test_several_types_at_once(http: httpx.Client) -> None:
-    """Each type asked for is there, and no other."""
+    """The answer has the requested types and no other."""
     answer = embed(http, embedding_types=["float", "int8", "base64"])
 
     assert set(answer["embeddings"]) == {"float", "int8", "base64"}
 
 
 def test_inputs_are_embedded_as_texts_are(http: httpx.Client) -> None:
-    """`inputs` with text content give the vectors of `texts`."""
+    """`inputs` with text content get the vectors of `texts`."""
     inputs = [{"content": [{"type": "text", "text": text}]} for text in TEXTS]
 
-    for found, expected in zip(
+    for vector, expected in zip(
         embed(http, inputs=inputs)["embeddings"]["float"], embed(http)["embeddings"]["float"], strict=True
     ):
-        assert cosine(found, expected) > SAME
+        assert cosine(vector, expected) > SAME
 
 
 @pytest.mark.parametrize("input_type", ["search_document", "search_query", "classification", "clustering", None])
 def test_every_input_type_is_taken(http: httpx.Client, input_type: str | None) -> None:
     """An input type for which the model has no prompt changes nothing."""
-    [one, two] = embed(http, input_type=input_type)["embeddings"]["float"]
+    [first, second] = embed(http, input_type=input_type)["embeddings"]["float"]
 
-    assert cosine(one, two) < 0.999
+    assert cosine(first, second) < 0.999
 
 
 def test_output_dimension_shortens(http: httpx.Client) -> None:
-    """The first dimensions, at unit length again."""
+    """`output_dimension` keeps the first dimensions and scales the vector to unit length."""
     for short, full in zip(
         embed(http, output_dimension=64)["embeddings"]["float"], embed(http)["embeddings"]["float"], strict=True
     ):
@@ -114,20 +114,24 @@ def test_output_dimension_shortens(http: httpx.Client) -> None:
 
 
 def test_v1_gives_bare_vectors(http: httpx.Client) -> None:
-    """The older client reads `embeddings` as a list, unless it asks for types."""
-    plain = embed(http, "/v1/embed")
-    typed = embed(http, "/v1/embed", embedding_types=["int8"])
+    """`/v1/embed` answers with `embeddings` as a list, unless the request names types."""
+    plain_answer = embed(http, "/v1/embed")
+    typed_answer = embed(http, "/v1/embed", embedding_types=["int8"])
 
-    assert plain["response_type"] == "embeddings_floats"
-    for found, expected in zip(plain["embeddings"], vectors(http, TEXTS), strict=True):
-        assert cosine(found, expected) > SAME
-    assert typed["response_type"] == "embeddings_by_type"
-    assert set(typed["embeddings"]) == {"int8"}
+    assert plain_answer["response_type"] == "embeddings_floats"
+    for vector, expected in zip(plain_answer["embeddings"], embed_texts(http, TEXTS), strict=True):
+        assert cosine(vector, expected) > SAME
+    assert typed_answer["response_type"] == "embeddings_by_type"
+    assert set(typed_answer["embeddings"]) == {"int8"}
 
 
 @pytest.mark.requires("rerank")
 def test_rerank_tells_places_and_scores(http: httpx.Client) -> None:
-    """Best first, from 0 to 1, `top_n` of them, without the documents unless they are asked for."""
+    """
+    Rerank answers with places and scores from 0 to 1, best first, and cuts them at `top_n`.
+
+    Only `return_documents` adds the documents.
+    """
     body = {"query": "interest rates", "documents": [*TEXTS, "the weather is mild"]}
 
     answer = ok(http.post("/v2/rerank", json=body))

@@ -1,4 +1,4 @@
-"""A model of the wrong kind: every route of every dialect names the kind it needs, in that dialect's shape."""
+"""Every route of every dialect refuses a model of the wrong kind, in the error shape of the dialect."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.contract.client import Json, ok
 from tests.contract.shapes import SHAPES
-from tests.contract.wire import Json, ok
 
 pytestmark = pytest.mark.requires("dialects", "models", "rerank", "sparse")
 
@@ -34,18 +34,18 @@ ROUTES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "fields", "kind", "told"), ROUTES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("path", "fields", "kind", "error_form"), ROUTES, ids=lambda value: str(value))
 def test_a_model_of_another_kind_is_refused(
-    http: httpx.Client, path: str, fields: tuple[str, ...], kind: str, told: tuple[str, int, str | None]
+    http: httpx.Client, path: str, fields: tuple[str, ...], kind: str, error_form: tuple[str, int, str | None]
 ) -> None:
     """The message names the model, its kind, and the kind that is needed."""
     models = ok(http.get("/v1/models"))["data"]
-    others = {model["kind"]: model["id"] for model in models if model["kind"] != kind}
-    shape, status, code = told
+    wrong_models = {model["kind"]: model["id"] for model in models if model["kind"] != kind}
+    shape, status, code = error_form
 
-    assert len(others) == 2
-    for other, name in others.items():
+    assert len(wrong_models) == 2
+    for wrong_kind, name in wrong_models.items():
         body = {field: (RERANK if "query" in fields else EMBED)[field] for field in fields} | {"model": name}
         error = SHAPES[shape](http.post(path, json=body), status, code)
-        for word in (name, other, kind):
+        for word in (name, wrong_kind, kind):
             assert word in error["message"]

@@ -1,4 +1,4 @@
-"""`POST /rerank {"query", "documents"}` as Jina, Open WebUI, Dify and LocalAI send it."""
+"""The dialect of Jina, Open WebUI, Dify and LocalAI: `POST /rerank {"query", "documents"}`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.wire import Json, ok
+from tests.contract.client import Json, ok
 
 pytestmark = pytest.mark.requires("dialects", "rerank")
 
@@ -21,7 +21,7 @@ def rerank(http: httpx.Client, path: str = "/rerank", /, **options: Any) -> Json
 
 
 def test_the_answer_is_the_union_of_both_shapes(http: httpx.Client) -> None:
-    """Jina's `results` and the RAG NLP engine's `ranked` tell the same ranking."""
+    """Jina's `results` and the RAG NLP engine's `ranked` have the same ranking."""
     answer = rerank(http)
 
     assert {"model", "results", "ranked", "inference_time_ms", "usage"} <= set(answer)
@@ -32,7 +32,7 @@ def test_the_answer_is_the_union_of_both_shapes(http: httpx.Client) -> None:
 
 
 def test_each_result_names_its_document(http: httpx.Client) -> None:
-    """`index` is the place in the request; `document` is an object with the text; scores are from 0 to 1."""
+    """A result has the place in the request, an object with the text, and a score from 0 to 1."""
     results = rerank(http)["results"]
 
     assert sorted(result["index"] for result in results) == [0, 1, 2]
@@ -44,14 +44,14 @@ def test_each_result_names_its_document(http: httpx.Client) -> None:
 
 def test_the_ranking_is_that_of_v1(http: httpx.Client) -> None:
     """The path under `/v1` gives the same results."""
-    for mine, own in zip(rerank(http)["results"], rerank(http, "/v1/rerank")["results"], strict=True):
-        assert mine["index"] == own["index"]
-        assert mine["relevance_score"] == pytest.approx(own["relevance_score"], abs=1e-4)
+    for result, v1_result in zip(rerank(http)["results"], rerank(http, "/v1/rerank")["results"], strict=True):
+        assert result["index"] == v1_result["index"]
+        assert result["relevance_score"] == pytest.approx(v1_result["relevance_score"], abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["top_n", "top_k"])
 def test_top_n_keeps_the_best(http: httpx.Client, name: str) -> None:
-    """Both names cut both lists; more than there are is all."""
+    """`top_n` and `top_k` limit both lists. A limit above the number of documents changes nothing."""
     everything = rerank(http)
 
     for number in (1, 2, 99):
@@ -61,7 +61,7 @@ def test_top_n_keeps_the_best(http: httpx.Client, name: str) -> None:
 
 
 def test_documents_can_be_left_out(http: httpx.Client) -> None:
-    """`return_documents: false` answers with places and scores; `ranked`, made of documents, is not there."""
+    """With `return_documents: false` the answer has places and scores, and no `ranked`."""
     answer = rerank(http, return_documents=False)
 
     assert all(set(result) == {"index", "relevance_score"} for result in answer["results"])
@@ -69,7 +69,7 @@ def test_documents_can_be_left_out(http: httpx.Client) -> None:
 
 
 def test_documents_may_be_objects(http: httpx.Client) -> None:
-    """`{"text": ...}` is a document like a plain text."""
+    """`{"text": ...}` is ranked as its text."""
     documents = [{"text": text, "source": "x"} for text in DOCUMENTS]
 
     assert rerank(http, documents=documents)["results"] == rerank(http)["results"]

@@ -1,4 +1,4 @@
-"""The RAG NLP engine's `POST /embed`, which is the embed-only service's too, its `POST /rerank` and `GET /config`."""
+"""The dialect of the RAG NLP engine and of embed-only services: `POST /embed`, `POST /rerank`, `GET /config`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.wire import Json, cosine, norm, ok, vectors
+from tests.contract.client import Json, cosine, embed_texts, norm, ok
 
 pytestmark = pytest.mark.requires("dialects")
 
@@ -25,20 +25,20 @@ def test_texts_become_embeddings_in_order(http: httpx.Client) -> None:
     answer = embed(http)
 
     assert set(answer) == {"embeddings", "model", "model_dim", "inference_time_ms"}
-    assert [len(found) for found in answer["embeddings"]] == [answer["model_dim"]] * len(TEXTS)
-    for found, expected in zip(answer["embeddings"], vectors(http, TEXTS), strict=True):
-        assert cosine(found, expected) > SAME
+    assert [len(vector) for vector in answer["embeddings"]] == [answer["model_dim"]] * len(TEXTS)
+    for vector, expected in zip(answer["embeddings"], embed_texts(http, TEXTS), strict=True):
+        assert cosine(vector, expected) > SAME
     assert answer["inference_time_ms"] >= 0
 
 
 def test_the_embed_only_body_is_enough(http: httpx.Client) -> None:
-    """`{"texts": [...]}` alone gives unit vectors, as the split study's embed service does."""
-    for found in embed(http)["embeddings"]:
-        assert norm(found) == pytest.approx(1.0, abs=1e-5)
+    """`{"texts": [...]}` alone gives unit vectors, as in the embed service of the split study."""
+    for vector in embed(http)["embeddings"]:
+        assert norm(vector) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_normalize_false_keeps_the_direction(http: httpx.Client) -> None:
-    """`normalize` decides on the length alone."""
+    """`normalize` changes only the length of a vector."""
     for raw, unit in zip(embed(http, normalize=False)["embeddings"], embed(http)["embeddings"], strict=True):
         assert cosine(raw, unit) > SAME
 
@@ -51,23 +51,23 @@ def test_normalize_false_keeps_the_length(http: httpx.Client) -> None:
 
 @pytest.mark.requires("models")
 def test_each_name_of_the_model_is_taken(http: httpx.Client, model: Json) -> None:
-    """A hub name is answered by the model's id, as the engine does."""
+    """Every name of the model is accepted. The answer has its id, as the engine's has."""
     for name in [model["id"], *model["aliases"], None, ""]:
         assert embed(http, model=name)["model"] == model["id"]
 
 
 def test_fields_of_a_workflow_are_ignored(http: httpx.Client) -> None:
-    """n8n sends along what its workflow holds."""
-    [found, *_] = embed(http, context="policy_documents", batch={"size": 32})["embeddings"]
+    """Fields that an n8n workflow adds to the request change nothing."""
+    [vector, *_] = embed(http, context="policy_documents", batch={"size": 32})["embeddings"]
 
-    assert cosine(found, embed(http)["embeddings"][0]) > SAME
+    assert cosine(vector, embed(http)["embeddings"][0]) > SAME
 
 
 def test_token_ids_are_taken(http: httpx.Client) -> None:
-    """The thin gateway hands on the ids it was sent."""
-    [found] = embed(http, [[7592, 2088]])["embeddings"]
+    """Token ids get the vector that `/v1/embeddings` gives them."""
+    [vector] = embed(http, [[7592, 2088]])["embeddings"]
 
-    assert cosine(found, vectors(http, [[7592, 2088]])[0]) > SAME
+    assert cosine(vector, embed_texts(http, [[7592, 2088]])[0]) > SAME
 
 
 @pytest.mark.requires("rerank")
@@ -87,15 +87,15 @@ def test_ranked_is_best_first_and_cut_at_top_k(http: httpx.Client) -> None:
 
 @pytest.mark.requires("rerank", "semantics")
 def test_the_document_that_answers_is_first(http: httpx.Client) -> None:
-    """The reranker goes by meaning."""
-    ranked = ok(http.post("/rerank", json={"query": "Where do I park my car?", "documents": TEXTS}))["ranked"]
+    """The reranker ranks by meaning."""
+    ranking = ok(http.post("/rerank", json={"query": "Where do I park my car?", "documents": TEXTS}))["ranked"]
 
-    assert ranked[0]["doc"] == TEXTS[2]
+    assert ranking[0]["doc"] == TEXTS[2]
 
 
 @pytest.mark.requires("config")
 def test_config_is_the_same_under_both_names(http: httpx.Client) -> None:
-    """`/config` is `/v1/config`; only the memory in use may have moved."""
-    engine, own = ok(http.get("/config")), ok(http.get("/v1/config"))
+    """`/config` has the fields of `/v1/config`. Only the memory in use may differ."""
+    config, v1_config = ok(http.get("/config")), ok(http.get("/v1/config"))
 
-    assert engine | {"memory_usage_mb": 0} == own | {"memory_usage_mb": 0}
+    assert config | {"memory_usage_mb": 0} == v1_config | {"memory_usage_mb": 0}

@@ -1,4 +1,4 @@
-"""Text Embeddings Inference: what its clients send, and what they read."""
+"""The dialect of Text Embeddings Inference (TEI)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.wire import Json, cosine, norm, ok, vector, vectors
+from tests.contract.client import Json, cosine, embed_text, embed_texts, norm, ok
 
 pytestmark = pytest.mark.requires("dialects")
 
@@ -16,53 +16,53 @@ TEXTS = ["What is Deep Learning?", "a second text, somewhat longer than the firs
 FIRST, LAST = "apple " * 400, "zebra " * 400
 
 
-def post(http: httpx.Client, path: str, **body: Any) -> list[Any]:
+def post_list(http: httpx.Client, path: str, **body: Any) -> list[Any]:
     """Return an answer that is a bare list."""
     response = http.post(path, json=body)
     assert response.status_code == 200, response.text[:2000]
-    found = response.json()
-    assert isinstance(found, list)
-    return found
+    items = response.json()
+    assert isinstance(items, list)
+    return items
 
 
 @pytest.mark.parametrize("path", ["/embed", "/"])
 def test_embed_is_a_bare_list(http: httpx.Client, path: str) -> None:
-    """One text or many, on both paths: unit vectors, those of `/v1/embeddings`."""
-    many = post(http, path, inputs=TEXTS)
-    [one] = post(http, path, inputs=TEXTS[0])
+    """Both paths answer one text or many with the unit vectors of `/v1/embeddings`."""
+    batch = post_list(http, path, inputs=TEXTS)
+    [single] = post_list(http, path, inputs=TEXTS[0])
 
-    assert cosine(one, many[0]) > SAME
-    for found, expected in zip(many, vectors(http, TEXTS), strict=True):
-        assert cosine(found, expected) > SAME
-        assert norm(found) == pytest.approx(1.0, abs=1e-5)
+    assert cosine(single, batch[0]) > SAME
+    for vector, expected in zip(batch, embed_texts(http, TEXTS), strict=True):
+        assert cosine(vector, expected) > SAME
+        assert norm(vector) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_token_ids_are_taken(http: httpx.Client) -> None:
     """A flat list of ids is one input, as it is in TEI."""
-    [found] = post(http, "/embed", inputs=[7592, 2088])
+    [vector] = post_list(http, "/embed", inputs=[7592, 2088])
 
-    assert cosine(found, vectors(http, [[7592, 2088]])[0]) > SAME
+    assert cosine(vector, embed_texts(http, [[7592, 2088]])[0]) > SAME
 
 
 def test_normalize_false_keeps_the_direction(http: httpx.Client) -> None:
-    """`normalize` decides on the length alone."""
-    [raw] = post(http, "/embed", inputs=TEXTS[0], normalize=False)
+    """`normalize` changes only the length of a vector."""
+    [raw] = post_list(http, "/embed", inputs=TEXTS[0], normalize=False)
 
-    assert cosine(raw, vector(http, TEXTS[0])) > SAME
-    assert raw == pytest.approx(vector(http, TEXTS[0], normalize=False), abs=1e-4)
+    assert cosine(raw, embed_text(http, TEXTS[0])) > SAME
+    assert raw == pytest.approx(embed_text(http, TEXTS[0], normalize=False), abs=1e-4)
 
 
 def test_dimensions_shorten(http: httpx.Client) -> None:
-    """The first dimensions, at unit length again."""
-    [short] = post(http, "/embed", inputs=TEXTS[0], dimensions=64)
+    """`dimensions` keeps the first dimensions and scales the vector to unit length."""
+    [short] = post_list(http, "/embed", inputs=TEXTS[0], dimensions=64)
 
     assert len(short) == 64
     assert norm(short) == pytest.approx(1.0, abs=1e-5)
-    assert cosine(short, vector(http, TEXTS[0])[:64]) > SAME
+    assert cosine(short, embed_text(http, TEXTS[0])[:64]) > SAME
 
 
 @pytest.mark.parametrize(
-    ("options", "kept"),
+    ("options", "kept_text"),
     [
         ({}, FIRST),
         ({"truncate": True}, FIRST),
@@ -72,27 +72,27 @@ def test_dimensions_shorten(http: httpx.Client) -> None:
     ],
     ids=["default", "truncate", "Right", "Left", "left"],
 )
-def test_a_long_text_is_cut(http: httpx.Client, options: Json, kept: str) -> None:
-    """Cutting is the default, as `/info` says; the direction is the end that goes."""
-    [found] = post(http, "/embed", inputs=FIRST + LAST, **options)
+def test_a_long_text_is_cut(http: httpx.Client, options: Json, kept_text: str) -> None:
+    """A long text is cut by default, as `/info` says. `truncation_direction` is the end that is cut off."""
+    [vector] = post_list(http, "/embed", inputs=FIRST + LAST, **options)
 
-    assert cosine(found, vector(http, kept)) > SAME
+    assert cosine(vector, embed_text(http, kept_text)) > SAME
 
 
 def test_truncate_false_lets_through_what_fits(http: httpx.Client) -> None:
     """A text that is short enough is embedded."""
-    assert cosine(post(http, "/embed", inputs=TEXTS[0], truncate=False)[0], vector(http, TEXTS[0])) > SAME
+    assert cosine(post_list(http, "/embed", inputs=TEXTS[0], truncate=False)[0], embed_text(http, TEXTS[0])) > SAME
 
 
 def test_nulls_are_options_not_given(http: httpx.Client) -> None:
     """Hugging Face's client spells out every option."""
     options = {"truncate": None, "truncation_direction": None, "prompt_name": None, "normalize": None}
 
-    assert cosine(post(http, "/embed", inputs=TEXTS[0], **options)[0], vector(http, TEXTS[0])) > SAME
+    assert cosine(post_list(http, "/embed", inputs=TEXTS[0], **options)[0], embed_text(http, TEXTS[0])) > SAME
 
 
 def test_headers_tell_the_cost(http: httpx.Client) -> None:
-    """Characters, tokens and milliseconds, as whole numbers."""
+    """The headers have characters, tokens and milliseconds as whole numbers."""
     headers = http.post("/embed", json={"inputs": TEXTS}).headers
 
     assert int(headers["x-compute-characters"]) == sum(map(len, TEXTS))
@@ -102,57 +102,61 @@ def test_headers_tell_the_cost(http: httpx.Client) -> None:
 
 
 def test_embed_all_has_a_vector_per_token(http: httpx.Client) -> None:
-    """As many vectors as `/tokenize` has tokens, special ones included, each of the model's dimensions."""
-    found = post(http, "/embed_all", inputs=TEXTS)
+    """`/embed_all` has one vector for each token of `/tokenize`, special tokens included."""
+    token_vectors = post_list(http, "/embed_all", inputs=TEXTS)
 
-    tokens = post(http, "/tokenize", inputs=TEXTS)
-    assert [len(vectors) for vectors in found] == [len(of_text) for of_text in tokens]
-    size = len(vector(http, TEXTS[0]))
-    assert all(len(one) == size for vectors in found for one in vectors)
-    [alone] = post(http, "/embed_all", inputs=TEXTS[0])
-    assert all(cosine(one, other) > SAME for one, other in zip(alone, found[0], strict=True))
+    tokens = post_list(http, "/tokenize", inputs=TEXTS)
+    assert [len(vectors) for vectors in token_vectors] == [len(of_text) for of_text in tokens]
+    size = len(embed_text(http, TEXTS[0]))
+    assert all(len(vector) == size for vectors in token_vectors for vector in vectors)
+    [alone] = post_list(http, "/embed_all", inputs=TEXTS[0])
+    assert all(cosine(vector, reference) > SAME for vector, reference in zip(alone, token_vectors[0], strict=True))
 
 
 @pytest.mark.requires("golden")
 def test_embed_all_is_what_is_pooled(http: httpx.Client) -> None:
-    """The mean of MiniLM's token vectors points where its embedding points."""
-    [found] = post(http, "/embed_all", inputs=TEXTS[0], model="all-MiniLM-L6-v2")
+    """The mean of MiniLM's token vectors has the direction of its embedding."""
+    [token_vectors] = post_list(http, "/embed_all", inputs=TEXTS[0], model="all-MiniLM-L6-v2")
 
-    total = [sum(numbers) for numbers in zip(*found, strict=True)]
+    total = [sum(numbers) for numbers in zip(*token_vectors, strict=True)]
 
-    assert cosine(total, vector(http, TEXTS[0], model="all-MiniLM-L6-v2")) > SAME
+    assert cosine(total, embed_text(http, TEXTS[0], model="all-MiniLM-L6-v2")) > SAME
 
 
 @pytest.mark.requires("sparse")
 @pytest.mark.parametrize(("options", "kind"), [({}, "document"), ({"prompt_name": "query"}, "query")])
 def test_embed_sparse_is_a_list_of_pairs(http: httpx.Client, options: Json, kind: str) -> None:
-    """`[[{"index", "value"}]]`, the same weights as those of `/v1/embed_sparse`."""
-    found = post(http, "/embed_sparse", inputs=TEXTS, **options)
+    """The answer is `[[{"index", "value"}]]` with the weights of `/v1/embed_sparse`."""
+    rows = post_list(http, "/embed_sparse", inputs=TEXTS, **options)
 
-    own = ok(http.post("/v1/embed_sparse", json={"input": TEXTS, "input_type": kind}))["data"]
-    assert [[pair["index"] for pair in row] for row in found] == [item["embedding"]["indices"] for item in own]
-    for row, item in zip(found, own, strict=True):
+    v1_data = ok(http.post("/v1/embed_sparse", json={"input": TEXTS, "input_type": kind}))["data"]
+    assert [[pair["index"] for pair in row] for row in rows] == [item["embedding"]["indices"] for item in v1_data]
+    for row, item in zip(rows, v1_data, strict=True):
         assert [pair["value"] for pair in row] == pytest.approx(item["embedding"]["values"], rel=1e-4)
 
 
 def test_tokens_know_their_characters(http: httpx.Client) -> None:
-    """Each token is its id, its text, and where it stands; a special one stands nowhere and can be left out."""
+    """
+    A token has an id, a text, and the offsets of its characters.
+
+    A special token has no offsets, and `add_special_tokens: false` leaves it out.
+    """
     text = "Deep learning, h\u00e9!"
-    [tokens] = post(http, "/tokenize", inputs=text)
+    [tokens] = post_list(http, "/tokenize", inputs=text)
 
     assert all(set(token) == {"id", "text", "special", "start", "stop"} for token in tokens)
     plain = [token for token in tokens if not token["special"]]
     assert "".join(text[token["start"] : token["stop"]] for token in plain) == text.replace(" ", "")
     assert all(token["start"] is token["stop"] is None for token in tokens if token["special"])
-    assert post(http, "/tokenize", inputs=[text], add_special_tokens=False) == [plain]
+    assert post_list(http, "/tokenize", inputs=[text], add_special_tokens=False) == [plain]
 
 
 @pytest.mark.requires("rerank")
 def test_rerank_tells_index_and_score(http: httpx.Client) -> None:
-    """Best first, from 0 to 1; the texts only when they are asked for."""
+    """Rerank answers with scores from 0 to 1, best first. Only `return_text` adds the texts."""
     body: Json = {"query": "Deep Learning", "texts": [TEXTS[1], TEXTS[0], "cheese"]}
 
-    ranks = post(http, "/rerank", **body)
+    ranks = post_list(http, "/rerank", **body)
 
     assert sorted(rank["index"] for rank in ranks) == [0, 1, 2]
     assert all(set(rank) == {"index", "score"} for rank in ranks)
@@ -160,31 +164,33 @@ def test_rerank_tells_index_and_score(http: httpx.Client) -> None:
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= score <= 1 for score in scores)
     assert ranks[0]["index"] == 1
-    shown = post(http, "/rerank", **body, return_text=True)
-    assert all(rank["text"] == body["texts"][rank["index"]] for rank in shown)
+    ranks_with_text = post_list(http, "/rerank", **body, return_text=True)
+    assert all(rank["text"] == body["texts"][rank["index"]] for rank in ranks_with_text)
 
 
 @pytest.mark.requires("rerank")
 def test_raw_scores_rank_alike(http: httpx.Client) -> None:
-    """`raw_scores` are the model's own numbers, as `/v1/rerank` gives them, in the same order."""
+    """`raw_scores` gives the scores of the model, as `/v1/rerank` does, in the same order."""
     texts = [*TEXTS, "cheese"]
 
-    raw = post(http, "/rerank", query="Deep Learning", texts=texts, raw_scores=True)
+    raw = post_list(http, "/rerank", query="Deep Learning", texts=texts, raw_scores=True)
 
-    own = ok(http.post("/v1/rerank", json={"query": "Deep Learning", "documents": texts, "raw_scores": True}))[
+    v1_results = ok(http.post("/v1/rerank", json={"query": "Deep Learning", "documents": texts, "raw_scores": True}))[
         "results"
     ]
-    assert [rank["index"] for rank in raw] == [result["index"] for result in own]
-    assert [rank["score"] for rank in raw] == pytest.approx([result["relevance_score"] for result in own], abs=1e-4)
+    assert [rank["index"] for rank in raw] == [result["index"] for result in v1_results]
+    assert [rank["score"] for rank in raw] == pytest.approx(
+        [result["relevance_score"] for result in v1_results], abs=1e-4
+    )
 
 
 @pytest.mark.requires("models")
 def test_info_tells_the_model_and_the_limits(http: httpx.Client, model: Json) -> None:
-    """`/info` names the default model, its longest input, and the longest list."""
+    """`/info` has the default model, its longest input, and the longest list."""
     info = ok(http.get("/info"))
 
     assert info["model_id"] == model["id"]
     assert info["max_input_length"] == model["max_input_tokens"]
     assert info["auto_truncate"] is True
-    assert len(post(http, "/embed", inputs=["x"] * min(info["max_client_batch_size"], 64))) == 64
+    assert len(post_list(http, "/embed", inputs=["x"] * min(info["max_client_batch_size"], 64))) == 64
     assert "embedding" in info["model_type"]

@@ -1,4 +1,4 @@
-"""`GET/DELETE /v1/documents/{id}`: read one, or make search forget it."""
+"""`GET /v1/documents/{id}` reads a document, `DELETE` removes it from search."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.contract.wire import assert_error, ids, ingest, ok, search, unique
+from tests.contract.client import assert_error, ingest, list_ids, make_unique, ok, search, submit, wait_for_job
 
+# More documents than a worker embeds before a request that comes at once.
+QUEUED = 200
 pytestmark = pytest.mark.requires("ingest", "jobs", "search", "documents")
 
 
 def test_a_document_is_read_by_its_id(http: httpx.Client, collection: str) -> None:
     """Text and metadata come back as they were ingested."""
-    document = {"id": "d-1", "text": unique("read me"), "metadata": {"lang": "en", "year": 1999}}
+    document = {"id": "d-1", "text": make_unique("read me"), "metadata": {"lang": "en", "year": 1999}}
     ingest(http, [document], collection=collection)
 
-    found = ok(http.get("/v1/documents/d-1", params={"collection": collection}))
+    answer = ok(http.get("/v1/documents/d-1", params={"collection": collection}))
 
-    assert {name: found[name] for name in document} == document
+    assert {name: answer[name] for name in document} == document
 
 
 def test_a_document_without_metadata_has_an_empty_object(http: httpx.Client, collection: str) -> None:
@@ -35,20 +37,20 @@ def test_a_document_without_metadata_has_an_empty_object(http: httpx.Client, col
 
 
 def test_a_deleted_document_is_gone_at_once(http: httpx.Client, collection: str) -> None:
-    """The very next search does not find it, reading it is a 404, and its neighbours stay."""
-    texts = {name: unique(f"document {name}") for name in ("a", "b", "c")}
+    """The next search does not find a deleted document, and GET is a 404. Other documents stay."""
+    texts = {name: make_unique(f"document {name}") for name in ("a", "b", "c")}
     ingest(http, [{"id": name, "text": text} for name, text in texts.items()], collection=collection)
 
     answer = ok(http.delete("/v1/documents/b", params={"collection": collection}))
 
     assert (answer["id"], answer["deleted"]) == ("b", True)
-    assert sorted(ids(search(http, texts["b"], collection=collection))) == ["a", "c"]
+    assert sorted(list_ids(search(http, texts["b"], collection=collection))) == ["a", "c"]
     response = http.get("/v1/documents/b", params={"collection": collection})
     assert_error(response, 404, "unknown_document")
 
 
 def test_deleting_twice_is_not_found(http: httpx.Client, collection: str) -> None:
-    """The second DELETE says that there is nothing to delete."""
+    """The second DELETE is a 404 that names the document."""
     ingest(http, [{"id": "once", "text": "once"}], collection=collection)
     ok(http.delete("/v1/documents/once", params={"collection": collection}))
 
@@ -58,19 +60,49 @@ def test_deleting_twice_is_not_found(http: httpx.Client, collection: str) -> Non
 
 
 def test_a_deleted_document_can_come_back(http: httpx.Client, collection: str) -> None:
-    """Ingesting the same document after its deletion brings it back."""
-    document = {"id": "phoenix", "text": unique("ashes")}
+    """A document that is ingested again after its deletion is found."""
+    document = {"id": "phoenix", "text": make_unique("ashes")}
     ingest(http, [document], collection=collection)
     ok(http.delete("/v1/documents/phoenix", params={"collection": collection}))
 
     ingest(http, [document], collection=collection)
 
-    assert ids(search(http, document["text"], collection=collection)) == ["phoenix"]
+    assert list_ids(search(http, document["text"], collection=collection)) == ["phoenix"]
+
+
+def test_a_document_that_is_deleted_while_its_job_runs_stays_deleted(http: httpx.Client, collection: str) -> None:
+    """Whether the job has written it or not; its neighbours come, and a later ingest brings it back."""
+    last = {"id": "last", "text": make_unique("the last one")}
+    others = [{"id": f"other-{number}", "text": f"document {number}"} for number in range(QUEUED)]
+    job = submit(http, [*others, last], collection=collection)
+
+    answer = ok(http.delete("/v1/documents/last", params={"collection": collection}))
+
+    assert (answer["id"], answer["deleted"]) == ("last", True)
+    assert wait_for_job(http, job["job_id"])["processed_documents"] == QUEUED + 1
+    assert_error(http.get("/v1/documents/last", params={"collection": collection}), 404, "unknown_document")
+    assert_error(http.delete("/v1/documents/last", params={"collection": collection}), 404, "unknown_document")
+    assert ok(http.get(f"/v1/documents/other-{QUEUED - 1}", params={"collection": collection}))
+    ingest(http, [last], collection=collection)
+    assert ok(http.get("/v1/documents/last", params={"collection": collection}))["text"] == last["text"]
+
+
+def test_an_older_version_is_deleted_with_the_one_that_waits(http: httpx.Client, collection: str) -> None:
+    """The deletion comes after both."""
+    ingest(http, [{"id": "page", "text": "an old version"}], collection=collection)
+    others = [{"id": f"other-{number}", "text": f"document {number}"} for number in range(QUEUED)]
+    job = submit(http, [*others, {"id": "page", "text": "a new version"}], collection=collection)
+
+    ok(http.delete("/v1/documents/page", params={"collection": collection}))
+
+    wait_for_job(http, job["job_id"])
+    assert_error(http.get("/v1/documents/page", params={"collection": collection}), 404, "unknown_document")
+    assert "page" not in list_ids(search(http, "a version", collection=collection))
 
 
 def test_without_a_collection_the_default_one_is_meant(http: httpx.Client) -> None:
-    """Reading and deleting default to the collection "default"."""
-    name = unique("d").replace(" ", "-")
+    """GET and DELETE without `collection` use the collection "default"."""
+    name = make_unique("d").replace(" ", "-")
     ingest(http, [{"id": name, "text": name}])
 
     assert ok(http.get(f"/v1/documents/{name}"))["text"] == name
@@ -80,7 +112,7 @@ def test_without_a_collection_the_default_one_is_meant(http: httpx.Client) -> No
 
 @pytest.mark.parametrize("name", ["a/b/c", "https://example.org/x?y=z#w", "\u4f60\u597d \U0001f680", "50%25", "a+b"])
 def test_any_id_can_be_read_and_deleted(http: httpx.Client, collection: str, name: str) -> None:
-    """An id in the path is percent-encoded by the client; a slash may be in it."""
+    """Any id can be read and deleted. The client percent-encodes it in the path, a slash too."""
     ingest(http, [{"id": name, "text": "any id"}], collection=collection)
     path = f"/v1/documents/{quote(name, safe='')}"
 
@@ -90,14 +122,14 @@ def test_any_id_can_be_read_and_deleted(http: httpx.Client, collection: str, nam
 
 
 def test_an_unknown_document_is_not_found(http: httpx.Client) -> None:
-    """The message repeats the id that was asked for."""
+    """The message repeats the id of the unknown document."""
     error = assert_error(http.get("/v1/documents/no-such-document"), 404, "unknown_document")
 
     assert "no-such-document" in error["message"]
 
 
 def test_an_id_may_be_any_text(http: httpx.Client, collection: str) -> None:
-    """Line breaks, slashes and percent signs are part of an id, for reading and for deleting."""
+    """Documents whose ids have line breaks, slashes or percent signs can be read and deleted."""
     for document_id in ("a\nb", "a/b/../c", "50%", "naïve ☕", "?q=1#x"):
         ingest(http, [{"id": document_id, "text": f"about {document_id!r}"}], collection=collection)
         path = f"/v1/documents/{quote(document_id, safe='')}"

@@ -1,4 +1,4 @@
-"""`POST /v1/embeddings`: what goes in, what comes out, and to whom."""
+"""`POST /v1/embeddings`: inputs, answers and concurrent clients."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.wire import cosine, embed, norm, unique, vector, vectors
+from tests.contract.client import cosine, embed, embed_text, embed_texts, make_unique, norm
 
 pytestmark = pytest.mark.requires("embeddings")
 
@@ -16,7 +16,7 @@ SAME = 0.99999
 
 
 def test_one_text_gives_one_embedding(http: httpx.Client) -> None:
-    """A string comes back as OpenAI's list of one, on the wire field by field."""
+    """A string gets OpenAI's list with one entry, with all of its fields."""
     answer = embed(http, "How do I renew a passport?")
 
     assert set(answer) == {"object", "data", "model", "usage"}
@@ -29,82 +29,82 @@ def test_one_text_gives_one_embedding(http: httpx.Client) -> None:
 
 
 def test_a_list_keeps_its_order(http: httpx.Client) -> None:
-    """The i-th embedding is the i-th text's, whatever the lengths."""
+    """The i-th embedding belongs to the i-th text, for texts of any length."""
     texts = ["short", "a text that is quite a bit longer than the first one " * 8, "of middling length, say"]
 
-    together = vectors(http, texts)
+    together = embed_texts(http, texts)
 
-    for text, found in zip(texts, together, strict=True):
-        assert cosine(vector(http, text), found) > SAME
+    for text, vector in zip(texts, together, strict=True):
+        assert cosine(embed_text(http, text), vector) > SAME
 
 
 def test_vectors_have_unit_length(http: httpx.Client) -> None:
-    """Vectors are L2-normalised unless the client declines."""
-    for found in vectors(http, ["one", "two words", "and a third text of seven words"]):
-        assert norm(found) == pytest.approx(1.0, abs=1e-5)
+    """Vectors are L2-normalised by default."""
+    for vector in embed_texts(http, ["one", "two words", "and a third text of seven words"]):
+        assert norm(vector) == pytest.approx(1.0, abs=1e-5)
 
 
 @pytest.mark.requires("models")
 def test_vectors_have_the_dimensions_the_model_declares(http: httpx.Client, model: dict[str, Any]) -> None:
-    """`/v1/models` and the vectors agree."""
-    assert len(vector(http, "how long is this vector?")) == model["dimensions"]
+    """The vectors have the `dimensions` that `/v1/models` declares."""
+    assert len(embed_text(http, "how long is this vector?")) == model["dimensions"]
 
 
 def test_different_texts_differ(http: httpx.Client) -> None:
     """No two of these texts share a vector."""
-    found = vectors(http, ["a cat sat down", "interest rates rose", "photosynthesis", "the cat sat"])
+    vectors = embed_texts(http, ["a cat sat down", "interest rates rose", "photosynthesis", "the cat sat"])
 
-    for index, one in enumerate(found):
-        assert all(cosine(one, other) < 0.999 for other in found[index + 1 :])
+    for index, vector in enumerate(vectors):
+        assert all(cosine(vector, later_vector) < 0.999 for later_vector in vectors[index + 1 :])
 
 
 def test_the_same_text_gives_the_same_vector_in_any_company(http: httpx.Client) -> None:
-    """A text's vector does not depend on the batch it travels in."""
+    """The vector of a text does not depend on the other texts of the batch."""
     text = "The Danube flows through ten countries."
-    alone = vector(http, text)
-    companies = [
+    alone = embed_text(http, text)
+    batches = [
         [text, "x"],
         ["a much longer neighbour, so that the text is padded " * 30, text],
         [f"{number} neighbour" * (number % 9 + 1) for number in range(63)] + [text],
     ]
 
-    for company in companies:
-        found = vectors(http, company)[company.index(text)]
-        assert cosine(alone, found) > SAME
+    for batch in batches:
+        vector = embed_texts(http, batch)[batch.index(text)]
+        assert cosine(alone, vector) > SAME
 
 
 def test_equal_texts_in_one_request_get_equal_vectors(http: httpx.Client) -> None:
-    """Repetition inside a request neither drops nor mixes anything."""
-    one, two, three = vectors(http, ["twice", "once", "twice"])
+    """A text that a request has twice gets the same vector twice."""
+    first, second, third = embed_texts(http, ["twice", "once", "twice"])
 
-    assert cosine(one, three) > SAME
-    assert cosine(one, two) < 0.999
+    assert cosine(first, third) > SAME
+    assert cosine(first, second) < 0.999
 
 
 def test_the_full_list_of_2048_texts(http: httpx.Client) -> None:
-    """The longest list allowed is split into batches by the server, and comes back whole and in order."""
+    """The longest list that is allowed comes back whole and in order, although the server splits it into batches."""
     texts = [f"note {number} " + "la " * (number % 7) for number in range(2048)]
 
-    found = vectors(http, texts)
+    vectors = embed_texts(http, texts)
 
-    assert len(found) == 2048
+    assert len(vectors) == 2048
     for index in (0, 1, 777, 1024, 2047):
-        assert cosine(found[index], vector(http, texts[index])) > SAME
+        assert cosine(vectors[index], embed_text(http, texts[index])) > SAME
 
 
 def test_concurrent_clients_get_their_own_answers(http: httpx.Client) -> None:
     """Requests that share a batch never share an answer."""
-    texts = [unique(f"client {number} asks about") for number in range(96)]
+    texts = [make_unique(f"client {number} asks about") for number in range(96)]
 
     with ThreadPoolExecutor(32) as clients:
-        answers = list(clients.map(lambda text: vector(http, text), texts))
+        answers = list(clients.map(lambda text: embed_text(http, text), texts))
 
-    for expected, found in zip(vectors(http, texts), answers, strict=True):
-        assert cosine(expected, found) > SAME
+    for expected, vector in zip(embed_texts(http, texts), answers, strict=True):
+        assert cosine(expected, vector) > SAME
 
 
 def test_usage_counts_the_tokens_of_all_texts(http: httpx.Client) -> None:
-    """`usage` of a list is the sum of its texts' usages, and both numbers agree."""
+    """`usage` of a list is the sum over its texts. `prompt_tokens` equals `total_tokens`."""
     texts = ["one", "two words or more", "a third"]
 
     usage = embed(http, texts)["usage"]
@@ -124,7 +124,7 @@ def test_more_text_costs_more_tokens(http: httpx.Client) -> None:
 @pytest.mark.requires("models")
 def test_every_name_of_the_model_is_accepted(http: httpx.Client, model: dict[str, Any]) -> None:
     """The id and each alias give the same vector, and the answer names the id."""
-    expected = vector(http, "by any other name")
+    expected = embed_text(http, "by any other name")
 
     for name in [model["id"], *model["aliases"]]:
         answer = embed(http, "by any other name", model=name)
@@ -162,15 +162,15 @@ def test_every_name_of_the_model_is_accepted(http: httpx.Client, model: dict[str
     ],
 )
 def test_any_text_is_embedded(http: httpx.Client, text: str) -> None:
-    """Whatever Unicode a client sends comes back as a finite vector of unit length, alone or in a list."""
-    alone = vector(http, text)
+    """Any Unicode text gets a vector of unit length, alone or in a list."""
+    alone = embed_text(http, text)
 
     assert norm(alone) == pytest.approx(1.0, abs=1e-5)
-    assert cosine(alone, vectors(http, ["beside", text])[1]) > SAME
+    assert cosine(alone, embed_texts(http, ["beside", text])[1]) > SAME
 
 
 def test_fields_of_other_clients_are_ignored(http: httpx.Client) -> None:
-    """OpenAI-shaped clients send more than they need: unknown fields and nulls do no harm."""
+    """Unknown fields and nulls, as OpenAI's clients send them, change nothing."""
     extras: dict[str, Any] = {
         "user": "u-1",
         "dimensions": None,
@@ -180,7 +180,7 @@ def test_fields_of_other_clients_are_ignored(http: httpx.Client) -> None:
         "extra_body": {"nested": [1, 2]},
     }
 
-    assert cosine(vector(http, "plain"), vector(http, "plain", **extras)) > SAME
+    assert cosine(embed_text(http, "plain"), embed_text(http, "plain", **extras)) > SAME
 
 
 def test_a_charset_in_the_content_type_is_accepted(http: httpx.Client) -> None:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.contract.wire import ids, ingest, search
+from tests.contract.client import ingest, list_ids, search
 
 pytestmark = pytest.mark.requires("ingest", "jobs", "search", "filter")
 
@@ -63,7 +63,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.fixture(scope="module")
 def shelf(http: httpx.Client) -> str:
-    """Return a collection of books that differ in their metadata only; read only."""
+    """Return the name of a collection of books that differ only in their metadata. Tests only read it."""
     name = f"shelf-{uuid4().hex[:12]}"
     ingest(
         http,
@@ -73,22 +73,22 @@ def shelf(http: httpx.Client) -> str:
     return name
 
 
-@pytest.mark.parametrize(("where", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(("condition", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_a_filter_keeps_exactly_what_it_holds_for(
-    http: httpx.Client, shelf: str, where: dict[str, Any], expected: str
+    http: httpx.Client, shelf: str, condition: dict[str, Any], expected: str
 ) -> None:
-    """Every document the filter holds for is found, and no other."""
-    assert sorted(ids(search(http, "book", collection=shelf, filter=where, top_k=100))) == list(expected)
+    """Search finds every document that matches the filter, and no other."""
+    assert sorted(list_ids(search(http, "book", collection=shelf, filter=condition, top_k=100))) == list(expected)
 
 
 def test_a_filter_comes_before_top_k(http: httpx.Client, shelf: str) -> None:
-    """The k best of what the filter holds for: not those among the k best of everything."""
-    assert ids(search(http, "book a", collection=shelf, filter={"lang": "fr"}, top_k=1)) == ["d"]
+    """The results are the k best documents that match, not the matches among the k best of all."""
+    assert list_ids(search(http, "book a", collection=shelf, filter={"lang": "fr"}, top_k=1)) == ["d"]
 
 
 def test_a_filter_does_not_change_scores(http: httpx.Client, shelf: str) -> None:
     """A document's score is the same with and without a filter."""
-    without = {result["id"]: result["score"] for result in search(http, "book c", collection=shelf, top_k=100)}
+    scores = {result["id"]: result["score"] for result in search(http, "book c", collection=shelf, top_k=100)}
 
     for result in search(http, "book c", collection=shelf, filter={"year": 2005}):
-        assert result["score"] == pytest.approx(without[result["id"]], abs=1e-5)
+        assert result["score"] == pytest.approx(scores[result["id"]], abs=1e-5)

@@ -8,7 +8,18 @@ from datetime import datetime
 import httpx
 import pytest
 
-from tests.contract.wire import Server, assert_error, finished, ids, ingest, ok, samples, search, submit, unique
+from tests.contract.client import (
+    Server,
+    assert_error,
+    ingest,
+    list_ids,
+    make_unique,
+    ok,
+    search,
+    submit,
+    sum_samples,
+    wait_for_job,
+)
 
 pytestmark = pytest.mark.requires("ingest", "jobs", "search")
 
@@ -25,7 +36,7 @@ JOB_FIELDS = {
 
 
 def test_202_carries_the_job_and_its_address(http: httpx.Client, collection: str) -> None:
-    """The answer is a job that waits; `Location` leads to it."""
+    """The answer is a pending job, and `Location` is its path."""
     body = {"documents": [{"id": "a", "text": "first"}, {"text": "second"}], "collection": collection}
 
     response = http.post("/v1/ingest", json=body)
@@ -43,7 +54,7 @@ def test_202_carries_the_job_and_its_address(http: httpx.Client, collection: str
 
 
 def test_a_job_completes(http: httpx.Client, collection: str) -> None:
-    """A completed job has processed everything, without an error, and its times are ordered."""
+    """A completed job has processed all documents without an error. It started before it finished."""
     job = ingest(http, [{"text": f"document {number}"} for number in range(40)], collection=collection)
 
     assert job["processed_documents"] == job["total_documents"] == 40
@@ -55,8 +66,8 @@ def test_a_job_completes(http: httpx.Client, collection: str) -> None:
 
 
 def test_what_a_completed_job_ingested_is_found(http: httpx.Client, collection: str) -> None:
-    """Once the job says completed, search finds every document, with its metadata."""
-    texts = {f"doc-{number}": unique("the text of") for number in range(12)}
+    """As soon as a job is completed, search finds every document with its metadata."""
+    texts = {f"doc-{number}": make_unique("the text of") for number in range(12)}
 
     ingest(
         http,
@@ -70,80 +81,80 @@ def test_what_a_completed_job_ingested_is_found(http: httpx.Client, collection: 
 
 
 def test_without_a_collection_documents_go_to_the_default_one(http: httpx.Client) -> None:
-    """Ingest and search without `collection` meet in the collection named "default"."""
-    text = unique("kept by default")
+    """Ingest and search without `collection` use the collection "default"."""
+    text = make_unique("kept by default")
 
     ingest(http, [{"id": text, "text": text}])
 
-    assert ids(search(http, text, top_k=1)) == [text]
-    assert ids(search(http, text, top_k=1, collection="default")) == [text]
+    assert list_ids(search(http, text, top_k=1)) == [text]
+    assert list_ids(search(http, text, top_k=1, collection="default")) == [text]
 
 
 def test_a_missing_id_is_made_from_the_content(http: httpx.Client, collection: str) -> None:
-    """The same text without an id is the same document, however often it comes."""
-    text = unique("nameless")
+    """The same text without an id is the same document, also if it is ingested twice."""
+    text = make_unique("nameless")
 
     ingest(http, [{"text": text}], collection=collection)
-    [first] = ids(search(http, text, collection=collection))
+    [document_id] = list_ids(search(http, text, collection=collection))
     ingest(http, [{"text": text}, {"text": text + " too"}], collection=collection)
 
-    found = search(http, text, collection=collection)
-    assert len(found) == 2
-    assert found[0]["id"] == first
-    assert len(first) == 32
-    assert int(first, 16) >= 0
+    results = search(http, text, collection=collection)
+    assert len(results) == 2
+    assert results[0]["id"] == document_id
+    assert len(document_id) == 32
+    assert int(document_id, 16) >= 0
 
 
 def test_ingesting_an_id_again_replaces_the_document(http: httpx.Client, collection: str) -> None:
-    """The old text is gone, the new one is found, and there is still one document."""
-    old, new = unique("the old text"), unique("the new text")
+    """The collection has one document with the new text, and the old text is gone."""
+    old, new = make_unique("the old text"), make_unique("the new text")
 
     ingest(http, [{"id": "same", "text": old, "metadata": {"v": 1, "old": True}}], collection=collection)
     ingest(http, [{"id": "same", "text": new, "metadata": {"v": 2}}], collection=collection)
 
-    [only] = search(http, old, collection=collection)
-    assert only["text"] == new
-    assert only["metadata"] == {"v": 2}
+    [result] = search(http, old, collection=collection)
+    assert result["text"] == new
+    assert result["metadata"] == {"v": 2}
     assert search(http, new, collection=collection)[0]["score"] == pytest.approx(1.0, abs=1e-3)
 
 
 @pytest.mark.requires("metrics")
 def test_the_same_content_is_embedded_once(http: httpx.Client, target: Server, collection: str) -> None:
     """A second ingest of unchanged documents costs no forward pass."""
-    documents = [{"id": str(number), "text": unique("unchanged")} for number in range(5)]
+    documents = [{"id": str(number), "text": make_unique("unchanged")} for number in range(5)]
     ingest(http, documents, collection=collection)
-    before = samples(httpx.get(target.metrics_url).text, "gateway_forward_texts_total")
+    before = sum_samples(httpx.get(target.metrics_url).text, "gateway_forward_texts_total")
 
     ingest(http, documents, collection=collection)
 
-    assert samples(httpx.get(target.metrics_url).text, "gateway_forward_texts_total") == before
+    assert sum_samples(httpx.get(target.metrics_url).text, "gateway_forward_texts_total") == before
     assert len(search(http, "unchanged", collection=collection, top_k=50)) == 5
 
 
 def test_equal_texts_under_two_ids_are_two_documents(http: httpx.Client, collection: str) -> None:
-    """Sharing an embedding does not merge documents."""
-    text = unique("shared")
+    """Documents with the same text are not merged."""
+    text = make_unique("shared")
 
     ingest(http, [{"id": "a", "text": text}, {"id": "b", "text": text}], collection=collection)
 
-    assert sorted(ids(search(http, text, collection=collection))) == ["a", "b"]
+    assert sorted(list_ids(search(http, text, collection=collection))) == ["a", "b"]
 
 
 def test_an_idempotency_key_answers_with_the_same_job(http: httpx.Client, collection: str) -> None:
-    """A client that lost the answer asks again and gets the job it started, running or completed."""
-    key, documents = uuid.uuid4().hex, [{"text": unique("only once")}]
+    """A client that lost the answer sends the request again, and gets the job that it started."""
+    key, documents = uuid.uuid4().hex, [{"text": make_unique("only once")}]
 
-    first = submit(http, documents, key, collection=collection)
-    again = submit(http, documents, key, collection=collection)
-    finished(http, first["job_id"])
-    late = submit(http, documents, key, collection=collection)
+    job = submit(http, documents, key, collection=collection)
+    repeated_job = submit(http, documents, key, collection=collection)
+    wait_for_job(http, job["job_id"])
+    later_job = submit(http, documents, key, collection=collection)
 
-    assert first["job_id"] == again["job_id"] == late["job_id"]
-    assert late["status"] == "completed"
+    assert job["job_id"] == repeated_job["job_id"] == later_job["job_id"]
+    assert later_job["status"] == "completed"
 
 
 def test_an_idempotency_key_is_for_one_body(http: httpx.Client, collection: str) -> None:
-    """The same key with another body is a client's mistake: 409, and nothing is ingested."""
+    """The same key with another body is a 409, and nothing is ingested."""
     key = uuid.uuid4().hex
     ingest(http, [{"id": "a", "text": "one body"}], key=key, collection=collection)
 
@@ -152,12 +163,12 @@ def test_an_idempotency_key_is_for_one_body(http: httpx.Client, collection: str)
 
     error = assert_error(response, 409, "idempotency_conflict")
     assert error["param"] == "Idempotency-Key"
-    assert ids(search(http, "another body", collection=collection)) == ["a"]
+    assert list_ids(search(http, "another body", collection=collection)) == ["a"]
 
 
 def test_other_keys_are_other_jobs(http: httpx.Client, collection: str) -> None:
-    """Without a key, or with another one, every request is a job of its own."""
-    documents = [{"text": unique("again")}]
+    """Without a key, or with another key, every request is a new job."""
+    documents = [{"text": make_unique("again")}]
 
     jobs = [submit(http, documents, key, collection=collection)["job_id"] for key in (None, None, uuid.uuid4().hex)]
 
@@ -165,14 +176,14 @@ def test_other_keys_are_other_jobs(http: httpx.Client, collection: str) -> None:
 
 
 def test_one_wrong_document_refuses_the_whole_request(http: httpx.Client, collection: str) -> None:
-    """All or nothing: a 400 leaves no document and no job behind."""
+    """A request with a wrong document is a 400, and none of its documents is ingested."""
     ingest(http, [{"id": "before", "text": "already here"}], collection=collection)
     body = {"documents": [{"id": "good", "text": "good"}, {"id": "bad", "text": " "}], "collection": collection}
 
     error = assert_error(http.post("/v1/ingest", json=body), 400, "empty_input")
 
     assert error["param"] == "documents.1.text"
-    assert ids(search(http, "good", collection=collection)) == ["before"]
+    assert list_ids(search(http, "good", collection=collection)) == ["before"]
 
 
 @pytest.mark.parametrize(
@@ -180,14 +191,14 @@ def test_one_wrong_document_refuses_the_whole_request(http: httpx.Client, collec
 )
 @pytest.mark.requires("documents")
 def test_ids_are_kept_as_they_are(http: httpx.Client, collection: str, name: str) -> None:
-    """An id may be a URL, a title in any script, anything: it comes back unchanged."""
+    """An id comes back unchanged. It may be a URL or a title in any script."""
     ingest(http, [{"id": name, "text": "an id like any other"}], collection=collection)
 
-    assert ids(search(http, "an id like any other", collection=collection)) == [name]
+    assert list_ids(search(http, "an id like any other", collection=collection)) == [name]
 
 
 def test_metadata_comes_back_as_it_was(http: httpx.Client, collection: str) -> None:
-    """Every JSON value survives: nested, null, empty, big, Unicode."""
+    """Every JSON value comes back: nested, null, empty, big, Unicode."""
     metadata = {
         "text": "not the document's",
         "id": 7,
@@ -201,28 +212,28 @@ def test_metadata_comes_back_as_it_was(http: httpx.Client, collection: str) -> N
 
     ingest(http, [{"id": "a", "text": "a text", "metadata": metadata}], collection=collection)
 
-    [found] = search(http, "a text", collection=collection)
-    assert found["metadata"] == metadata
-    assert found["text"] == "a text"
+    [result] = search(http, "a text", collection=collection)
+    assert result["metadata"] == metadata
+    assert result["text"] == "a text"
 
 
 def test_a_text_longer_than_the_model_takes_is_kept_whole(http: httpx.Client, collection: str) -> None:
-    """A long document is found, and its text comes back complete."""
-    text = unique("begins here") + " and goes on" * 2000
+    """A document that is longer than the model's limit is found, and its text comes back."""
+    text = make_unique("begins here") + " and goes on" * 2000
 
     ingest(http, [{"id": "long", "text": text}], collection=collection)
 
-    found = search(http, text, collection=collection)[0]
-    assert found["id"] == "long"
-    assert text[found["citation"]["start"] : found["citation"]["end"]] == found["text"]
+    result = search(http, text, collection=collection)[0]
+    assert result["id"] == "long"
+    assert text[result["citation"]["start"] : result["citation"]["end"]] == result["text"]
 
 
 def test_many_documents_in_one_request(http: httpx.Client, collection: str) -> None:
-    """More documents than fit one batch: each is there once."""
+    """Each document of a request with more than one batch is in the collection once."""
     documents = [{"id": f"{number}", "text": f"item {number}"} for number in range(300)]
 
     job = ingest(http, documents, collection=collection)
 
     assert job["processed_documents"] == 300
-    found = ids(search(http, "item", collection=collection, top_k=1000))
-    assert sorted(found, key=int) == [document["id"] for document in documents]
+    result_ids = list_ids(search(http, "item", collection=collection, top_k=1000))
+    assert sorted(result_ids, key=int) == [document["id"] for document in documents]

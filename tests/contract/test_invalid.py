@@ -1,10 +1,10 @@
 """
-Everything a client can get wrong, as data: `invalid/*.json`.
+The wrong requests that clients can send. They are data, in `invalid/*.json`.
 
-A file has defaults and `cases`; a case has `name`, `method`, `path`, `headers`, one of `body`, `raw`, `raw_base64`,
-and what to `expect`: the status, and where stated the `code`, the `param` (null is stated too), parts of the message.
-`shape` names whose errors these are (`shapes.py`); without it they are the contract's own.
-Long values are written short: {"$text": s, "times": n}, {"$list": x, "times": n}, {"$join": [...]} and
+A file has defaults and `cases`. A case has `name`, `method`, `path`, `headers`, and `body`, `raw` or `raw_base64`.
+Its `expect` has the status, and optionally the `code`, the `param` (also null) and parts of the message.
+`shape` names the error shape of a dialect (`shapes.py`). Without it the errors have the contract's shape.
+Long values have short forms: {"$text": s, "times": n}, {"$list": x, "times": n}, {"$join": [...]} and
 {"$nest": key, "times": n, "inside": x}.
 """
 
@@ -18,26 +18,26 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.contract.client import assert_error, ok
 from tests.contract.shapes import SHAPES
-from tests.contract.wire import assert_error, ok
 
 Case = dict[str, Any]
 
 
-def cases() -> list[Any]:
-    """Read every case of every file, its file's defaults filled in."""
-    found = []
+def read_cases() -> list[Any]:
+    """Return every case of every file, with the defaults of the file."""
+    parameters = []
     for file in sorted((Path(__file__).parent / "invalid").glob("*.json")):
         defaults = json.loads(file.read_text())
         for case in defaults.pop("cases"):
-            whole = defaults | case
-            marks = [pytest.mark.requires(*whole["requires"])] if whole["requires"] else []
-            found.append(pytest.param(whole, id=f"{file.stem}-{case['name']}", marks=marks))
-    return found
+            full_case = defaults | case
+            marks = [pytest.mark.requires(*full_case["requires"])] if full_case["requires"] else []
+            parameters.append(pytest.param(full_case, id=f"{file.stem}-{case['name']}", marks=marks))
+    return parameters
 
 
 def expand(value: Any) -> Any:
-    """Write out the short forms of long values."""
+    """Return a value with the short forms of long values written out."""
     if isinstance(value, list):
         return [expand(item) for item in value]
     if not isinstance(value, dict):
@@ -56,7 +56,7 @@ def expand(value: Any) -> Any:
     return {key: expand(item) for key, item in value.items()}
 
 
-def content(case: Case) -> bytes:
+def encode_body(case: Case) -> bytes:
     """Return the body of the request."""
     if "raw_base64" in case:
         return base64.b64decode(case["raw_base64"])
@@ -67,14 +67,14 @@ def content(case: Case) -> bytes:
 
 
 def send(http: httpx.Client, case: Case) -> httpx.Response:
-    """Send a case's request."""
+    """Send the request of a case."""
     headers = {"Content-Type": "application/json"} | expand(case.get("headers", {}))
-    return http.request(case["method"], case["path"], content=content(case), headers=headers)
+    return http.request(case["method"], case["path"], content=encode_body(case), headers=headers)
 
 
-@pytest.mark.parametrize("case", cases())
+@pytest.mark.parametrize("case", read_cases())
 def test_what_is_wrong_is_told(http: httpx.Client, case: Case) -> None:
-    """The right status and code, the place of the mistake, and a message that says what would be right."""
+    """The answer has the right status and code, names the wrong field, and says which value would be right."""
     expected = case["expect"]
 
     error = SHAPES[case.get("shape", "own")](send(http, case), expected["status"], expected.get("code"))
@@ -87,22 +87,22 @@ def test_what_is_wrong_is_told(http: httpx.Client, case: Case) -> None:
 
 @pytest.mark.requires("embeddings")
 def test_a_body_over_the_limit(http: httpx.Client) -> None:
-    """33 MiB are refused, whether their length is announced or not."""
+    """A body of 33 MiB is refused, with and without Content-Length."""
     body = b'{"input": "' + b"x" * (33 << 20) + b'"}'
     headers = {"Content-Type": "application/json"}
 
-    announced = http.post("/v1/embeddings", content=body, headers=headers)
-    streamed = http.post(
+    response_to_length = http.post("/v1/embeddings", content=body, headers=headers)
+    response_to_stream = http.post(
         "/v1/embeddings", content=(part for part in (body[: 1 << 24], body[1 << 24 :])), headers=headers
     )
 
-    for response in (announced, streamed):
+    for response in (response_to_length, response_to_stream):
         assert "32" in assert_error(response, 413, "body_too_large")["message"]
 
 
 @pytest.mark.requires("embeddings")
 def test_a_wrong_method_names_the_right_ones(http: httpx.Client) -> None:
-    """405 carries `Allow`, as HTTP asks."""
+    """A 405 has the header `Allow`, as HTTP requires."""
     response = http.get("/v1/embeddings")
 
     assert_error(response, 405, "method_not_allowed")
@@ -111,6 +111,6 @@ def test_a_wrong_method_names_the_right_ones(http: httpx.Client) -> None:
 
 @pytest.mark.requires("health", "embeddings")
 def test_the_server_is_well_after_all_that(http: httpx.Client) -> None:
-    """No wrong request leaves anything broken: it is healthy and still answers."""
+    """After all wrong requests the server is healthy and answers."""
     assert ok(http.get("/healthz"))["status"] == "ok"
     assert ok(http.post("/v1/embeddings", json={"input": "still there?"}))["data"]

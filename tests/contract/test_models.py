@@ -1,4 +1,4 @@
-"""`GET /v1/models`: OpenAI's list, and what a client must know to choose."""
+"""`GET /v1/models`: OpenAI's list, with the facts that a client needs to choose a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.contract.wire import assert_error, embed, ok
+from tests.contract.client import assert_error, embed, ok
 
 pytestmark = pytest.mark.requires("models")
 
@@ -29,7 +29,7 @@ FIELDS = {
 
 
 def test_the_list_is_openais(http: httpx.Client) -> None:
-    """`object: list`, `data`, and each entry an object `model` with all its facts."""
+    """The answer has `object: list` and `data`. Each entry is an object `model` with all of its facts."""
     answer = ok(http.get("/v1/models"))
 
     assert answer["object"] == "list"
@@ -41,7 +41,7 @@ def test_the_list_is_openais(http: httpx.Client) -> None:
 
 
 def test_a_dense_model_declares_sane_facts(model: dict[str, Any]) -> None:
-    """The default model is dense, loaded, and has dimensions and a limit."""
+    """The default model is dense and loaded, and has dimensions and a token limit."""
     assert model["kind"] == "dense"
     assert model["loaded"] is True
     assert model["dimensions"] > 0
@@ -49,7 +49,7 @@ def test_a_dense_model_declares_sane_facts(model: dict[str, Any]) -> None:
 
 
 def test_each_model_is_found_by_each_of_its_names(http: httpx.Client) -> None:
-    """`/v1/models/{id}` takes ids and aliases, a slash in them included, written plainly or escaped."""
+    """`/v1/models/{id}` accepts ids and aliases, also with a slash, percent-encoded or not."""
     for entry in ok(http.get("/v1/models"))["data"]:
         for name in [entry["id"], *entry["aliases"]]:
             assert ok(http.get(f"/v1/models/{name}")) == entry
@@ -58,7 +58,7 @@ def test_each_model_is_found_by_each_of_its_names(http: httpx.Client) -> None:
 
 @pytest.mark.requires("semantics")
 def test_a_real_model_has_its_hub_name_and_languages(model: dict[str, Any]) -> None:
-    """The hub's name of the default model, a slash in it, is one of its names."""
+    """The default model has its name at the hub, with a slash, as id or alias."""
     assert any("/" in name for name in [model["id"], *model["aliases"]])
     assert model["languages"]
 
@@ -71,7 +71,7 @@ def test_the_default_model_answers_when_none_is_named(http: httpx.Client, model:
 
 @pytest.mark.parametrize("name", ["no-such-model", "no/such/model", "all-MiniLM-L6-v2x"])
 def test_an_unknown_model_is_not_found(http: httpx.Client, name: str) -> None:
-    """404, naming the model that was asked for and one that exists."""
+    """An unknown model is a 404 that names it, and a model that exists."""
     error = assert_error(http.get(f"/v1/models/{name}"), 404, "unknown_model")
 
     assert name in error["message"]

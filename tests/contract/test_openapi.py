@@ -1,4 +1,4 @@
-"""`/openapi.json` and `/docs`: every route with a sentence, an example of what to send and one of what comes back."""
+"""`/openapi.json` and `/docs` describe every route, with examples of requests and answers."""
 
 from __future__ import annotations
 
@@ -8,117 +8,123 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.wire import Json, finished, ok
+from tests.contract.client import Json, ok, wait_for_job
 
 pytestmark = pytest.mark.requires("openapi")
 
-# POST before GET, GET before DELETE: what an example reads was made by another.
+# POST comes before GET, and GET before DELETE, because an example reads what another example has created.
 ORDER = ("put", "post", "get", "delete")
-# Its answer depends on how far the job is.
+# The answer of this route depends on the progress of the job.
 NOT_SENT = {("delete", "/v1/jobs/{job_id}")}
-# The example shows some of them.
+# The example shows only a part of these fields.
 OPEN_ENDED = ("settings",)
 
 
-def operations(http: httpx.Client) -> Iterator[tuple[str, str, Json]]:
-    """Yield method, path and description of every operation, in the order in which they can be sent."""
+def list_operations(http: httpx.Client) -> Iterator[tuple[str, str, Json]]:
+    """Yield method, path and description of every operation, in an order in which they can be sent."""
     paths = ok(http.get("/openapi.json"))["paths"]
-    listed = [(method, path, found) for path, methods in paths.items() for method, found in methods.items()]
-    yield from sorted(listed, key=lambda one: (ORDER.index(one[0]), one[1] != "/v1/ingest"))
+    operations = [
+        (method, path, operation) for path, methods in paths.items() for method, operation in methods.items()
+    ]
+    yield from sorted(operations, key=lambda entry: (ORDER.index(entry[0]), entry[1] != "/v1/ingest"))
 
 
-def examples(described: Json) -> list[Any]:
-    """Return the examples of a body or an answer, of whatever media type."""
-    media: Json = next(iter(described.get("content", {}).values()), {})
-    named = [example["value"] for example in media.get("examples", {}).values()]
-    return [media["example"]] if "example" in media else named
+def list_examples(part: Json) -> list[Any]:
+    """Return the examples of a body or an answer, for its first media type."""
+    media: Json = next(iter(part.get("content", {}).values()), {})
+    values = [example["value"] for example in media.get("examples", {}).values()]
+    return [media["example"]] if "example" in media else values
 
 
-def answer(operation: Json) -> Json:
-    """Return the description of the first good answer."""
-    found: Json = next(response for status, response in operation["responses"].items() if status.startswith("2"))
-    return found
+def get_answer(operation: Json) -> Json:
+    """Return the description of the first answer with status 2xx."""
+    response_description: Json = next(
+        response for status, response in operation["responses"].items() if status.startswith("2")
+    )
+    return response_description
 
 
 def test_every_route_says_what_it_does(http: httpx.Client) -> None:
-    """A summary that is the description's first sentence, not a function's name, and one tag that is described."""
+    """The summary of a route is the first sentence of its description. Its one tag has a description."""
     tags = {tag["name"] for tag in ok(http.get("/openapi.json"))["tags"] if tag["description"]}
 
-    for method, path, operation in operations(http):
-        said = " ".join(operation["description"].replace("`", "").split())
+    for method, path, operation in list_operations(http):
+        text = " ".join(operation["description"].replace("`", "").split())
         assert len(operation["summary"].split()) > 2, f"{method} {path}: {operation['summary']}"
-        assert said.startswith(operation["summary"]), f"{method} {path}: {operation['summary']}"
+        assert text.startswith(operation["summary"]), f"{method} {path}: {operation['summary']}"
         assert len(operation["tags"]) == 1, f"{method} {path}: {operation['tags']}"
         assert set(operation["tags"]) <= tags, f"{method} {path}: {operation['tags']}"
 
 
 def test_every_route_has_examples(http: httpx.Client) -> None:
-    """Of the body where there is one, of each name in the path, of the answer, and of an error."""
+    """Every route has examples of its body, its path parameters, its answer and an error."""
     missing = []
-    for method, path, operation in operations(http):
-        parts = {"answer": answer(operation), "error": operation["responses"]["4XX"]}
+    for method, path, operation in list_operations(http):
+        parts = {"answer": get_answer(operation), "error": operation["responses"]["4XX"]}
         if "requestBody" in operation:
             parts["body"] = operation["requestBody"]
-        missing += [f"{method} {path}: {name}" for name, part in parts.items() if not examples(part)]
-        named = [each for each in operation.get("parameters", []) if each["in"] == "path"]
-        missing += [f"{method} {path}: {each['name']}" for each in named if "example" not in each]
+        missing += [f"{method} {path}: {name}" for name, part in parts.items() if not list_examples(part)]
+        parameters = [parameter for parameter in operation.get("parameters", []) if parameter["in"] == "path"]
+        missing += [f"{method} {path}: {parameter['name']}" for parameter in parameters if "example" not in parameter]
 
     assert not missing, f"no example of {missing}"
 
 
 @pytest.mark.requires("embeddings", "sparse", "rerank", "search", "collections", "dialects")
 def test_every_example_is_true(http: httpx.Client, collection: str, model: Json) -> None:
-    """Each example is sent, in a collection of the test's own; the answer has the fields of the example's answer."""
+    """The answer to each example request has the fields of the example answer."""
     names = {"model": model["id"], "document_id": "danube", "name": collection}
     wrong = []
-    for method, path, operation in operations(http):
+    for method, path, operation in list_operations(http):
         if (method, path) in NOT_SENT:
             continue
-        bodies = examples(operation["requestBody"]) if "requestBody" in operation else [None]
-        for body, expected in zip(bodies, examples(answer(operation)), strict=True):
+        bodies = list_examples(operation["requestBody"]) if "requestBody" in operation else [None]
+        for body, expected in zip(bodies, list_examples(get_answer(operation)), strict=True):
             response = send(http, method, path.format_map(names), body, collection)
             if path == "/v1/ingest":
-                names["job_id"] = finished(http, response.json()["job_id"])["job_id"]
+                names["job_id"] = wait_for_job(http, response.json()["job_id"])["job_id"]
             if not response.is_success:
                 wrong.append(f"{method} {path}: {response.status_code} {response.text[:200]}")
             elif isinstance(expected, dict | list):
-                wrong += [f"{method} {path}: {each}" for each in differences(expected, response.json())]
+                wrong += [
+                    f"{method} {path}: {difference}" for difference in find_differences(expected, response.json())
+                ]
 
     assert not wrong, "\n".join(wrong)
 
 
 def send(http: httpx.Client, method: str, path: str, body: Json | None, collection: str) -> httpx.Response:
-    """Send an example; what it stores and finds goes to `collection`."""
-    stored = path in {"/v1/ingest", "/v1/search"}
+    """Send an example. Documents are stored and searched in `collection`."""
+    has_collection = path in {"/v1/ingest", "/v1/search"}
     params = {"collection": collection} if path.startswith("/v1/documents/") else {}
-    content = body if not stored or body is None else body | {"collection": collection}
+    content = body if not has_collection or body is None else body | {"collection": collection}
     return http.request(method.upper(), path, json=content, params=params)
 
 
-def differences(expected: Any, found: Any, at: str = "answer") -> Iterator[str]:
-    """Yield where two values differ in their fields or in their kind; null stands for any kind."""
-    if isinstance(expected, Mapping) and isinstance(found, Mapping):
-        more = set() if at.endswith(OPEN_ENDED) else found.keys() - expected.keys()
-        for name in sorted((expected.keys() - found.keys()) | more):
-            yield f"{at}.{name} is in {'the example' if name in expected else 'the answer'} alone"
-        for name in expected.keys() & found.keys():
-            yield from differences(expected[name], found[name], f"{at}.{name}")
-    elif isinstance(expected, list) and isinstance(found, list):
-        if expected and found:
-            yield from differences(expected[0], found[0], f"{at}.0")
-    elif expected is not None and found is not None and kind(expected) != kind(found):
-        yield f"{at} is {kind(found)}, in the example {kind(expected)}"
+def find_differences(expected: Any, value: Any, path: str = "answer") -> Iterator[str]:
+    """Yield a sentence per difference in fields or kinds of two values. null stands for any kind."""
+    if isinstance(expected, Mapping) and isinstance(value, Mapping):
+        additional = set() if path.endswith(OPEN_ENDED) else value.keys() - expected.keys()
+        for name in sorted((expected.keys() - value.keys()) | additional):
+            yield f"{path}.{name} is in {'the example' if name in expected else 'the answer'} alone"
+        for name in expected.keys() & value.keys():
+            yield from find_differences(expected[name], value[name], f"{path}.{name}")
+    elif isinstance(expected, list) and isinstance(value, list):
+        if expected and value:
+            yield from find_differences(expected[0], value[0], f"{path}.0")
+    elif expected is not None and value is not None and get_kind(expected) != get_kind(value):
+        yield f"{path} is {get_kind(value)}, in the example {get_kind(expected)}"
 
 
-def kind(value: Any) -> str:
-    """Return the kind of a JSON value; whole numbers are numbers."""
+def get_kind(value: Any) -> str:
+    """Return the kind of a JSON value. Integers and floats are numbers."""
     if isinstance(value, bool):
         return "boolean"
     return "number" if isinstance(value, int | float) else type(value).__name__
 
 
 def test_docs_load_nothing_from_elsewhere(http: httpx.Client) -> None:
-    """`/docs` works without the internet: its script, its style and the description come from this server."""
+    """`/docs` works without the internet, because its script and its style come from this server."""
     page = http.get("/docs")
     assert page.status_code == 200
     assert "http://" not in page.text

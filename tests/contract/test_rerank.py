@@ -1,4 +1,4 @@
-"""`POST /v1/rerank`: documents by how well they answer."""
+"""`POST /v1/rerank` ranks documents by their relevance to a query."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.wire import Json, assert_error, ok
+from tests.contract.client import Json, assert_error, ok
 
 pytestmark = pytest.mark.requires("rerank")
 
@@ -24,26 +24,30 @@ def rerank(http: httpx.Client, documents: Any = DOCUMENTS, /, **options: Any) ->
     return ok(http.post("/v1/rerank", json={"query": QUERY, "documents": documents} | options))
 
 
-def scores(answer: Json) -> dict[int, float]:
-    """Return the score of each document by its place in the request."""
+def get_scores(answer: Json) -> dict[int, float]:
+    """Return the scores by the documents' places in the request."""
     return {result["index"]: result["relevance_score"] for result in answer["results"]}
 
 
 def test_every_document_comes_back_once_best_first(http: httpx.Client) -> None:
-    """Sorted by score, from 0 to 1, each with its place and its text; tokens are counted."""
+    """
+    Results are sorted by score, from 0 to 1, each with its place and its text.
+
+    `usage` counts the tokens.
+    """
     answer = rerank(http)
 
     assert sorted(result["index"] for result in answer["results"]) == [0, 1, 2]
-    found = [result["relevance_score"] for result in answer["results"]]
-    assert found == sorted(found, reverse=True)
-    assert all(0 <= score <= 1 for score in found)
+    scores = [result["relevance_score"] for result in answer["results"]]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
     assert all(result["document"] == {"text": DOCUMENTS[result["index"]]} for result in answer["results"])
     assert answer["id"]
     assert answer["usage"]["total_tokens"] == answer["usage"]["prompt_tokens"] > 0
 
 
 def test_a_query_is_counted_once_however_many_documents(http: httpx.Client) -> None:
-    """Forty documents, more than are compared at once, cost forty times what one does, and the query once."""
+    """The tokens of 40 documents, more than one pass compares, are 40 times those of one, plus the query once."""
     tokens = [rerank(http, DOCUMENTS[:1] * count)["usage"]["prompt_tokens"] for count in (1, 2, 40)]
 
     assert tokens[2] - tokens[0] == 39 * (tokens[1] - tokens[0])
@@ -51,12 +55,12 @@ def test_a_query_is_counted_once_however_many_documents(http: httpx.Client) -> N
 
 @pytest.mark.requires("semantics")
 def test_the_document_that_answers_is_first(http: httpx.Client) -> None:
-    """The passage about vacation days answers best, the one about parking worst."""
+    """The passage about vacation days comes first, the passage about parking last."""
     assert [result["index"] for result in rerank(http)["results"]] == [1, 2, 0]
 
 
 def test_the_same_words_score_highest(http: httpx.Client) -> None:
-    """The query itself, as a document, is the best answer there can be."""
+    """A document that is the query itself comes first, with a score above 0.9."""
     answer = rerank(http, [*DOCUMENTS, QUERY])
 
     assert answer["results"][0]["index"] == 3
@@ -65,7 +69,7 @@ def test_the_same_words_score_highest(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("name", ["top_n", "top_k"])
 def test_top_n_keeps_the_best(http: httpx.Client, name: str) -> None:
-    """Both names mean the same; more than there are is all."""
+    """`top_n` and `top_k` limit the results. A limit above the number of documents changes nothing."""
     everything = rerank(http)["results"]
 
     assert rerank(http, **{name: 2})["results"] == everything[:2]
@@ -73,47 +77,47 @@ def test_top_n_keeps_the_best(http: httpx.Client, name: str) -> None:
 
 
 def test_documents_may_be_objects(http: httpx.Client) -> None:
-    """`{"text": ...}` is a document, other fields of it are ignored, and the kinds may be mixed."""
+    """`{"text": ...}` is ranked as its text, without its other fields. Texts and objects may be mixed."""
     mixed: list[Any] = [DOCUMENTS[0], {"text": DOCUMENTS[1], "title": "HR"}, {"text": DOCUMENTS[2]}]
 
     assert rerank(http, mixed)["results"] == rerank(http)["results"]
 
 
 def test_documents_can_be_left_out_of_the_answer(http: httpx.Client) -> None:
-    """`return_documents: false` answers with places and scores alone."""
+    """With `return_documents: false` the results have only places and scores."""
     assert all(
         set(result) == {"index", "relevance_score"} for result in rerank(http, return_documents=False)["results"]
     )
 
 
 def test_raw_scores_rank_the_same(http: httpx.Client) -> None:
-    """The model's own scores, in the same order."""
+    """`raw_scores: true` gives the scores of the model, in the same order."""
     raw, relevant = rerank(http, raw_scores=True), rerank(http)
 
     assert [result["index"] for result in raw["results"]] == [result["index"] for result in relevant["results"]]
 
 
 def test_a_score_does_not_depend_on_the_other_documents(http: httpx.Client) -> None:
-    """Alone, among three, or among many of all lengths: the same score."""
-    many = [*DOCUMENTS, *(f"{'filler ' * length}number {length}" for length in range(1, 120))]
+    """A document has the same score alone and among many documents of all lengths."""
+    documents = [*DOCUMENTS, *(f"{'filler ' * length}number {length}" for length in range(1, 120))]
 
-    alone = [scores(rerank(http, [document]))[0] for document in DOCUMENTS]
-    among = scores(rerank(http, documents=many))
+    single_scores = [get_scores(rerank(http, [document]))[0] for document in DOCUMENTS]
+    batch_scores = get_scores(rerank(http, documents=documents))
 
-    assert [among[at] for at in range(3)] == pytest.approx(alone, abs=1e-4)
-    assert len(among) == len(many)
+    assert [batch_scores[at] for at in range(3)] == pytest.approx(single_scores, abs=1e-4)
+    assert len(batch_scores) == len(documents)
 
 
 @pytest.mark.parametrize(
     "text", ["\u0007\u0000", "👩‍👩‍👧", "word " * 5_000, "ß" * 700], ids=["controls", "emoji", "long", "rare"]
 )
 def test_hard_documents_get_a_score(http: httpx.Client, text: str) -> None:
-    """Whatever is not white space is a document; a long one is cut."""
-    assert set(scores(rerank(http, [text, DOCUMENTS[1]]))) == {0, 1}
+    """Control characters, emoji, long and rare words get a score. A long document is cut."""
+    assert set(get_scores(rerank(http, [text, DOCUMENTS[1]]))) == {0, 1}
 
 
 def test_a_reranker_is_named_by_its_id(http: httpx.Client) -> None:
-    """Null and the default's id are the same model, and the answer says which."""
+    """null is the default reranker, and the answer names its id."""
     answer = rerank(http, model=None)
 
     assert rerank(http, model=answer["model"])["results"] == answer["results"]
@@ -121,7 +125,7 @@ def test_a_reranker_is_named_by_its_id(http: httpx.Client) -> None:
 
 
 def test_a_dense_model_does_not_rerank(http: httpx.Client, model: Json) -> None:
-    """400 that says which kind it is, and which rerankers there are."""
+    """A dense model is a 400. The message names its kind and the rerankers."""
     body = {"query": "a", "documents": ["b"], "model": model["id"]}
 
     error = assert_error(http.post("/v1/rerank", json=body), 400, "wrong_model_kind")
@@ -132,5 +136,5 @@ def test_a_dense_model_does_not_rerank(http: httpx.Client, model: Json) -> None:
 
 
 def test_unknown_fields_are_ignored(http: httpx.Client) -> None:
-    """Clients of this route send extras of their own."""
+    """Unknown fields change nothing."""
     assert rerank(http, max_chunks_per_doc=3, user="me")["results"] == rerank(http)["results"]

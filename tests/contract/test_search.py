@@ -1,4 +1,4 @@
-"""`POST /v1/search`: the nearest documents, with their cosine and where they come from."""
+"""`POST /v1/search` finds the nearest documents, with their cosine and their citation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.contract.wire import assert_error, cosine, embed, ids, ingest, ok, search, unique, vector
+from tests.contract.client import assert_error, cosine, embed, embed_text, ingest, list_ids, make_unique, ok, search
 
 pytestmark = pytest.mark.requires("ingest", "jobs", "search")
 
@@ -36,7 +36,7 @@ QUESTIONS = {
 
 @pytest.fixture(scope="module")
 def library(http: httpx.Client) -> str:
-    """Return a collection with the passages in it; read only."""
+    """Return the name of a collection with PASSAGES. Tests only read it."""
     name = f"library-{uuid4().hex[:12]}"
     ingest(
         http,
@@ -47,7 +47,11 @@ def library(http: httpx.Client) -> str:
 
 
 def test_the_answer_field_by_field(http: httpx.Client, library: str) -> None:
-    """Results, times and the model; each result with its score, its text, its metadata and its citation."""
+    """
+    The answer has results, times and the model.
+
+    Each result has its score, its text, its metadata and its citation.
+    """
     answer = ok(http.post("/v1/search", json={"query": "lava", "collection": library}))
 
     assert set(answer) >= {"results", "took_ms", "timings_ms", "model"}
@@ -60,8 +64,8 @@ def test_the_answer_field_by_field(http: httpx.Client, library: str) -> None:
 
 
 def test_the_times_of_each_step(http: httpx.Client, library: str) -> None:
-    """Milliseconds of each step, none below zero, together no more than the whole."""
-    answer = ok(http.post("/v1/search", json={"query": unique("timed"), "collection": library}))
+    """The milliseconds of the steps are not negative, and their sum is at most the whole time."""
+    answer = ok(http.post("/v1/search", json={"query": make_unique("timed"), "collection": library}))
 
     steps = answer["timings_ms"]
     assert set(steps) >= {"tokenize", "queue", "infer", "retrieve", "rerank"}
@@ -70,7 +74,7 @@ def test_the_times_of_each_step(http: httpx.Client, library: str) -> None:
 
 
 def test_a_citation_leads_to_the_text(http: httpx.Client, library: str) -> None:
-    """`start` and `end` count the characters of the document, and cut out what was found."""
+    """`start` and `end` are the character offsets of the result in the document."""
     for result in search(http, "anything", collection=library):
         citation = result["citation"]
         document = PASSAGES[citation["document_id"]]
@@ -78,7 +82,7 @@ def test_a_citation_leads_to_the_text(http: httpx.Client, library: str) -> None:
 
 
 def test_a_documents_own_text_finds_it_first(http: httpx.Client, library: str) -> None:
-    """The document itself is its own nearest neighbour, with a cosine of 1."""
+    """The text of a document finds it first, with a cosine of 1."""
     for key, text in PASSAGES.items():
         best = search(http, text, collection=library)[0]
         assert best["id"] == key
@@ -88,24 +92,24 @@ def test_a_documents_own_text_finds_it_first(http: httpx.Client, library: str) -
 @pytest.mark.requires("semantics")
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_a_question_finds_the_passage_that_answers(http: httpx.Client, library: str, question: str) -> None:
-    """Search goes by meaning: question and passage share hardly a word."""
+    """Search goes by meaning. Question and passage share hardly a word."""
     assert search(http, question, collection=library)[0]["id"] == QUESTIONS[question]
 
 
 def test_the_score_is_the_cosine(http: httpx.Client, library: str) -> None:
     """Each score equals the cosine of the two embeddings that `/v1/embeddings` gives."""
     query = "Which chamber sends blood to the aorta?"
-    asked = vector(http, query)
+    query_vector = embed_text(http, query)
 
     results = search(http, query, collection=library, top_k=len(PASSAGES))
 
     assert len(results) == len(PASSAGES)
     for result in results:
-        assert result["score"] == pytest.approx(cosine(asked, vector(http, result["text"])), abs=1e-4)
+        assert result["score"] == pytest.approx(cosine(query_vector, embed_text(http, result["text"])), abs=1e-4)
 
 
 def test_results_are_ordered_by_score(http: httpx.Client, library: str) -> None:
-    """Best first."""
+    """Results come best first."""
     scores = [result["score"] for result in search(http, "lava and ice", collection=library, top_k=8)]
 
     assert scores == sorted(scores, reverse=True)
@@ -113,11 +117,11 @@ def test_results_are_ordered_by_score(http: httpx.Client, library: str) -> None:
 
 @pytest.mark.parametrize(("top_k", "expected"), [(1, 1), (3, 3), (8, 8), (1000, 8)])
 def test_top_k_limits_the_results(http: httpx.Client, library: str, top_k: int, expected: int) -> None:
-    """Never more than asked for, never more than there are, and the best of them."""
-    found = ids(search(http, "lava", collection=library, top_k=top_k))
+    """Search returns the best `top_k` documents, or all if there are fewer."""
+    result_ids = list_ids(search(http, "lava", collection=library, top_k=top_k))
 
-    assert len(found) == len(set(found)) == expected
-    assert found == ids(search(http, "lava", collection=library, top_k=8))[:top_k]
+    assert len(result_ids) == len(set(result_ids)) == expected
+    assert result_ids == list_ids(search(http, "lava", collection=library, top_k=8))[:top_k]
 
 
 def test_top_k_is_five_when_not_said(http: httpx.Client, library: str) -> None:
@@ -126,17 +130,17 @@ def test_top_k_is_five_when_not_said(http: httpx.Client, library: str) -> None:
 
 
 def test_min_score_leaves_out_what_is_further(http: httpx.Client, library: str) -> None:
-    """Only results with at least that score; none at all when nothing is near enough."""
-    every = search(http, PASSAGES["chess"], collection=library, top_k=8)
-    limit = (every[0]["score"] + every[1]["score"]) / 2
+    """Results have at least `min_score`. There may be none."""
+    results = search(http, PASSAGES["chess"], collection=library, top_k=8)
+    limit = (results[0]["score"] + results[1]["score"]) / 2
 
-    assert ids(search(http, PASSAGES["chess"], collection=library, min_score=limit)) == ["chess"]
+    assert list_ids(search(http, PASSAGES["chess"], collection=library, min_score=limit)) == ["chess"]
     assert search(http, "nothing of the kind", collection=library, min_score=0.9999) == []
-    assert len(search(http, "lava", collection=library, min_score=-1, top_k=8)) == len(every)
+    assert len(search(http, "lava", collection=library, min_score=-1, top_k=8)) == len(results)
 
 
 def test_options_may_be_null(http: httpx.Client, library: str) -> None:
-    """A null option is an option not given; `dense` is the mode when none is."""
+    """null is the same as an option that is left out. The default mode is `dense`."""
     options: dict[str, Any] = dict.fromkeys(("filter", "min_score", "top_k", "mode", "rerank", "explain"))
 
     assert search(http, "lava", collection=library, **options) == search(http, "lava", collection=library)
@@ -144,33 +148,33 @@ def test_options_may_be_null(http: httpx.Client, library: str) -> None:
 
 
 def test_an_empty_filter_leaves_nothing_out(http: httpx.Client, library: str) -> None:
-    """`{}` holds for every document."""
+    """The filter `{}` matches every document."""
     assert len(search(http, "lava", collection=library, filter={}, top_k=8)) == 8
 
 
 def test_an_empty_collection_answers_with_an_empty_list(http: httpx.Client, collection: str) -> None:
-    """No documents, no results, no error, and the query was still embedded."""
+    """An empty collection gives no results and no error. The query is embedded."""
     ingest(http, [{"id": "only", "text": "soon gone"}], collection=collection)
     ok(http.delete("/v1/documents/only", params={"collection": collection}))
 
-    answer = ok(http.post("/v1/search", json={"query": unique("anyone"), "collection": collection}))
+    answer = ok(http.post("/v1/search", json={"query": make_unique("anyone"), "collection": collection}))
 
     assert answer["results"] == []
     assert answer["timings_ms"]["infer"] >= 0
 
 
 def test_collections_are_kept_apart(http: httpx.Client, collection: str) -> None:
-    """The same id in two collections is two documents, and search sees one collection only."""
-    other = f"{collection}-b"
+    """The same id in two collections is two documents. A search finds those of its collection only."""
+    neighbour = f"{collection}-b"
     ingest(http, [{"id": "same", "text": "in the first"}], collection=collection)
-    ingest(http, [{"id": "same", "text": "in the second"}], collection=other)
+    ingest(http, [{"id": "same", "text": "in the second"}], collection=neighbour)
 
-    for name, text in ((collection, "in the first"), (other, "in the second")):
+    for name, text in ((collection, "in the first"), (neighbour, "in the second")):
         assert [result["text"] for result in search(http, "in the", collection=name)] == [text]
 
 
 def test_an_unknown_collection_is_not_found(http: httpx.Client) -> None:
-    """A mistyped name is an error, not an empty answer; the message repeats it."""
+    """An unknown collection is an error that names it, not an empty answer."""
     body = {"query": "anyone", "collection": "no-such-collection"}
 
     error = assert_error(http.post("/v1/search", json=body), 404, "unknown_collection")

@@ -1,4 +1,4 @@
-"""Requests from a description: right and wrong ones, the same in every run, and what is wrong with their answers."""
+"""Valid and invalid requests generated from an OpenAPI description, reproducible, with checks of the responses."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from schemathesis.specs.openapi.checks import (
 Operation: TypeAlias = APIOperation[Any, Any, Any, Any]
 Request: TypeAlias = Case[Any]
 
-# No 5xx, and every answer, errors included, is one that the description promises.
+# No 5xx, and every response, errors included, conforms to the description.
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-# Names that are invented exist nowhere: a request is refused for them before anything else is looked at.
-INVENTED = ("model", "model_id", "prompt_name", "collection")
+# Generated values of these fields do not exist in the gateway, which would refuse such a request for that alone.
+NAME_FIELDS = ("model", "model_id", "prompt_name", "collection")
 SHOWN_CHARACTERS = 1_500
 TIMEOUT_S = 120
 
@@ -36,50 +36,52 @@ TIMEOUT_S = 120
 @dataclass
 class Fuzz:
     """
-    A run against one gateway: the number of requests answered, by operation, and one failure of each kind.
+    A run against one gateway: responses by operation and by status, and one failure of each kind.
 
-    `known` has a value for each name that paths have and that only the gateway can give.
+    `path_values` has an existing value for each path parameter, for instance a job id.
     """
 
     url: str
-    known: Mapping[str, str]
+    path_values: Mapping[str, str]
     answered: dict[str, int] = field(default_factory=dict)
     statuses: dict[int, int] = field(default_factory=dict)
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def cases(self) -> int:
-        """Requests that were answered."""
+        """Return the number of requests that were answered."""
         return sum(self.answered.values())
 
     def run(self, cases: int) -> None:
         """
-        Send this many requests, in turns over all operations.
+        Send `cases` requests, in rounds over all operations.
 
-        An operation that takes nothing has one request only; the others share what it leaves over.
+        An operation without parameters has one request only; its share of the requests goes to the others.
         """
         description = schemathesis.openapi.from_url(f"{self.url}/openapi.json")
-        open_ended = [_operation(found) for found in description.get_all_operations()]
-        turn = 0
+        operations = [_unwrap_operation(result) for result in description.get_all_operations()]
+        number = 0
         with requests.Session() as session:
             session.trust_env = False
-            while self.cases < cases and open_ended:
-                share = -(-(cases - self.cases) // len(open_ended))
-                open_ended = [
-                    operation for operation in open_ended if self._turn(operation, share, turn, session) >= share // 6
+            while self.cases < cases and operations:
+                share = -(-(cases - self.cases) // len(operations))
+                operations = [
+                    operation
+                    for operation in operations
+                    if self._run_round(operation, share, number, session) >= share // 6
                 ]
-                turn += 1
+                number += 1
 
-    def _turn(self, operation: Operation, share: int, turn: int, session: requests.Session) -> int:
-        """Send up to `share` requests of one operation, a third of each kind; return how many there were."""
+    def _run_round(self, operation: Operation, share: int, number: int, session: requests.Session) -> int:
+        """Send up to `share` requests of an operation: existing names, valid, invalid. Returns the number sent."""
         before = self.cases
-        right = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
-        known = {name: self.known[name] for name in _path_names(operation) if name in self.known}
-        meant = operation.as_strategy(generation_mode=GenerationMode.POSITIVE, path_parameters=known).map(_by_default)
-        wrong = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
-        for requests_of_a_kind in (meant, right, wrong):
+        valid = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
+        path_values = {name: self.path_values[name] for name in _path_names(operation) if name in self.path_values}
+        existing = operation.as_strategy(generation_mode=GenerationMode.POSITIVE, path_parameters=path_values)
+        invalid = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
+        for strategy in (existing.map(_drop_names), valid, invalid):
 
-            @seed(turn)
+            @seed(number)
             @settings(
                 max_examples=max(share // 3, 1),
                 phases=[Phase.generate],
@@ -88,22 +90,22 @@ class Fuzz:
                 suppress_health_check=list(HealthCheck),
                 verbosity=Verbosity.quiet,
             )
-            @given(case=requests_of_a_kind)
+            @given(case=strategy)
             def send(case: Request) -> None:
                 self._send(case, session)
 
-            # Nothing can be wrong about a request that takes nothing.
+            # A request without parameters has no invalid form.
             with suppress(Unsatisfiable):
                 send()
         return self.cases - before
 
     def _send(self, case: Request, session: requests.Session) -> None:
-        """Send one request, and keep what is wrong with the answer: the run goes on."""
+        """Send one request and check the response. A failure is recorded and does not end the run."""
         response = case.call(session=session, timeout=TIMEOUT_S)
         self.note(case, response.status_code, lambda: case.validate_response(response, checks=CHECKS))
 
     def note(self, case: Request, status: int, validate: Callable[[], None]) -> None:
-        """Count an answer, and keep what `validate` finds wrong with it."""
+        """Count a response, and record the failures that `validate` raises."""
         label = case.operation.label
         self.answered[label] = self.answered.get(label, 0) + 1
         self.statuses[status] = self.statuses.get(status, 0) + 1
@@ -113,23 +115,23 @@ class Fuzz:
             for failure in group.exceptions:
                 self.failures.setdefault((label, failure.title), f"{label}: {failure}\n{case.as_curl_command()}")
 
-    def told(self) -> Sequence[str]:
-        """Return each kind of failure with the request that shows it."""
+    def describe_failures(self) -> Sequence[str]:
+        """Return each kind of failure with a request that reproduces it."""
         return [text[:SHOWN_CHARACTERS] for text in self.failures.values()]
 
 
-def _operation(found: Result[Operation, InvalidSchema]) -> Operation:
-    if isinstance(found, Err):
-        raise found.err()
-    return found.ok()
+def _unwrap_operation(result: Result[Operation, InvalidSchema]) -> Operation:
+    if isinstance(result, Err):
+        raise result.err()
+    return result.ok()
 
 
 def _path_names(operation: Operation) -> list[str]:
     return [parameter.name for parameter in operation.path_parameters]
 
 
-def _by_default(case: Request) -> Request:
-    """Leave out what was invented."""
+def _drop_names(case: Request) -> Request:
+    """Remove generated names, so that the gateway uses its defaults."""
     if isinstance(case.body, dict):
-        case.body = {name: value for name, value in case.body.items() if name not in INVENTED}
+        case.body = {name: value for name, value in case.body.items() if name not in NAME_FIELDS}
     return case

@@ -1,4 +1,4 @@
-"""Requests that build on each other's answers: what one made, the next asks for, changes or deletes."""
+"""Stateful fuzzing: scenarios in which a request reads, changes or deletes what an earlier request created."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from schemathesis.specs.openapi.checks import use_after_free
 from tests.fuzz.cases import CHECKS, TIMEOUT_S, Fuzz, Request
 
 STEPS, SCENARIOS_A_ROUND = 12, 25
-# No answer repeats the id under which a document can be found: its request has it.
+# The document id of these links is in the request; no response has it.
 DOCUMENT, DOCUMENT_ID = "/v1/documents/{document_id}", "$request.body#/documents/0/id"
 
 
 def run_in_turns(fuzz: Fuzz, cases: int) -> None:
     """
-    Send this many requests in scenarios of up to a dozen.
+    Send `cases` requests in scenarios of up to STEPS requests.
 
-    Which answer names what another operation takes, schemathesis reads in the description. Beyond `CHECKS`: what was
-    deleted must not be served.
+    schemathesis reads the links between operations in the description. In addition to `CHECKS`, a deleted resource
+    must not be served.
     """
     with requests.Session() as session:
         session.trust_env = False
@@ -37,7 +37,7 @@ def run_in_turns(fuzz: Fuzz, cases: int) -> None:
                 return {"session": session, "timeout": TIMEOUT_S}
 
             def validate_response(self, response: Response, case: Request, **kwargs: Any) -> None:
-                # A cancelled job is deleted, and can be looked up.
+                # DELETE cancels a job, which can still be looked up.
                 checks = CHECKS if "/jobs" in case.operation.path else [*CHECKS, use_after_free]
 
                 def validate() -> None:
@@ -60,14 +60,14 @@ def run_in_turns(fuzz: Fuzz, cases: int) -> None:
                 verbosity=Verbosity.quiet,
             )
             seed(number)(Turns)
-            # The gateway remembers earlier scenarios, so one that is tried twice may go on otherwise.
+            # The gateway keeps the data of earlier scenarios, so a repeated scenario may end differently.
             with suppress(Flaky):
                 Turns.run(settings=scenarios)
             number += 1
 
 
 def _with_links(description: dict[str, Any]) -> dict[str, Any]:
-    """Say which document a request for ingestion makes."""
+    """Return the description with links from an ingest to the routes of its document."""
     accepted = description["paths"]["/v1/ingest"]["post"]["responses"]["202"]
     path = DOCUMENT.replace("/", "~1")
     accepted["links"] = {

@@ -1,1 +1,1 @@
-"""What the harness says of gateways that are broken on purpose: real processes, a proxy that spoils what they say."""
+"""Tests of the harness with deliberately broken gateways: real processes behind a proxy that spoils answers."""

@@ -1,4 +1,4 @@
-"""A campaign's tools in small: one driver, one reference, windows of a second or two."""
+"""A small campaign for the harness tests: one driver, one reference, windows of one or two seconds."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import calibrate, cores, reference
-from bench.ceiling import Ceilings
+from bench.commands.progress import Terminal
 from bench.datasets import squad
 from bench.driver.process import Driver
-from bench.plan import PROFILES, Options
-from bench.processes import Place
-from bench.records import Runs
-from bench.reference import Reference
-from bench.session import Bench
-from bench.show import Terminal
+from bench.machine import cores, speed
+from bench.measurement.client_ceiling import Ceilings
+from bench.measurement.plan import PROFILES, Options
+from bench.measurement.session import Bench
+from bench.records.runs_csv import Runs
+from bench.targets.processes import Place
+from bench.verification import reference
+from bench.verification.reference import Reference
 
 TINY = replace(
     PROFILES["quick"],
@@ -35,19 +36,21 @@ TINY = replace(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the marker that says which codes a test proves."""
-    config.addinivalue_line("markers", "proves(*codes): the codes of bench.validity that this test provokes")
+    """Register the marker that names the codes that a test proves."""
+    config.addinivalue_line(
+        "markers", "proves(*codes): the codes of bench.records.refusal_codes that this test provokes"
+    )
 
 
 @pytest.fixture(scope="session")
 def vectors() -> Reference:
-    """Return the reference that `make setup` made."""
+    """Return the reference that `make setup` computed."""
     return reference.load(squad.load())
 
 
 @pytest.fixture(scope="module")
 def bench(vectors: Reference, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Yield what scenarios run with, on the cores this machine has, with this thread on the driver's."""
+    """Yield the campaign on this machine's cores, with this thread on the driver's cores."""
     folder = tmp_path_factory.mktemp("harness")
     place = Place(cores.split(cores.available()), folder / "data", folder / "logs")
     options = Options(TINY, concurrency=(1,), scenarios=("closed",), client="raw", device="cpu", seed=1)
@@ -60,12 +63,12 @@ def bench(vectors: Reference, tmp_path_factory: pytest.TempPathFactory) -> Itera
             ceilings=Ceilings({}),
             show=Terminal(Console(file=io.StringIO()), 0),
             runs=Runs(folder / "runs.csv"),
-            speed_s=calibrate.seconds(place.pinning.server),
+            speed_s=speed.seconds(place.pinning.server),
             samples=folder / "samples",
         )
 
 
 @pytest.fixture
 def fresh(bench: Bench, tmp_path: Path) -> Bench:
-    """Return the same with a runs.csv of the test's own."""
+    """Return the campaign with an empty runs.csv of its own."""
     return replace(bench, runs=Runs(tmp_path / "runs.csv"), samples=tmp_path / "samples")

@@ -1,4 +1,4 @@
-"""Faults that verifying finds: the campaign keeps one coded row that says why, and times nothing."""
+"""Faults that verification finds: the campaign keeps one coded row with the reason, and times nothing."""
 
 from __future__ import annotations
 
@@ -8,39 +8,41 @@ from pathlib import Path
 
 import pytest
 
-from bench import devices, gpu, paths
-from bench.session import Bench
-from bench.targets import Target
-from tests.harness.proxy import behind
+from bench import paths
+from bench.machine import gpu
+from bench.measurement.session import Bench
+from bench.targets import Target, devices
 from tests.harness.windows import campaign_rows, target_of
+from tests.support.breaking_proxy import behind
 
 OTHER_MODEL = "all-mpnet-base-v2"
+nightly = pytest.mark.slow("a campaign of its own: the one below stays in make test")
 TWO_MODELS = replace(target_of("onnx_py"), model=paths.MODEL, other_model=OTHER_MODEL)
 
 
 def with_models(target: Target, folder: Path) -> Target:
-    """The target with another folder of models."""
+    """Return the target with another models folder."""
     front = replace(target.front, environ={**target.front.environ, "MODELS_DIR": str(folder)})
     return replace(target, roles=(*target.roles[:-1], front))
 
 
 @pytest.fixture
 def pooled_by_cls(tmp_path: Path) -> Path:
-    """Return a models folder: the model's own files, but for the one that says how its token vectors are pooled."""
+    """Return a models folder with CLS pooling instead of mean pooling; all other files are the model's own."""
     real, copy = paths.model_dir(), tmp_path / "models" / paths.MODEL
     copy.mkdir(parents=True)
     for file in real.iterdir():
         if file.name != "1_Pooling":
             (copy / file.name).symlink_to(file)
-    said = json.loads((real / "1_Pooling" / "config.json").read_text())
-    said |= {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}
+    pooling = json.loads((real / "1_Pooling" / "config.json").read_text())
+    pooling |= {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}
     (copy / "1_Pooling").mkdir()
-    (copy / "1_Pooling" / "config.json").write_text(json.dumps(said))
+    (copy / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
     return copy.parent
 
 
 def test_a_sound_gateway_is_verified_and_timed(fresh: Bench) -> None:
-    """With two models behind the proxy and no fault, nothing is refused for what the faults below are refused for."""
+    """Two models behind the proxy without a fault earn none of the codes of the faults below."""
     verified, *_, timed = campaign_rows(fresh, behind(TWO_MODELS))  # between them what the machine disturbed
 
     assert (verified["scenario"], verified["codes"]) == ("verify", "")
@@ -56,45 +58,50 @@ def test_a_sound_gateway_is_verified_and_timed(fresh: Bench) -> None:
     }
 
 
+@nightly
 @pytest.mark.proves("E_WRONG")
 def test_wrong_pooling_is_refused(fresh: Bench, pooled_by_cls: Path) -> None:
-    """The Python gateway with the right weights and the first token's vector in place of the mean."""
+    """A gateway that pools the first token instead of the mean is refused with E_WRONG."""
     [row] = campaign_rows(fresh, with_models(target_of("python"), pooled_by_cls))
 
     assert (row["scenario"], row["codes"]) == ("verify", "E_WRONG")
     assert "cosine" in row["reason"]
 
 
+@nightly
 @pytest.mark.proves("E_WRONG", "E_TRUNC")
 def test_truncated_inputs_are_refused(fresh: Bench) -> None:
-    """Of every text only 16 words reach the model: the vectors are others', and the tokens too few."""
+    """A gateway that sees only 16 words of each text is refused: wrong vectors, too few tokens."""
     [row] = campaign_rows(fresh, behind(target_of("onnx_py-int8"), "cut=16"))
 
     assert (row["scenario"], row["codes"]) == ("verify", "E_WRONG E_TRUNC")
 
 
+@nightly
 @pytest.mark.proves("E_EMPTY")
 def test_documents_that_were_accepted_and_lost_are_refused(fresh: Bench) -> None:
-    """One document in a hundred never reaches the index."""
+    """An index that lacks one document in a hundred is refused with E_EMPTY."""
     [row] = campaign_rows(fresh, behind(target_of("pseudo", "search"), "lose=100"))
 
     assert (row["scenario"], row["codes"]) == ("verify", "E_EMPTY")
     assert row["documents"] == "1192"
 
 
+@nightly
 @pytest.mark.proves("E_START")
 def test_a_gateway_that_does_not_start_is_refused(fresh: Bench, tmp_path: Path) -> None:
-    """Its models are not where it looks for them: it says so and ends."""
+    """A gateway without its models exits, and its row quotes the reason."""
     [row] = campaign_rows(fresh, with_models(target_of("onnx_py"), tmp_path))
 
     assert (row["scenario"], row["codes"]) == ("verify", "E_START")
     assert "cannot start" in row["reason"]
 
 
+@nightly
 @pytest.mark.proves("E_START")
 @pytest.mark.skipif(bool(gpu.cards()), reason="this machine has a card")
 def test_a_gateway_that_cannot_have_its_device_is_refused_with_what_it_said(fresh: Bench) -> None:
-    """No card here: the campaign goes on to the same shape on the CPU, and both rows say their device."""
+    """Without a GPU, the entry on `cuda` is refused, the entry on `cpu` runs, and both rows name their device."""
     entered = devices.enter([target_of("onnx_py")], ("cuda", "cpu"))
     for target in entered:
         rows = campaign_rows(fresh, target)
@@ -107,17 +114,19 @@ def test_a_gateway_that_cannot_have_its_device_is_refused_with_what_it_said(fres
     assert (verified["target"], verified["scenario"], verified["codes"]) == ("onnx_py@cpu", "verify", "")
 
 
+@nightly
 @pytest.mark.proves("E_START")
 def test_a_gateway_that_dies_while_it_is_verified_is_refused(fresh: Bench) -> None:
-    """Its first answer never comes, and the reason is the process's end, not the answer's."""
+    """The row has E_START for the end of the process, not E_ERR for the missing answer."""
     [row] = campaign_rows(fresh, behind(target_of("pseudo"), "die=1"))
 
     assert (row["scenario"], row["codes"]) == ("verify", "E_START")
 
 
+@nightly
 @pytest.mark.proves("E_START")
 def test_a_gateway_that_dies_in_its_window_is_refused(fresh: Bench) -> None:
-    """It was verified, ends while it is timed, and the row says so with the last line of its log."""
+    """A verified gateway that dies while it is timed is refused, with the last line of its log."""
     verified, timed = campaign_rows(fresh, behind(target_of("pseudo"), "die=100"))
 
     assert (verified["scenario"], verified["codes"]) == ("verify", "")
@@ -125,26 +134,29 @@ def test_a_gateway_that_dies_in_its_window_is_refused(fresh: Bench) -> None:
     assert timed["reason"].endswith("planted death")
 
 
+@nightly
 @pytest.mark.proves("E_ERR")
 def test_a_gateway_that_fails_while_it_is_verified_is_refused(fresh: Bench) -> None:
-    """Its second answer is a 500."""
+    """A status 500 during verification is refused with E_ERR."""
     [row] = campaign_rows(fresh, behind(target_of("pseudo", "search"), "fail=2"))
 
     assert (row["scenario"], row["codes"]) == ("verify", "E_ERR")
     assert "planted" in row["reason"]
 
 
+@nightly
 @pytest.mark.proves("E_CACHE")
 def test_a_cache_is_refused_though_all_it_says_is_right(fresh: Bench) -> None:
-    """Texts asked again are answered at once: outside `cache` that is not the gateway's speed."""
+    """A cache that answers repeats at once is refused with E_CACHE, although its answers are right."""
     [row] = campaign_rows(fresh, behind(target_of("onnx_py-int8"), "cache=1"))
 
     assert (row["scenario"], row["codes"]) == ("verify", "E_CACHE")
 
 
+@nightly
 @pytest.mark.proves("E_WRONG", "E_CACHE")
 def test_a_cache_that_ignores_the_model_is_refused(fresh: Bench) -> None:
-    """Two models behind one cache whose key is the text alone: one is answered with the other's vectors."""
+    """A cache whose key is the text alone returns the vectors of another model, and is refused with E_WRONG."""
     [row] = campaign_rows(fresh, behind(TWO_MODELS, "cache=0"))
 
     assert (row["scenario"], row["codes"]) == ("verify", "E_WRONG E_CACHE")

@@ -1,41 +1,44 @@
-"""What coordinated omission hides: the same stalled second, seen by an open and by a closed loop."""
+"""Coordinated omission: the same stalled second, measured by an open and by a closed loop."""
 
 from __future__ import annotations
 
 import pytest
 
-from bench.session import Bench
+from bench.measurement.session import Bench
 from bench.statistics import HEADLINE_FLOOR
-from tests.harness.proxy import behind
 from tests.harness.windows import closed_window, codes_of, open_window, started, target_of
+from tests.support.breaking_proxy import behind
 
 CONNECTIONS = 4
 STALLED = behind(target_of("pseudo"), f"stall={2 * CONNECTIONS + 150}")
 
 
+pytestmark = pytest.mark.slow("a campaign of its own: tests/harness/test_campaign.py keeps one for make test")
+
+
 @pytest.mark.proves("E_STALL")
 def test_an_open_loop_reports_a_stalled_second(bench: Bench) -> None:
     """
-    Of 800 requests due in 4 s those of one second wait: p99 from when they were due is most of a second.
+    A stall of one second of four puts p99 latency above 500 ms.
 
-    From when they were sent the same answers look fast: waiting for a connection is no part of service time.
+    Service time, which excludes the wait for a connection, stays below.
     """
-    with started(bench, STALLED) as live:
-        seen = open_window(bench, live, rps=200, seconds=4, connections=CONNECTIONS)
+    with started(bench, STALLED) as session:
+        measurement = open_window(bench, session, rps=200, seconds=4, connections=CONNECTIONS)
 
-    assert seen.row.p99_ms is not None
-    assert seen.row.service_p99_ms is not None
-    assert seen.row.service_p99_ms < 500 <= seen.row.p99_ms
-    assert "E_STALL" in codes_of(seen)
+    assert measurement.row.p99_ms is not None
+    assert measurement.row.service_p99_ms is not None
+    assert measurement.row.service_p99_ms < 500 <= measurement.row.p99_ms
+    assert "E_STALL" in codes_of(measurement)
 
 
 @pytest.mark.proves("E_STALL")
 def test_a_closed_loops_service_time_hides_it_and_its_window_is_refused(bench: Bench) -> None:
-    """Only the four requests in flight felt it, less than one in a hundred: its p99 knows nothing, E_STALL does."""
-    with started(bench, STALLED) as live:
-        seen = closed_window(bench, live, requests=1000, concurrency=CONNECTIONS)
+    """Only four of a thousand requests were in flight, so p99 hides the stall; E_STALL reports it."""
+    with started(bench, STALLED) as session:
+        measurement = closed_window(bench, session, requests=1000, concurrency=CONNECTIONS)
 
-    assert (seen.row.validated or 0) > HEADLINE_FLOOR
-    assert seen.row.p99_ms is not None
-    assert seen.row.p99_ms < 500
-    assert "E_STALL" in codes_of(seen)
+    assert (measurement.row.validated or 0) > HEADLINE_FLOOR
+    assert measurement.row.p99_ms is not None
+    assert measurement.row.p99_ms < 500
+    assert "E_STALL" in codes_of(measurement)

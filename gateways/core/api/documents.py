@@ -1,4 +1,4 @@
-"""`/v1/documents/{id}`: read a document, or forget it."""
+"""`/v1/documents/{id}`: read or delete a document."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from gateways.core.api.body import JsonRoute, Strict, json_response
-from gateways.core.api.collection import COLLECTION
+from gateways.core.api.collection_fields import COLLECTION
 from gateways.core.errors import NotFound
 from gateways.core.gateway import Gateway
-from gateways.core.passages import whole_text
+from gateways.core.http.json_route import JsonRoute, Strict, json_response
+from gateways.core.ingest.passages import whole_text
 
 
 class PassageAnswer(Strict):
@@ -22,7 +22,7 @@ class PassageAnswer(Strict):
 
 
 class DocumentAnswer(Strict):
-    """A document as it was ingested, and how it was cut."""
+    """A document as it was ingested, with its passages."""
 
     id: str
     collection: str
@@ -40,28 +40,33 @@ def router(gateway: Gateway) -> APIRouter:
         """Return a document as it was ingested."""
         passages = await (await gateway.collection(collection)).document(document_id)
         if not passages:
-            raise _no_document(document_id, collection)
+            raise _unknown_document(document_id, collection)
         return json_response(
             {
                 "id": document_id,
                 "collection": collection,
                 "text": whole_text(passages),
                 "metadata": passages[0].metadata,
-                "passages": [{"id": its.id, "start": its.start, "end": its.end} for its in passages],
+                "passages": [{"id": part.id, "start": part.start, "end": part.end} for part in passages],
             }
         )
 
     @routes.delete("/v1/documents/{document_id:path}")
     async def delete_document(document_id: str, collection: COLLECTION = "default") -> Response:
-        """Forget a document; search stops finding it at once."""
-        if not await gateway.delete(collection, document_id):
-            raise _no_document(document_id, collection)
-        return json_response({"id": document_id, "object": "document", "deleted": True})
+        """
+        Delete a document. Searches stop finding it at once.
+
+        `queued` tells that an unfinished ingest job has the document. The job leaves it out.
+        """
+        deletion = await gateway.delete_document(collection, document_id)
+        if not deletion.stored and not deletion.queued:
+            raise _unknown_document(document_id, collection)
+        return json_response({"id": document_id, "object": "document", "deleted": True, "queued": deletion.queued})
 
     return routes
 
 
-def _no_document(document_id: str, collection: str) -> NotFound:
+def _unknown_document(document_id: str, collection: str) -> NotFound:
     return NotFound(
         f"there is no document {document_id!r} in collection {collection!r}.",
         param="document_id",

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field, WithJsonSchema
 
-from gateways.core.api.body import JsonRoute, Lenient, json_response
-from gateways.core.backend import F32, Embeddings, ModelInfo, Truncate
+from gateways.core.api.input_names import name_inputs
+from gateways.core.backend import F32, Embeddings, EncodeOptions, ModelInfo, Truncate
 from gateways.core.errors import InvalidRequest, TooLarge
 from gateways.core.gateway import Gateway
-from gateways.core.vectors import normalize, shorten
+from gateways.core.http.json_route import JsonRoute, Lenient, json_response
+from gateways.core.scoring.vectors import normalize, shorten
 
 _TEXT = {"type": "string", "minLength": 1}
 _IDS = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
@@ -143,8 +142,8 @@ async def embed(
         )
     prompt = prompt_of(info, prompt_name)
     texts = [prompt + item if isinstance(item, str) else item for item in inputs] if prompt else inputs
-    with named(field, "input.0" if _is_one(value) else "input"):
-        answer = await gateway.embed(info, texts, truncate=truncate)
+    with name_inputs(field, single=_is_one(value)):
+        answer = await gateway.embed(info, texts, EncodeOptions(truncate))
     vectors = shorten(answer.vectors, dimensions)
     return Embedded(info, normalize(vectors) if normalized else vectors, answer)
 
@@ -178,18 +177,6 @@ def check_count(items: list[Any], limit: int, field: str) -> None:
 def _is_one(value: Any) -> bool:
     """Say whether this is a single input: a text, or a flat list of token ids."""
     return not isinstance(value, list) or (len(value) > 0 and type(value[0]) is int)
-
-
-@contextmanager
-def named(field: str, known: str) -> Iterator[None]:
-    """Let an error about what backends know as `known` call it `field`, as the client does."""
-    try:
-        yield
-    except InvalidRequest as error:
-        if error.param and error.param.startswith(known):
-            error.param = error.param.replace(known, field, 1)
-            error.message = error.message.replace(known, field, 1)
-        raise
 
 
 def _check_input(item: Any, kind: type, at: str) -> None:

@@ -1,4 +1,4 @@
-"""`/v1/jobs`: what became of an ingest."""
+"""`/v1/jobs`: the progress of ingest jobs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from gateways.core.api.body import JsonRoute, Strict, json_response
 from gateways.core.errors import NotFound
 from gateways.core.gateway import Gateway
+from gateways.core.http.json_route import JsonRoute, Strict, json_response
 from gateways.core.jobs.base import Job, Status
 
 
@@ -35,25 +35,25 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.get("/v1/jobs")
     async def jobs(limit: Annotated[int, Query(ge=1, le=1_000)] = 100, status: Status | None = None) -> Response:
-        """List the newest jobs first: all of them, or those of one status."""
-        found = await gateway.jobs.recent(limit, status)
-        return json_response({"object": "list", "data": [described(job) for job in found]})
+        """List the newest jobs first, of one status or of all."""
+        recent = await gateway.jobs.recent(limit, status)
+        return json_response({"object": "list", "data": [job_body(job) for job in recent]})
 
     @routes.get("/v1/jobs/{job_id}", response_model=JobAnswer)
     async def one_job(job_id: str) -> Response:
-        """Tell how far a job is."""
-        return _answer(job_id, await gateway.jobs.status(job_id))
+        """Return a job with its progress."""
+        return _job_response(job_id, await gateway.jobs.status(job_id))
 
     @routes.delete("/v1/jobs/{job_id}", response_model=JobAnswer)
     async def cancel_job(job_id: str) -> Response:
-        """Cancel a job: a pending one never runs, a running one stops after its step, and what is in stays."""
-        return _answer(job_id, await gateway.cancel(job_id))
+        """Cancel a job. A running job stops after its current step; documents that are stored already stay."""
+        return _job_response(job_id, await gateway.cancel(job_id))
 
     return routes
 
 
-def described(job: Job) -> dict[str, Any]:
-    """Return a job as clients see it."""
+def job_body(job: Job) -> dict[str, Any]:
+    """Return the fields of JobAnswer."""
     return {
         "job_id": job.id,
         "status": job.status,
@@ -62,17 +62,17 @@ def described(job: Job) -> dict[str, Any]:
         "processed_documents": job.processed_documents,
         "error": job.error,
         "errors": [dataclasses.asdict(error) for error in job.errors],
-        "created_at": _time(job.created_at),
-        "started_at": _time(job.started_at),
-        "finished_at": _time(job.finished_at),
+        "created_at": _iso_time(job.created_at),
+        "started_at": _iso_time(job.started_at),
+        "finished_at": _iso_time(job.finished_at),
     }
 
 
-def _answer(job_id: str, job: Job | None) -> Response:
+def _job_response(job_id: str, job: Job | None) -> Response:
     if job is None:
         raise NotFound(f"there is no job {job_id!r}.", param="job_id", code="unknown_job")
-    return json_response(described(job))
+    return json_response(job_body(job))
 
 
-def _time(seconds: float | None) -> str | None:
+def _iso_time(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()

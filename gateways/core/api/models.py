@@ -1,4 +1,4 @@
-"""`GET /v1/models`: OpenAI's list, and what our clients want to know besides."""
+"""`GET /v1/models`: OpenAI's list of models, with more fields."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from gateways.core.api.body import json_response
 from gateways.core.backend import ModelInfo
 from gateways.core.gateway import Gateway
+from gateways.core.http.json_route import json_response
 
 
 def router(gateway: Gateway) -> APIRouter:
@@ -29,7 +29,7 @@ def router(gateway: Gateway) -> APIRouter:
 
 
 def described(model: ModelInfo) -> dict[str, Any]:
-    """Return OpenAI's model object with our facts beside."""
+    """Return OpenAI's model object with our own fields."""
     return {
         "id": model.id,
         "object": "model",

@@ -9,11 +9,13 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from pydantic import AliasChoices, Field, WithJsonSchema
 
-from gateways.core.api.body import JsonRoute, Lenient, json_response
 from gateways.core.api.embeddings import Text, check_count
+from gateways.core.api.input_names import name_inputs
+from gateways.core.backend import EncodeOptions
 from gateways.core.errors import InvalidRequest
 from gateways.core.gateway import Gateway
-from gateways.core.scores import relevance
+from gateways.core.http.json_route import JsonRoute, Lenient, json_response
+from gateways.core.scoring.relevance import relevance
 
 _DOCUMENT = {
     "anyOf": [
@@ -69,7 +71,8 @@ def router(gateway: Gateway) -> APIRouter:
         """Score up to MAX_INPUTS documents against a query."""
         texts = read_documents(body.query, body.documents, gateway.settings.max_inputs)
         model = gateway.model(body.model, "rerank")
-        scores = await gateway.rerank(model, body.query, texts, truncate=body.truncate)
+        with name_inputs("documents"):
+            scores = await gateway.rerank(model, body.query, texts, EncodeOptions(body.truncate))
         values = scores.values if body.raw_scores else relevance(model, scores.values)
         return json_response(
             {

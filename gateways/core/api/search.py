@@ -1,4 +1,4 @@
-"""`POST /v1/search`: a query to passages, with scores and citations."""
+"""`POST /v1/search`: the passages that answer a query, with scores and citations."""
 
 from __future__ import annotations
 
@@ -8,31 +8,34 @@ from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from gateways.core.api.body import JsonRoute, Strict, json_response
-from gateways.core.api.collection import Collection
+from gateways.core.api.collection_fields import Collection
 from gateways.core.api.embeddings import Text
 from gateways.core.errors import InvalidRequest
 from gateways.core.gateway import Gateway
-from gateways.core.pipeline import Question
+from gateways.core.http.json_route import JsonRoute, Strict, json_response
+from gateways.core.search.plan import Question
 from gateways.core.stores.base import Hit
 
 
-def _switch_or_name(value: Any) -> Any:
+def _check_rerank(value: Any) -> Any:
     if isinstance(value, bool) or (isinstance(value, str) and value):
         return value
     raise PydanticCustomError("rerank_type", "must be true, false or the id of a reranker")
 
 
 _RERANK = {"anyOf": [{"type": "boolean"}, {"type": "string", "minLength": 1}], "default": None}
-Rerank = Annotated[Any, AfterValidator(_switch_or_name), WithJsonSchema(_RERANK)]
+Rerank = Annotated[Any, AfterValidator(_check_rerank), WithJsonSchema(_RERANK)]
 
 
 class SearchRequest(Strict):
-    """A question, and what may answer it."""
+    """A query, and which passages may answer it."""
 
     query: Text = Field(examples=["How many vacation days do I get?"])
     top_k: int | None = Field(
-        None, ge=1, le=1_000, description="Results at most; when not given, as the collection's profile says: 5."
+        None,
+        ge=1,
+        le=1_000,
+        description="Maximum results. Default: `top_k` of the collection's profile, 5 if not set.",
     )
     collection: Collection = "default"
     filter: dict[str, Any] | None = Field(
@@ -41,22 +44,25 @@ class SearchRequest(Strict):
         examples=[{"year": {"gte": 2020}, "not": {"lang": "de"}}],
     )
     mode: Literal["dense", "sparse", "hybrid"] = Field(
-        "dense", description="By meaning, by words, or by both: reciprocal rank fusion of the two rankings."
+        "dense",
+        description="`dense`: by meaning, `sparse`: by words, `hybrid`: reciprocal rank fusion of both rankings.",
     )
     rerank: Rerank = Field(
         None,
-        description="Let a reranker judge the best: true, a reranker's id, or false; "
-        "when not given, as the collection's profile says.",
+        description="Set true or a reranker's id to rerank the best passages, false to leave them. "
+        "Default: the collection's profile.",
     )
-    explain: bool = Field(False, description="Tell each result's score and rank in every ranking it went through.")
+    explain: bool = Field(
+        False, description="Set true to get the score and the rank of each result in every ranking."
+    )
     min_score: float | None = Field(
         None,
-        description="Leave out lower scores: -1 to 1 if dense, 0 and up if sparse, 0 to 1 if hybrid or reranked.",
+        description="Minimum score of a result: -1 to 1 if dense, 0 and up if sparse, 0 to 1 if hybrid or reranked.",
     )
 
 
 class Citation(Strict):
-    """Where in which document a passage stands, in characters."""
+    """The document of a passage, and the passage's start and end in it, in characters."""
 
     document_id: str
     start: int
@@ -64,7 +70,7 @@ class Citation(Strict):
 
 
 class Explanation(Strict):
-    """Scores by ranking, and ranks from 1; null where a ranking was not made or does not hold the passage."""
+    """Scores and ranks (from 1) by ranking. Null if a ranking was not made or does not hold the passage."""
 
     dense: float | None
     sparse: float | None
@@ -75,7 +81,7 @@ class Explanation(Strict):
 
 
 class Result(Strict):
-    """One passage. The score: cosine (dense), weight of common words (sparse), fused ranks, or relevance."""
+    """One passage. Its score is a cosine (dense), a word weight (sparse), a fused rank (hybrid) or a relevance."""
 
     id: str
     score: float
@@ -86,7 +92,7 @@ class Result(Strict):
 
 
 class SearchAnswer(Strict):
-    """Results, best first; the models that read the query and judged the results."""
+    """Results in descending order of score, and the models that embedded the query and reranked the results."""
 
     results: list[Result]
     model: str
@@ -104,17 +110,17 @@ def router(gateway: Gateway) -> APIRouter:
         """Find the passages that answer a query."""
         if not body.query.strip():
             raise InvalidRequest("query is empty; say what to look for.", param="query", code="empty_input")
-        found = await gateway.search(_question(body))
-        results = [_result(hit) for hit in found.hits]
-        for result, explanation in zip(results, found.explained, strict=False):
+        outcome = await gateway.search(_question(body))
+        results = [_result(hit) for hit in outcome.hits]
+        for result, explanation in zip(results, outcome.explained, strict=False):
             result["explain"] = explanation
         return json_response(
             {
                 "results": results,
-                "model": found.model,
-                "reranker_model": found.reranker,
-                "took_ms": found.took_ms,
-                "timings_ms": found.timings_ms,
+                "model": outcome.model,
+                "reranker_model": outcome.reranker,
+                "took_ms": outcome.took_ms,
+                "timings_ms": outcome.timings_ms,
             }
         )
 

@@ -7,10 +7,11 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from gateways.core.api.body import JsonRoute, Lenient, json_response
 from gateways.core.api.embeddings import Input, Usage, read_inputs
+from gateways.core.backend import EncodeOptions
 from gateways.core.errors import InvalidRequest
 from gateways.core.gateway import Gateway
+from gateways.core.http.json_route import JsonRoute, Lenient, json_response
 
 
 class SparseRequest(Lenient):
@@ -55,7 +56,8 @@ def router(gateway: Gateway) -> APIRouter:
         """Weigh the terms of up to MAX_INPUTS texts. BM25's weights want the IDF modifier of the store."""
         texts = read_texts(body.input, gateway.settings.max_inputs)
         model = gateway.model(body.model, "sparse")
-        answer = await gateway.embed_sparse(model, texts, query=body.input_type == "query", truncate=body.truncate)
+        options = EncodeOptions(body.truncate)
+        answer = await gateway.embed_sparse(model, texts, options, query=body.input_type == "query")
         tokens = sum(answer.token_counts)
         data: list[dict[str, Any]] = [
             {"object": "sparse_embedding", "index": index, "embedding": row._asdict()}

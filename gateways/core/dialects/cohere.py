@@ -11,13 +11,13 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from gateways.core.api.body import JsonRoute, Lenient, json_response
 from gateways.core.api.embeddings import Embedded, Text, Texts, embed
 from gateways.core.api.rerank import Documents
 from gateways.core.backend import F32
-from gateways.core.dialects.ranking import rank
+from gateways.core.dialects.reranking import rank
 from gateways.core.errors import GatewayError, InvalidRequest
 from gateways.core.gateway import Gateway
+from gateways.core.http.json_route import JsonRoute, Lenient, json_response
 
 # The prompt that belongs to an input type, where a model has one of that name; the others are names as they are.
 PROMPTS = {"search_query": "query", "search_document": "document"}

@@ -12,10 +12,10 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from gateways.core.api.body import json_response
 from gateways.core.api.rerank import RerankRequest
-from gateways.core.dialects.ranking import Ranking, rank
+from gateways.core.dialects.reranking import Ranking, rank
 from gateways.core.gateway import Gateway
+from gateways.core.http.json_route import json_response
 
 
 def rerank_documents(gateway: Gateway) -> Callable[[Request, RerankRequest], Awaitable[Response]]:

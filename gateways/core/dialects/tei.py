@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from gateways.core.api.body import json_response
-from gateways.core.api.embeddings import embed, named, prompt_of, read_inputs
+from gateways.core.api.embeddings import embed, prompt_of, read_inputs
+from gateways.core.api.input_names import name_inputs
 from gateways.core.api.sparse import read_texts
-from gateways.core.dialects.ranking import rank
-from gateways.core.dialects.tei_shapes import (
+from gateways.core.backend import EncodeOptions
+from gateways.core.dialects.reranking import rank
+from gateways.core.dialects.sparse_pairs import Weight, pairs
+from gateways.core.dialects.tei_schemas import (
     InputsEmbedRequest,
     InputsRequest,
     SimpleToken,
@@ -29,8 +31,8 @@ from gateways.core.dialects.tei_shapes import (
     info,
     shown,
 )
-from gateways.core.dialects.weights import Weight, pairs
 from gateways.core.gateway import Gateway
+from gateways.core.http.json_route import json_response
 
 # An answer of `/embed_all` holds a vector per token: at most this many, if every text is of full length.
 MAX_TOKENS_OF_ALL = 16_384
@@ -99,8 +101,8 @@ def router(gateway: Gateway) -> APIRouter:
         inputs = read_inputs(body.inputs, min(limit, gateway.settings.max_inputs), "inputs")
         prompt = prompt_of(model, body.prompt_name)
         texts = [prompt + item if isinstance(item, str) else item for item in inputs]
-        with named("inputs", "input"):
-            answer = await gateway.backend.embed_tokens(model.id, texts, truncate=body.end())
+        with name_inputs("inputs"):
+            answer = await gateway.backend.embed_tokens(model.id, texts, EncodeOptions(body.end()))
         vectors = np.split(answer.vectors, np.cumsum(answer.token_counts)[:-1])
         cost = headers(model, answer, characters(body.inputs), sum(answer.token_counts))
         # Megabytes of digits: written in a thread, the loop is not held up.
@@ -112,9 +114,12 @@ def router(gateway: Gateway) -> APIRouter:
         model = gateway.model(body.model, "sparse")
         texts = read_texts(body.inputs, gateway.settings.max_inputs, "inputs")
         prompt = prompt_of(model, body.prompt_name)
-        with named("inputs", "input"):
+        with name_inputs("inputs"):
             answer = await gateway.embed_sparse(
-                model, [prompt + text for text in texts], query=body.prompt_name == "query", truncate=body.end()
+                model,
+                [prompt + text for text in texts],
+                EncodeOptions(body.end()),
+                query=body.prompt_name == "query",
             )
         cost = headers(model, answer, characters(body.inputs), sum(answer.token_counts))
         return await asyncio.to_thread(lambda: json_response(pairs(answer.rows), headers=cost))

@@ -1,1 +1,1 @@
-"""Ingest job queues, one file each: `JOBS=<name>` opens `gateways.core.jobs.<name>`."""
+"""Job queues, a file each: `JOBS=<name>` opens `gateways.core.jobs.<name>`."""

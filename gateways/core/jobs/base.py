@@ -1,8 +1,10 @@
-"""What ingest needs of a job queue."""
+"""The interface of job queues: ingest jobs, their documents, and changes of collections."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -13,7 +15,7 @@ Status: TypeAlias = Literal["pending", "running", "completed", "failed", "cancel
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as a client sent it, its id settled."""
+    """A document as a client sent it. Its id is the client's, or the hash of its text."""
 
     id: str
     text: str
@@ -22,7 +24,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class DocumentError:
-    """Why one document of a job was left out."""
+    """The reason why one document of a job was skipped."""
 
     position: int
     document_id: str
@@ -31,7 +33,7 @@ class DocumentError:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An ingest job; times are seconds since the epoch. `chunk` is how its documents are cut, None: not at all."""
+    """An ingest job; times are seconds since the epoch. With `chunk` None the collection's chunking applies."""
 
     id: str
     collection: str
@@ -48,7 +50,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What was done to a collection besides ingest; with the jobs, in their order, it tells what the store holds."""
+    """
+    A change of a collection besides ingest. Jobs and changes, in order, determine the content of the store.
+
+    A change comes after every document of the jobs that were accepted before it, written or not.
+    """
 
     kind: Literal["delete_document", "delete_collection", "put_collection"]
     collection: str
@@ -56,21 +62,29 @@ class Change:
     profile: dict[str, Any] | None = None
 
 
+class JobCancelled(Exception):
+    """The job was cancelled since it was claimed."""
+
+
 class JobLost(Exception):
-    """Another process has taken a job over: this one was not heard of for too long."""
+    """Another process has taken a job over, or finished it, because the lease of this one had expired."""
 
 
 class JobQueue(Protocol):
     """
     Jobs that survive kill -9 and a power cut from the moment `submit` returns.
 
-    Where several processes share them, a job belongs to the one that claimed it for as long as that is heard of.
-    What another process does with a job meanwhile raises JobLost.
+    If several processes share the queue, the process that claims a job holds a lease of it. Once the lease expires,
+    another process may take the job over; `write_lease` and `advance` then raise JobLost.
     """
 
     @property
     def poll_s(self) -> float | None:
-        """Return after how many seconds to look for jobs of other processes; None where there are none."""
+        """Return the interval to poll for jobs of other processes; None if no other process submits jobs."""
+        ...
+
+    def failure(self) -> str | None:
+        """Return why this process can no longer work on jobs, None if it can."""
         ...
 
     async def submit(
@@ -79,8 +93,8 @@ class JobQueue(Protocol):
         """
         Write a pending job, durably, before returning.
 
-        The same idempotency `key` with the same documents returns the first job again; with others it raises
-        Conflict.
+        `key` is an idempotency key: with the same documents the first job is returned again, with others Conflict
+        is raised.
         """
         ...
 
@@ -89,14 +103,14 @@ class JobQueue(Protocol):
         ...
 
     async def recent(self, limit: int, status: Status | None = None) -> list[Job]:
-        """Return the newest jobs first, all of them or those of one status."""
+        """Return the newest jobs first, of one status or of all."""
         ...
 
-    async def claim(self, besides: Sequence[str] = ()) -> Job | None:
+    async def claim(self, excluded: Sequence[str] = ()) -> Job | None:
         """
-        Take the oldest job that is not finished, nor another's, and mark it running; None when there is none.
+        Claim the oldest unfinished job that no other process holds, and mark it running; None if there is none.
 
-        `besides` are the ids of those that this process is at already.
+        `excluded` are the ids of jobs that this process has claimed already.
         """
         ...
 
@@ -104,12 +118,30 @@ class JobQueue(Protocol):
         """Return documents `start` to `start + limit` of a job."""
         ...
 
+    async def queued(self, collection: str, document_id: str) -> bool:
+        """Return whether an unfinished job has yet to write this document, and no later deletion forbids it."""
+        ...
+
+    def write_lease(self, job: Job, document_ids: Sequence[str]) -> AbstractAsyncContextManager[AbstractSet[str]]:
+        """
+        Return a context in which this process may write documents of a job that it claimed.
+
+        It yields the ids of those that were deleted since the job was accepted, which must not be written. While the
+        context is open, no other process takes the job over, cancels it, or records a deletion in its collection.
+        Raises JobCancelled, JobLost.
+        """
+        ...
+
     async def advance(self, job_id: str, processed: int, errors: Sequence[DocumentError]) -> None:
-        """Remember that the first `processed` documents are done; `errors` are the new ones among them."""
+        """
+        Record that the first `processed` documents are done. `errors` are new since the last call.
+
+        Raises JobLost, not if the job was cancelled: documents that were written before that are counted.
+        """
         ...
 
     async def cancel(self, job_id: str) -> Job | None:
-        """Mark a job cancelled, durably, and return it; None for an unknown one, Conflict for a finished one."""
+        """Mark a job cancelled, durably, and return it; None if unknown. Raises Conflict if it is finished."""
         ...
 
     async def cancel_all(self, collection: str) -> None:
@@ -125,9 +157,9 @@ class JobQueue(Protocol):
         ...
 
     async def record(self, change: Change) -> None:
-        """Write down a change, durably, at this point of the jobs."""
+        """Record a change, durably, after all jobs that were accepted so far."""
         ...
 
     async def close(self) -> None:
-        """Let go of files or connections, and of the job that is claimed."""
+        """Close files or connections, and release the claimed jobs."""
         ...

@@ -1,74 +1,58 @@
-"""Jobs in PostgreSQL, which several gateways work off: each job belongs to one of them while that is heard of."""
+"""The job queue in PostgreSQL, which several gateways share. A worker holds a lease of each job it claims."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import logging
 import time
 import uuid
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import orjson
 
-from gateways.core.errors import BackendUnavailable, Conflict
 from gateways.core.jobs.base import Change, Document, DocumentError, Job, JobLost, Status
-from gateways.core.postgres import Connection, Database
+from gateways.core.jobs.postgres_lease import CHANGES_LOCK, LEASE_S, WorkerLease
+from gateways.core.jobs.postgres_schema import open_schema, to_bytes
+from gateways.core.jobs.rows import JOB_COLUMNS, finished_conflict, idempotency_conflict, to_job, to_json
+from gateways.core.persistence.postgres import Connection, Database
 from gateways.core.profiles import Chunking
-from gateways.core.settings import Settings
+from gateways.core.settings import StoreSettings
 
-log = logging.getLogger(__name__)
-
-# A worker is given up when it was not heard of for so long; it says that it lives three times in it.
-LEASE_S = 15.0
-# New jobs of other gateways are looked for so often.
 POLL_S = 0.5
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS gateway_jobs (
-    number bigserial PRIMARY KEY,
-    id text NOT NULL UNIQUE,
-    collection text NOT NULL,
-    status text NOT NULL,
-    total integer NOT NULL,
-    processed integer NOT NULL DEFAULT 0,
-    error text,
-    errors text NOT NULL DEFAULT '[]',
-    idempotency_key text UNIQUE,
-    content_hash text NOT NULL,
-    chunk text,
-    created_at float8 NOT NULL,
-    started_at float8,
-    finished_at float8,
-    worker text,
-    lease_until timestamptz
-);
-CREATE INDEX IF NOT EXISTS gateway_jobs_unfinished ON gateway_jobs (number) WHERE finished_at IS NULL;
-CREATE TABLE IF NOT EXISTS gateway_job_documents (
-    job bigint NOT NULL REFERENCES gateway_jobs,
-    position integer NOT NULL,
-    document bytea NOT NULL,
-    PRIMARY KEY (job, position)
-);
-CREATE TABLE IF NOT EXISTS gateway_changes (
-    number bigserial PRIMARY KEY,
-    kind text NOT NULL,
-    collection text NOT NULL,
-    document bytea,
-    profile text,
-    created_at float8 NOT NULL
-);
-"""
 _SUBMIT = """
 INSERT INTO gateway_jobs (id, collection, status, total, idempotency_key, content_hash, chunk, created_at)
 VALUES (%s, %s, 'pending', %s, %s, %s, %s, %s) ON CONFLICT (idempotency_key) DO NOTHING RETURNING number
 """
-_ADVANCE = """
-UPDATE gateway_jobs SET processed = %s, errors = %s WHERE id = %s AND (worker = %s OR worker IS NULL)
+_SUBMIT_DOCUMENT = """
+INSERT INTO gateway_job_documents (job, position, document, document_id) VALUES (%s, %s, %s, %s)
 """
-_JOB = "id, collection, status, total, processed, error, errors, created_at, started_at, finished_at, chunk"
-# The oldest one that nobody is at; those of one collection one after the other, for later documents replace earlier.
+# Documents that were written before a cancellation are counted.
+_ADVANCE = """
+UPDATE gateway_jobs SET processed = %s, errors = %s
+WHERE id = %s AND worker = %s AND (finished_at IS NULL OR status = 'cancelled')
+"""
+_QUEUED = """
+SELECT EXISTS (
+    SELECT FROM gateway_job_documents AS documents JOIN gateway_jobs AS jobs ON jobs.number = documents.job
+    WHERE md5(documents.document_id) = md5(%(document)s) AND documents.document_id = %(document)s
+    AND jobs.collection = %(collection)s AND finished_at IS NULL AND position >= processed
+    AND NOT EXISTS (
+        SELECT FROM gateway_changes AS changes
+        WHERE kind = 'delete_document' AND changes.collection = %(collection)s AND before_job > jobs.number
+        AND md5(document) = md5(%(document)s) AND document = %(document)s
+    )
+)
+"""
+# A deletion waits for the writers of its collection, and they for it.
+_LOCK_COLLECTION = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
+_RECORD = """
+INSERT INTO gateway_changes (kind, collection, document, profile, created_at, before_job)
+VALUES (%s, %s, %s, %s, %s, (SELECT coalesce(max(number), 0) + 1 FROM gateway_jobs))
+"""
+# Claims the oldest free job. Jobs of one collection run one after the other, since later documents replace earlier.
 _CLAIM = """
 UPDATE gateway_jobs
 SET status = 'running', started_at = coalesce(started_at, %(now)s), worker = %(worker)s,
@@ -76,76 +60,85 @@ SET status = 'running', started_at = coalesce(started_at, %(now)s), worker = %(w
 WHERE number = (
     SELECT number FROM gateway_jobs AS free
     WHERE finished_at IS NULL AND (worker IS NULL OR worker = %(worker)s OR lease_until < now())
-    AND id <> ALL (%(besides)s)
+    AND id <> ALL (%(excluded)s)
     AND NOT EXISTS (
         SELECT FROM gateway_jobs AS earlier
         WHERE earlier.collection = free.collection AND earlier.finished_at IS NULL AND earlier.number < free.number
-        AND earlier.id <> ALL (%(besides)s)
+        AND earlier.id <> ALL (%(excluded)s)
     )
     ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 """
-# The first one to finish a job wins: a worker at its last step cannot undo a cancel.
-_FINISH = (
-    "UPDATE gateway_jobs SET status = %s, error = %s, finished_at = %s, worker = NULL WHERE finished_at IS NULL AND "
-)
+# The first status that finishes a job stays: a worker at its last step cannot undo a cancellation.
+_FINISH = "UPDATE gateway_jobs SET status = %s, error = %s, finished_at = %s WHERE finished_at IS NULL AND "
 
 
 class PostgresJobs:
-    """One worker of the queue that the gateways at one database share."""
+    """One worker of the queue that all gateways at one database share."""
 
     poll_s = POLL_S
 
     def __init__(self, database: Database, lease_s: float = LEASE_S) -> None:
         self._database = database
-        self._lease_s = lease_s
-        self._worker = uuid.uuid4().hex
+        self._lease = WorkerLease(database, lease_s)
 
     async def open(self) -> None:
-        """Connect, and keep saying that this worker lives."""
-        await self._database.open(_SCHEMA)
-        self._living = asyncio.create_task(self._live())
+        """Connect, and start to renew the lease."""
+        await self._database.open(open_schema)
+        self._lease.start()
+
+    def failure(self) -> str | None:
+        """Return why the lease of this worker is no longer renewed, None if it is."""
+        return self._lease.failure()
 
     async def submit(
         self, collection: str, documents: Sequence[Document], key: str | None, chunk: Chunking | None = None
     ) -> Job:
-        """Write a pending job; Conflict when `key` was used for other documents."""
+        """Write a pending job. Raises Conflict if `key` was used for other documents."""
         content = hashlib.sha256(orjson.dumps([collection, documents, chunk])).hexdigest()
         job_id = uuid.uuid4().hex
         async with self._database.transaction() as connection:
-            made = await connection.execute(
+            cursor = await connection.execute(
                 _SUBMIT,
-                (job_id, collection, len(documents), key, content, _json(chunk) if chunk else None, time.time()),
+                (job_id, collection, len(documents), key, content, to_json(chunk) if chunk else None, time.time()),
             )
-            row = await made.fetchone()
+            row = await cursor.fetchone()
             if row is None:
-                return await self._as_before(connection, key, content)
-            async with connection.cursor() as cursor:
-                await cursor.executemany(
-                    "INSERT INTO gateway_job_documents VALUES (%s, %s, %s)",
-                    [(row[0], position, orjson.dumps(document)) for position, document in enumerate(documents)],
+                return await self._find_by_key(connection, key, content)
+            async with connection.cursor() as inserts:
+                await inserts.executemany(
+                    _SUBMIT_DOCUMENT,
+                    [
+                        (row[0], position, orjson.dumps(document), to_bytes(document.id))
+                        for position, document in enumerate(documents)
+                    ],
                 )
-            return (await _jobs(connection, "WHERE id = %s", job_id))[0]
+            return (await _select_jobs(connection, "WHERE id = %s", job_id))[0]
 
     async def status(self, job_id: str) -> Job | None:
         """Return a job, or None."""
         async with self._database.connection() as connection:
-            found = await _jobs(connection, "WHERE id = %s", job_id.replace("\0", ""))
-        return found[0] if found else None
+            jobs = await _select_jobs(connection, "WHERE id = %s", job_id.replace("\0", ""))
+        return jobs[0] if jobs else None
 
     async def recent(self, limit: int, status: Status | None = None) -> list[Job]:
-        """Return the newest jobs first, all of them or those of one status."""
+        """Return the newest jobs first, of one status or of all."""
         clause = "WHERE %s::text IS NULL OR status = %s ORDER BY number DESC LIMIT %s"
         async with self._database.connection() as connection:
-            return await _jobs(connection, clause, status, status, limit)
+            return await _select_jobs(connection, clause, status, status, limit)
 
-    async def claim(self, besides: Sequence[str] = ()) -> Job | None:
-        """Take the oldest job that nobody is at; one whose worker was not heard of for long counts as such."""
-        values = {"now": time.time(), "worker": self._worker, "lease_s": self._lease_s, "besides": list(besides)}
+    async def claim(self, excluded: Sequence[str] = ()) -> Job | None:
+        """Claim the oldest free job. A job is free if its lease has expired."""
+        values = {
+            "now": time.time(),
+            "worker": self._lease.worker_id,
+            "lease_s": self._lease.lease_s,
+            "excluded": list(excluded),
+        }
         async with self._database.connection() as connection:
-            claimed = await connection.execute(f"{_CLAIM} RETURNING {_JOB}", values)  # nosec B608 our own
-            row = await claimed.fetchone()
-        return _job(row) if row else None
+            cursor = await connection.execute(f"{_CLAIM} RETURNING {JOB_COLUMNS}", values)  # nosec B608 our own
+            row = await cursor.fetchone()
+        return to_job(row) if row else None
 
     async def documents(self, job_id: str, start: int, limit: int) -> list[Document]:
         """Return documents `start` to `start + limit` of a job."""
@@ -157,26 +150,33 @@ class PostgresJobs:
             rows = await (await connection.execute(query, (job_id, start, limit))).fetchall()
         return [Document(**orjson.loads(stored)) for (stored,) in rows]
 
-    async def advance(self, job_id: str, processed: int, errors: Sequence[DocumentError]) -> None:
-        """Remember how far a job is. Raises JobLost when it is another worker's by now."""
-        job = await self.status(job_id)
-        known = [*(job.errors if job else ()), *errors]
+    async def queued(self, collection: str, document_id: str) -> bool:
+        """Return whether an unfinished job has yet to write this document."""
+        values = {"collection": collection, "document": to_bytes(document_id)}
         async with self._database.connection() as connection:
-            values = (processed, _json(known), job_id, self._worker)
+            row = await (await connection.execute(_QUEUED, values)).fetchone()
+        return bool(row and row[0])
+
+    def write_lease(self, job: Job, document_ids: Sequence[str]) -> AbstractAsyncContextManager[AbstractSet[str]]:
+        """Hold a job in a transaction, which the writes of a store in the same database join."""
+        return self._lease.write(job, document_ids)
+
+    async def advance(self, job_id: str, processed: int, errors: Sequence[DocumentError]) -> None:
+        """Record the number of processed documents, and their new errors. Raises JobLost."""
+        job = await self.status(job_id)
+        all_errors = [*(job.errors if job else ()), *errors]
+        async with self._database.connection() as connection:
+            values = (processed, to_json(all_errors), job_id, self._lease.worker_id)
             if not (await connection.execute(_ADVANCE, values)).rowcount:
                 raise JobLost(job_id)
 
     async def cancel(self, job_id: str) -> Job | None:
-        """Mark a job cancelled; Conflict when it is finished."""
-        stopped = await self._finish("id = %s", "cancelled", None, job_id.replace("\0", ""))
-        found = await self.status(job_id)
-        if found and not stopped:
-            raise Conflict(
-                f"job {job_id} is {found.status} already; there is nothing to cancel.",
-                param="job_id",
-                code="job_finished",
-            )
-        return found
+        """Mark a job cancelled. Raises Conflict if it is finished."""
+        cancelled = await self._finish("id = %s", "cancelled", None, job_id.replace("\0", ""))
+        job = await self.status(job_id)
+        if job and not cancelled:
+            raise finished_conflict(job)
+        return job
 
     async def cancel_all(self, collection: str) -> None:
         """Mark every unfinished job of a collection cancelled."""
@@ -184,83 +184,50 @@ class PostgresJobs:
 
     async def complete(self, job_id: str) -> None:
         """Mark a job completed, unless it was cancelled."""
-        await self._finish("id = %s AND worker = %s", "completed", None, job_id, self._worker)
+        await self._finish("id = %s AND worker = %s", "completed", None, job_id, self._lease.worker_id)
 
     async def fail(self, job_id: str, error: str) -> None:
         """Mark a job failed, unless it was cancelled."""
-        await self._finish("id = %s AND worker = %s", "failed", error.replace("\0", ""), job_id, self._worker)
+        await self._finish(
+            "id = %s AND worker = %s", "failed", error.replace("\0", ""), job_id, self._lease.worker_id
+        )
 
     async def record(self, change: Change) -> None:
-        """Write down a change."""
-        document = change.document_id.encode() if change.document_id is not None else None
-        profile = _json(change.profile) if change.profile else None
-        async with self._database.connection() as connection:
-            await connection.execute(
-                "INSERT INTO gateway_changes (kind, collection, document, profile, created_at) "
-                "VALUES (%s, %s, %s, %s, %s)",
-                (change.kind, change.collection, document, profile, time.time()),
-            )
+        """Record a change, once no process is writing to the collection."""
+        document = to_bytes(change.document_id) if change.document_id is not None else None
+        profile = to_json(change.profile) if change.profile else None
+        async with self._database.transaction() as connection:
+            await connection.execute(_LOCK_COLLECTION, (CHANGES_LOCK, change.collection))
+            await connection.execute(_RECORD, (change.kind, change.collection, document, profile, time.time()))
 
     async def close(self) -> None:
-        """Let another worker go on with what this one was at, and close the connections."""
-        self._living.cancel()
-        try:
-            async with self._database.connection() as connection:
-                await connection.execute("UPDATE gateway_jobs SET worker = NULL WHERE worker = %s", (self._worker,))
-        except BackendUnavailable as error:
-            log.warning("jobs are let go of in %g s: %s", self._lease_s, error)
+        """Release the claimed jobs to other workers, and close the connections."""
+        await self._lease.release()
         await self._database.close()
 
-    async def _live(self) -> None:
-        """Keep what this worker is at its own."""
-        renew = (
-            "UPDATE gateway_jobs SET lease_until = now() + make_interval(secs => %s) "
-            "WHERE worker = %s AND finished_at IS NULL"
-        )
-        while True:
-            await asyncio.sleep(self._lease_s / 3)
-            try:
-                async with self._database.connection() as connection:
-                    await connection.execute(renew, (self._lease_s, self._worker))
-            except BackendUnavailable as error:
-                log.warning("cannot say that this worker lives: %s", error)
-
-    async def _as_before(self, connection: Connection, key: str | None, content: str) -> Job:
-        found = await connection.execute(
+    async def _find_by_key(self, connection: Connection, key: str | None, content: str) -> Job:
+        cursor = await connection.execute(
             "SELECT id, content_hash FROM gateway_jobs WHERE idempotency_key = %s", (key,)
         )
-        row = await found.fetchone()
+        row = await cursor.fetchone()
         if row is None or row[1] != content:
-            raise Conflict(
-                "this Idempotency-Key was used for other documents; use a new key for a new request",
-                param="Idempotency-Key",
-            )
-        return (await _jobs(connection, "WHERE id = %s", row[0]))[0]
+            raise idempotency_conflict()
+        return (await _select_jobs(connection, "WHERE id = %s", row[0]))[0]
 
-    async def _finish(self, which: str, status: Status, error: str | None, *values: str) -> int:
+    async def _finish(self, selection: str, status: Status, error: str | None, *values: str) -> int:
         async with self._database.connection() as connection:
-            done = await connection.execute((_FINISH + which).encode(), (status, error, time.time(), *values))
-        return done.rowcount
+            cursor = await connection.execute((_FINISH + selection).encode(), (status, error, time.time(), *values))
+        return cursor.rowcount
 
 
-async def open_jobs(settings: Settings) -> PostgresJobs:
-    """Open or make the queue in the database."""
+async def open_jobs(settings: StoreSettings) -> PostgresJobs:
+    """Open or create the queue in the database."""
     jobs = PostgresJobs(Database(settings.database_url))
     await jobs.open()
     return jobs
 
 
-async def _jobs(connection: Connection, clause: str, *values: Any) -> list[Job]:
-    found = await connection.execute(f"SELECT {_JOB} FROM gateway_jobs {clause}".encode(), values)  # noqa: S608 # nosec
-    return [_job(row) for row in await found.fetchall()]
-
-
-def _job(row: tuple[Any, ...]) -> Job:
-    job_id, collection, status, total, processed, error, errors, created, started, finished, chunk = row
-    listed = tuple(DocumentError(**entry) for entry in orjson.loads(errors))
-    cut = Chunking(**orjson.loads(chunk)) if chunk else None
-    return Job(job_id, collection, status, total, processed, error, listed, created, started, finished, cut)
-
-
-def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+async def _select_jobs(connection: Connection, clause: str, *values: Any) -> list[Job]:
+    select = f"SELECT {JOB_COLUMNS} FROM gateway_jobs {clause}".encode()  # noqa: S608 # nosec B608 our own words
+    cursor = await connection.execute(select, values)
+    return [to_job(row) for row in await cursor.fetchall()]

@@ -1,1 +1,1 @@
-"""Vector stores, one file each: `STORE=<name>` opens `gateways.core.stores.<name>`."""
+"""Vector stores, a package each: `STORE=<name>` opens `gateways.core.stores.<name>.store`."""

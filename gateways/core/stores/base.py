@@ -1,4 +1,4 @@
-"""What search and ingest need of a vector store."""
+"""The interface of vector stores: collections of passages with their vectors."""
 
 from __future__ import annotations
 
@@ -8,29 +8,42 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from gateways.core.backend import F16, F32, SparseVector
-from gateways.core.errors import NotFound
+from gateways.core.errors import BackendUnavailable, NotFound
 from gateways.core.profiles import Profile
 from gateways.core.stores.filters import Condition
 
 DEFAULT = "default"
-# So many of each ranking are fused, at least.
-FUSED = 50
+# Minimum length of each ranking that is fused.
+FUSION_DEPTH = 50
 Metadata = dict[str, Any]
 
 
 class CollectionGone(NotFound):
-    """The collection was deleted, or made anew, since it was looked up."""
+    """The collection was deleted, or created anew, since it was looked up."""
 
     default_code = "unknown_collection"
+
+
+class CollectionDamaged(BackendUnavailable):
+    """The files of a collection cannot be opened, or lack documents. They are kept, and not served."""
+
+    default_code = "collection_damaged"
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"collection {name!r} is damaged and not served: {reason}. Its files are kept. Stop the gateway and run "
+            "`python -m gateways.admin reindex`, which builds the vector store again from the job journal.",
+            param="collection",
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
     """
-    A stretch of a document: characters `start` to `end` of it, the `number`-th from 0.
+    Characters `start` to `end` of a document; `number` counts the passages of a document from 0.
 
-    `before` is what stands between the passage before and this one, `after` what follows the last one: with them
-    the passages of a document are the whole document.
+    `before` is the text between the previous passage and this one, `after` the text after the last passage. With
+    both, the passages of a document are the whole document.
     """
 
     id: str
@@ -46,9 +59,9 @@ class Passage:
 
 class Vectors(NamedTuple):
     """
-    The vectors of a passage: float32 (dimensions,) of unit length, and the sparse one.
+    The vectors of a passage: `dense` is float32 (dimensions,) of unit length.
 
-    `late` are those of its tokens, float16 (n, dimensions) of unit length, where the collection stores them.
+    `late` are the vectors of its n tokens, float16 (n, dimensions) of unit length, or None if not stored.
     """
 
     dense: F32
@@ -58,7 +71,7 @@ class Vectors(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage that search found, with its score."""
+    """A search result: a passage and its score."""
 
     passage: Passage
     score: float
@@ -66,36 +79,36 @@ class Hit:
 
 class Collection(Protocol):
     """
-    Passages and their vectors. All calls raise CollectionGone once it was deleted.
+    Passages and their vectors. Every call raises CollectionGone once the collection is deleted.
 
-    What `flush` and `delete` acknowledged survives kill -9 and a power cut; what only `replace` did may not.
+    Writes survive kill -9 and a power cut once `flush` or `delete` returns; `replace` alone does not promise that.
     """
 
     @property
     def name(self) -> str:
-        """Return its name."""
+        """Return the name of the collection."""
         ...
 
     @property
     def profile(self) -> Profile:
-        """Return how it is searched."""
+        """Return the retrieval profile of the collection."""
         ...
 
     @property
     def documents(self) -> int:
-        """Return the number of documents, as of the last `flush`, `delete` or `refresh`."""
+        """Return the number of documents at the last `flush`, `delete` or `refresh`."""
         ...
 
     async def replace(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
-        """Write all passages of some documents, in place of all that these documents had before."""
+        """Replace documents: write all their passages, and delete their older ones."""
         ...
 
     async def add(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
-        """Write passages, each in place of itself, and leave the others of their documents as they are."""
+        """Write passages, and leave the other passages of their documents as they are."""
         ...
 
     async def page(self, after: uuid.UUID | None, limit: int) -> list[tuple[uuid.UUID, Passage, Vectors]]:
-        """Return the first passages whose keys come after one, in the order of their keys; empty at the end."""
+        """Return the first passages whose keys are greater than `after`, by key: at most `limit`, none at the end."""
         ...
 
     async def search(
@@ -103,14 +116,15 @@ class Collection(Protocol):
         dense: F32 | None,
         sparse: SparseVector | None,
         k: int,
-        where: Condition | None,
+        condition: Condition | None,
         min_score: float | None = None,
     ) -> list[Hit]:
         """
         Return the k best passages, best first.
 
-        By cosine to a (dimensions,) unit vector, by the product with a sparse vector, or, where both are given, by
-        reciprocal ranks: the sum of 1 / (RRF_K + rank) over both rankings. Equal ones come in the same order always.
+        `dense`, float32 (dimensions,) of unit length, scores by cosine, and `sparse` by inner product. Both together
+        score by reciprocal rank fusion: the sum of 1 / (RRF_K + rank) over both rankings. Passages with equal scores
+        always come in the same order.
         """
         ...
 
@@ -118,39 +132,44 @@ class Collection(Protocol):
         self, passages: Sequence[Passage], dense: F32 | None, sparse: SparseVector | None, late: F16 | None
     ) -> dict[str, F32]:
         """
-        Return how well each of n passages answers, float32 (n,), by the name of each vector that is given.
+        Return the scores of n passages, float32 (n,), by the name of each query vector that is not None.
 
-        `dense` and `sparse` as in `search`, nothing in common being 0; `late` is the mean over its q rows of the
-        greatest cosine to a token of the passage, which only a collection that stores those can tell.
+        `dense` and `sparse` score as in `search`, and 0 without a common term. `late` is float16 (q, dimensions): the
+        mean over its rows of the greatest cosine to a token of the passage. It needs a collection that stores tokens.
         """
         ...
 
     async def document(self, document_id: str) -> list[Passage]:
-        """Return the passages of a document in order; empty when there is none."""
+        """Return the passages of a document in order; empty if there is no such document."""
         ...
 
     async def delete(self, document_id: str) -> bool:
-        """Forget a document, durably; say whether there was one."""
+        """Delete a document, durably. Returns False if there is no such document."""
         ...
 
-    async def known(self, texts: Sequence[str]) -> Mapping[str, Vectors]:
-        """Return the vectors of those texts that are passages already."""
+    async def stored_vectors(self, texts: Sequence[str]) -> Mapping[str, Vectors]:
+        """Return the vectors of the texts that are passages already, by text."""
         ...
 
     async def flush(self) -> None:
-        """Return once everything written is on disk."""
+        """Return once every write is on disk."""
         ...
 
 
 class VectorStore(Protocol):
     """
-    Collections by name; the one named "default" is always there.
+    Collections by name. The collection "default" always exists.
 
-    What it knows of them is as of the last `refresh`, or of its own last change.
+    The list of collections is the one of the last `refresh`, or of the last change by this process.
     """
 
+    @property
+    def damaged(self) -> Mapping[str, CollectionDamaged]:
+        """Return the errors about collections that are not served, by name."""
+        ...
+
     async def refresh(self, *, counts: bool = False) -> None:
-        """Learn what other processes have changed since, with `counts` how many documents there are as well."""
+        """Read the changes of other processes; with `counts`, the numbers of documents as well."""
         ...
 
     def collections(self) -> Sequence[Collection]:
@@ -158,42 +177,42 @@ class VectorStore(Protocol):
         ...
 
     def collection(self, name: str) -> Collection:
-        """Return a collection; NotFound lists those there are."""
+        """Return a collection. Raises NotFound, which lists the collections."""
         ...
 
     async def ensure(self, name: str, profile: Profile) -> Collection:
-        """Return a collection, made with this profile when there was none."""
+        """Return a collection, created with this profile if missing."""
         ...
 
     async def put(self, name: str, profile: Profile) -> bool:
         """
-        Make a collection, or give one another profile, durably; say whether it is new.
+        Create a collection, or change its profile, durably. Returns True if it was created.
 
-        Raises Conflict where the documents in it have vectors of other models.
+        Raises Conflict if its documents have vectors of other models.
         """
         ...
 
     async def delete(self, name: str) -> bool:
-        """Forget a collection and all in it, durably; say whether there was one."""
+        """Delete a collection with its documents, durably. Returns False if there is none of this name."""
         ...
 
     def count(self) -> int:
         """Return the number of documents in all collections."""
         ...
 
-    async def rest(self) -> None:
-        """Keep no more in memory than searches need; called when there is nothing left to ingest."""
+    async def release_memory(self) -> None:
+        """Release memory that only writes need. Called when ingest is idle."""
         ...
 
     async def close(self) -> None:
-        """Write everything, and let go of files or connections."""
+        """Flush every write, and close files or connections."""
         ...
 
 
-def unknown(name: str, known: Iterable[str]) -> NotFound:
-    """Return the error about a collection that is not there."""
+def unknown_collection(name: str, names: Iterable[str]) -> NotFound:
+    """Return the error about a missing collection; `names` are the collections that exist."""
     return NotFound(
-        f"there is no collection {name!r}; there are: {', '.join(known)}. Ingest into it, or PUT it, to create it.",
+        f"there is no collection {name!r}; there are: {', '.join(names)}. Ingest into it, or PUT it, to create it.",
         param="collection",
         code="unknown_collection",
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from gateways.core.api import ops
-from gateways.core.app import assemble
+from gateways.core.api import operations
+from gateways.core.app.create_app import assemble
 from gateways.core.backend import Backend, ModelInfo
-from gateways.core.front import Front
-from gateways.core.settings import Settings
+from gateways.core.http.fast_path import FastPathApp
+from gateways.core.settings import HttpSettings
 from gateways.split.embed_service import routes
 
 
@@ -27,13 +27,13 @@ class Health:
         return {"model_loaded": bool(models), "models": models}
 
 
-def create_app(backend: Backend, settings: Settings) -> Front:
+def create_app(backend: Backend, settings: HttpSettings) -> FastPathApp:
     """Return the service over one backend."""
 
     async def stop() -> None:
         await backend.__aexit__(None, None, None)
 
-    routers = [routes.router(backend, settings), ops.probes(Health(backend))]
+    routers = [routes.router(backend, settings), operations.probes(Health(backend))]
     return assemble("embed service", routers, settings, backend.__aenter__, stop)
 
 

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from gateways.core import wire
-from gateways.core.api.body import JsonRoute, json_response
 from gateways.core.api.embeddings import read_inputs
+from gateways.core.api.input_names import name_inputs
 from gateways.core.api.rerank import read_documents
 from gateways.core.api.sparse import read_texts
 from gateways.core.backend import Backend, Embeddings, ModelInfo, Scores, SparseEmbeddings
-from gateways.core.encoders import Encoders
 from gateways.core.errors import InvalidRequest, TooLarge
-from gateways.core.settings import Settings
-from gateways.core.vectors import normalize
-from gateways.split.embed_service.bodies import (
+from gateways.core.http.json_route import JsonRoute, json_response
+from gateways.core.models.registry import ModelRegistry
+from gateways.core.scoring.vectors import normalize
+from gateways.core.settings import RequestLimits
+from gateways.split import wire_format
+from gateways.split.embed_service.schemas import (
     ChunkRequest,
     EmbedRequest,
     RerankRequest,
@@ -27,21 +28,21 @@ from gateways.split.embed_service.bodies import (
 )
 
 
-def router(backend: Backend, settings: Settings) -> APIRouter:
+def router(backend: Backend, settings: RequestLimits) -> APIRouter:
     """Return the routes; `Accept: application/vnd.embeddings.f32` asks for vectors in binary."""
     routes = APIRouter(route_class=JsonRoute, tags=["embed"])
-    encoders = Encoders(backend)
+    registry = ModelRegistry(backend)
     packed = Packed(backend)
 
     @routes.post("/embed")
     async def embed(request: Request, body: EmbedRequest) -> Response:
         """Embed texts."""
         inputs = read_inputs(body.texts, settings.max_inputs)
-        model = encoders.model(body.model, "dense")
-        answer = await backend.embed(model.id, inputs, truncate=body.truncate, lane=body.lane, tokens=body.tokens)
+        model = registry.model(body.model, "dense")
+        answer = await backend.embed(model.id, inputs, body.options())
         tokens = answer.tokens
         if _binary(request):
-            raw = wire.encode_with_tokens(answer, tokens) if tokens else wire.encode(answer)
+            raw = wire_format.encode_with_tokens(answer, tokens) if tokens else wire_format.encode(answer)
             return packed(raw)
         vectors = normalize(answer.vectors) if body.normalize else answer.vectors
         shown = {"embeddings": list(vectors), "model_dim": vectors.shape[1]}
@@ -53,10 +54,10 @@ def router(backend: Backend, settings: Settings) -> APIRouter:
     async def embed_tokens(request: Request, body: EmbedRequest) -> Response:
         """Embed every token of texts, special ones included."""
         inputs = read_inputs(body.texts, settings.max_inputs)
-        model = encoders.model(body.model, "dense")
-        answer = await backend.embed_tokens(model.id, inputs, truncate=body.truncate, lane=body.lane)
+        model = registry.model(body.model, "dense")
+        answer = await backend.embed_tokens(model.id, inputs, body.options())
         if _binary(request):
-            return packed(wire.encode(answer))
+            return packed(wire_format.encode(answer))
         vectors = normalize(answer.vectors) if body.normalize else answer.vectors
         of_texts = np.split(vectors, np.cumsum(answer.token_counts)[:-1])
         shown = {"embeddings": [list(rows) for rows in of_texts], "model_dim": vectors.shape[1]}
@@ -66,25 +67,26 @@ def router(backend: Backend, settings: Settings) -> APIRouter:
     async def embed_sparse(request: Request, body: SparseRequest) -> Response:
         """Weigh the vocabulary for texts."""
         texts = read_texts(body.texts, settings.max_inputs)
-        model = encoders.model(body.model, "sparse")
-        answer = await encoders.embed_sparse(model, texts, query=body.query, truncate=body.truncate, lane=body.lane)
+        model = registry.model(body.model, "sparse")
+        answer = await registry.embed_sparse(model, texts, body.options(), query=body.query)
         if _binary(request):
-            return packed(wire.encode_sparse(answer))
+            return packed(wire_format.encode_sparse(answer))
         return json_response(_told(model, answer) | {"embeddings": [row._asdict() for row in answer.rows]})
 
     @routes.post("/rerank")
     async def rerank(request: Request, body: RerankRequest) -> Response:
         """Score documents: as the model does, in the order given."""
         documents = read_documents(body.query, body.documents, settings.max_inputs)
-        model = encoders.model(body.model, "rerank")
-        scores = await backend.rerank(model.id, body.query, documents, truncate=body.truncate, lane=body.lane)
+        model = registry.model(body.model, "rerank")
+        with name_inputs("documents"):
+            scores = await backend.rerank(model.id, body.query, documents, body.options())
         return json_response(_told(model, scores) | {"scores": scores.values})
 
     @routes.post("/tokenize")
     async def tokenize(request: Request, body: TokenizeRequest) -> Response:
         """Show the tokens of texts, special ones included."""
         _check_number(body.texts, settings.max_inputs)
-        model = encoders.any_model(body.model) if body.model else encoders.model(None)
+        model = registry.any_model(body.model) if body.model else registry.model(None)
         found = await backend.tokenize(model.id, body.texts)
         return json_response({"model": model.id, "tokens": [[token._asdict() for token in text] for text in found]})
 
@@ -96,7 +98,7 @@ def router(backend: Backend, settings: Settings) -> APIRouter:
             raise InvalidRequest(
                 f"overlap is {body.overlap}; it must be less than max_tokens, {body.max_tokens}.", param="overlap"
             )
-        model = encoders.any_model(body.model) if body.model else encoders.model(None)
+        model = registry.any_model(body.model) if body.model else registry.model(None)
         spans = await backend.chunk(model.id, body.texts, body.max_tokens, body.overlap)
         return json_response({"model": model.id, "chunks": spans})
 
@@ -109,18 +111,21 @@ class Packed:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._told: Sequence[ModelInfo] = ()
-        self._media_type = wire.MEDIA_TYPE
+        self._media_type = wire_format.MEDIA_TYPE
 
     def __call__(self, raw: bytes) -> Response:
         """Return the answer."""
         told = self._backend.models()
         if told is not self._told:
-            self._told, self._media_type = told, f"{wire.MEDIA_TYPE};serving={wire.serving(told)}"
+            self._told, self._media_type = (
+                told,
+                f"{wire_format.MEDIA_TYPE};serving={wire_format.serving_fingerprint(told)}",
+            )
         return Response(raw, media_type=self._media_type)
 
 
 def _binary(request: Request) -> bool:
-    return request.headers.get("accept") == wire.MEDIA_TYPE
+    return request.headers.get("accept") == wire_format.MEDIA_TYPE
 
 
 def _told(model: ModelInfo, answer: Embeddings | SparseEmbeddings | Scores) -> dict[str, Any]:

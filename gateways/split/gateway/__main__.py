@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from gateways.core.pseudo import PseudoBackend
-from gateways.core.server import read_settings, serve_gateway
+from gateways.core.app.server import read_process_settings, serve_gateway
+from gateways.core.inference.pseudo_backend import PseudoBackend
+from gateways.core.process_settings import ThinGatewaySettings
 
-settings = read_settings()
+settings = read_process_settings(ThinGatewaySettings)
 if settings.embedding_api_url:
-    from gateways.split.gateway.remote import RemoteBackend
+    from gateways.split.gateway.remote_backend import RemoteBackend
 
     serve_gateway("split", RemoteBackend(settings), settings)
 else:

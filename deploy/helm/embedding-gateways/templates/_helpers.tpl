@@ -15,12 +15,12 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .role }}
 {{- end -}}
 
-{{- /* Whether a role has the model: it needs the weights, and is what scales with the load. */ -}}
+{{- /* "yes" if a role runs the model: it mounts the weights, and it is the role that scales. */ -}}
 {{- define "gateways.computes" -}}
 {{- if or (eq .role "embed") (has .root.Values.shape (list "onnx_py" "python")) -}}yes{{- end -}}
 {{- end -}}
 
-{{- /* Every embed service there is or may be: a gateway asks the one that is at the fewest, and knows who is away. */ -}}
+{{- /* URLs of all embed services up to the maximum; a gateway balances the load and skips unreachable ones. */ -}}
 {{- define "gateways.embed_urls" -}}
 {{- $name := printf "%s-embed" (include "gateways.name" .) -}}
 {{- $most := ternary .Values.autoscaling.maxReplicas .Values.embed.replicas (or .Values.autoscaling.enabled .Values.keda.enabled) -}}
@@ -42,7 +42,7 @@ app.kubernetes.io/component: {{ .role }}
 {{- end -}}
 {{- end -}}
 
-{{- /* The pod of a role: who it is, what it may, when it is ready. */ -}}
+{{- /* The pod template of a role. */ -}}
 {{- define "gateways.pod" -}}
 {{- $values := .root.Values -}}
 {{- $kind := ternary "embed" $values.shape (eq .role "embed") -}}
@@ -75,7 +75,7 @@ spec:
       ports:
         - {name: http, containerPort: 8000}
       env:
-        # Longer than endpoints take to follow: nobody is sent to a pod that stops.
+        # Endpoints are updated within this time, so a stopping pod gets no new requests.
         - {name: DRAIN_S, value: "5"}
         {{- if eq .role "gateway" }}
         {{- if eq $values.shape "split" }}
@@ -95,7 +95,7 @@ spec:
         {{- range $name, $value := (index $values .role).env }}
         - {name: {{ $name }}, value: {{ $value | quote }}}
         {{- end }}
-      # Alive from when it listens; ready when the first request would be served.
+      # Alive as soon as it listens; ready when it can serve a request.
       startupProbe:
         httpGet: {path: /healthz, port: http}
         periodSeconds: 1
@@ -135,7 +135,7 @@ spec:
     {{- end }}
 {{- end -}}
 
-{{- /* All that a role needs around its pods. */ -}}
+{{- /* The workload of a role with its service, disruption budget and autoscaler. */ -}}
 {{- define "gateways.role" -}}
 {{- $values := .root.Values -}}
 {{- $name := ternary (printf "%s-embed" (include "gateways.name" .root)) (include "gateways.name" .root) (eq .role "embed") -}}
@@ -153,7 +153,7 @@ spec:
   replicas: {{ (index $values .role).replicas }}
   {{- end }}
   {{- if eq $kind "StatefulSet" }}
-  serviceName: {{ $name }} # gives each a name of its own
+  serviceName: {{ $name }} # gives each pod its own DNS name
   podManagementPolicy: Parallel
   {{- else }}
   strategy:
@@ -161,7 +161,7 @@ spec:
     type: RollingUpdate
     rollingUpdate: {maxUnavailable: 0, maxSurge: 1}
     {{- else }}
-    type: Recreate # its disk is one process's at a time
+    type: Recreate # only one process may use the disk
     {{- end }}
   {{- end }}
   selector:

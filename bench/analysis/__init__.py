@@ -1,0 +1,1 @@
+"""Analysis of a campaign's rows: cells, ratios, capacity, the headline."""

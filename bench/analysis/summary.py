@@ -1,0 +1,225 @@
+"""
+summary.csv: a line for each cell of each target, with medians, intervals and the ratio to the baseline.
+
+A percentile is the median over blocks of each block's own order statistic. Percentiles are never averaged, and
+samples of different blocks are never pooled. Memory is the maximum over blocks, because only the servers of the first
+block have just ingested. An interval is that of the geometric mean over blocks, see `bench.statistics.interval`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pandas as pd
+
+from bench import statistics
+from bench.analysis import cells
+from bench.analysis.cells import FIGURES, KEYS, OWN_LOAD, Compared, Key
+from bench.machine.device_names import is_gpu
+from bench.records.refusal_codes import CODES, MAX_DRIFT, refused, relative_drift
+from bench.records.runs_csv import COLUMNS, HEADLINE_CONCURRENCY, KEY, TWIN, Row
+from bench.statistics import usl as scalability
+
+BASELINES = ("study", "python", "onnx_py")
+NUMBERS = ("int | None", "float | None")
+MEASURES = [column.name for column in fields(Row) if column.type in NUMBERS and column.name not in KEY]
+# Texts of role=number pairs. A summary line has those of the row with the most memory.
+ROLES = ("rss_roles_mib", "pss_roles_mib", "cpu_roles_ms")
+MEMORY = [name for name in MEASURES if name.startswith(("rss_", "pss_", "uss_", "gpu_mem"))]
+BOUNDED = list(dict.fromkeys(column for columns in FIGURES.values() for column in columns))
+# The manifest schema since which the machine speed is compared with its median, and no longer with the first window.
+USUAL_SPEED = 2
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A campaign as read back from its folder."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    runs: pd.DataFrame
+    summary: pd.DataFrame
+    baseline: str | None
+
+    @property
+    def targets(self) -> list[str]:
+        """Names of the targets in the order of the command line, without the A/A twin."""
+        return [name for name in self.manifest["targets"] if not name.endswith(TWIN)]
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks with rows."""
+        return int(self.runs["block"].max()) if len(self.runs) else 0
+
+    @property
+    def concurrency(self) -> int:
+        """The concurrency of the headline: 16 if it was measured, else the largest measured one."""
+        measured = sorted(int(c) for c in self.runs.loc[self.runs.scenario == "closed", "concurrency"].unique())
+        return HEADLINE_CONCURRENCY if HEADLINE_CONCURRENCY in measured or not measured else measured[-1]
+
+    @cached_property
+    def cells(self) -> dict[Key, pd.DataFrame]:
+        """The rows of each cell, by the values of `bench.analysis.cells.KEYS`."""
+        return cells.group(self.runs)
+
+    @cached_property
+    def on_gpu(self) -> frozenset[str]:
+        """
+        The targets that ran on a GPU, by the device of their sound rows or by their GPU memory.
+
+        Empty for campaigns without GPU columns.
+        """
+        sound = self.runs[~self.runs.refused.astype(bool)]
+        on_card = sound["device"].map(is_gpu).astype(bool) | sound.gpu_mem_mib.notna()
+        return frozenset(sound.target[on_card])
+
+    def lines(
+        self,
+        scenario: str,
+        route: str = "",
+        concurrency: int | None = None,
+        batch: int | None = None,
+        percent: int | None = None,
+    ) -> pd.DataFrame:
+        """
+        Return the summary lines of a scenario and route, indexed by target in the order of `targets`.
+
+        `concurrency`, `batch` and `percent` filter by load; without them a target has a line for each load. The twin
+        is left out.
+        """
+        lines = self.summary[(self.summary.scenario == scenario) & (self.summary.route == route)]
+        for column, value in (("concurrency", concurrency), ("batch", batch), ("percent", percent)):
+            if value is not None:
+                lines = lines[lines[column] == value]
+        indexed = lines.set_index("target")
+        return indexed.loc[[name for name in self.targets if name in indexed.index]]
+
+    def usl(self, target: str, route: str) -> scalability.Law | None:
+        """Return the Universal Scalability Law of a target's closed sweep; None if the fit was refused."""
+        return self.usl_fit(target, route).law
+
+    def usl_fit(self, target: str, route: str) -> scalability.Fit:
+        """Return the fit, or why it was refused. `single` is the point at concurrency 1 if `closed` has none."""
+        lines = self.summary[(self.summary.target == target) & (self.summary.route == route)].dropna(subset=["rps"])
+        sweep = lines[lines.scenario == "closed"]
+        if not (sweep.concurrency == 1).any():
+            sweep = pd.concat([lines[lines.scenario == "single"], sweep])
+        return scalability.fit(sweep.concurrency.tolist(), sweep.rps.tolist())
+
+    def title(self, target: str) -> str:
+        """Return the title of a target."""
+        return str(self.manifest["targets"][target]["title"])
+
+
+def load(folder: Path) -> Campaign:
+    """Return a campaign: its manifest, its runs, and the summary computed from them."""
+    manifest = orjson.loads((folder / "manifest.json").read_bytes())
+    runs = read_runs(folder / "runs.csv")
+    if manifest["schema"] >= USUAL_SPEED:
+        _refuse_drifted(runs)
+    baseline = next((name for name in BASELINES if name in set(runs.target)), None)
+    return Campaign(folder, manifest, runs, summarise(runs, baseline), baseline)
+
+
+def read_runs(file: Path) -> pd.DataFrame:
+    """Return runs.csv; empty texts are "", empty numbers and missing columns are NaN."""
+    texts = ["target", "precision", "device", "scenario", "route", "client", "started_utc", *ROLES, "page_cache"]
+    texts += ["gpu_throttled", "codes", "reason"]
+    runs = pd.read_csv(file, dtype=dict.fromkeys(texts, "object")).reindex(columns=COLUMNS)
+    runs[texts] = runs[texts].astype(object).fillna("")
+    runs[MEASURES] = runs[MEASURES].astype(float)
+    runs["refused"] = [refused(codes.split()) for codes in runs.codes]
+    return runs
+
+
+def _refuse_drifted(runs: pd.DataFrame) -> None:
+    """Refuse rows in place whose machine speed differs from the campaign's median, known only at its end."""
+    usual = float(runs.drift.median())
+    drifted = pd.Series([abs(relative_drift(drift, usual)) > MAX_DRIFT for drift in runs.drift], index=runs.index)
+    unmarked = drifted & ~runs.codes.str.contains("E_DRIFT")
+    runs.loc[unmarked, "codes"] = (runs.codes[unmarked] + " E_DRIFT").str.strip()
+    runs.loc[unmarked, "refused"] = True
+
+
+def summarise(runs: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
+    """Return one line per target and cell. Refused rows add their codes to the line, and nothing to its numbers."""
+    rows = cells.group(runs)
+    return pd.DataFrame(
+        [{**_summarise_cell(key, own), **_compare_baseline(rows, key, baseline)} for key, own in rows.items()]
+    )
+
+
+def _summarise_cell(key: Key, rows: pd.DataFrame) -> dict[str, Any]:
+    """Return key, medians and intervals of one cell; adds E_CV if the headline varies by more than 10 %."""
+    good, first, scenario = rows[~rows.refused], rows.iloc[0], str(key[1])
+    codes = {code for joined in rows.codes for code in joined.split()}
+    if cells.headline(scenario) and cells.unsteady(rows, cells.headline(scenario)):
+        codes.add("E_CV")
+    bounds: dict[str, Any] = dict.fromkeys(f"{column}_{end}" for column in BOUNDED for end in ("low", "high"))
+    for column in FIGURES.get(scenario, ()):
+        interval = statistics.interval(list(cells.by_block(rows, column).values()))
+        bounds[f"{column}_low"], bounds[f"{column}_high"] = interval or (None, None)
+    heaviest = good.sort_values("rss_steady_mib").iloc[-1] if len(good) else dict.fromkeys(ROLES, "")
+    return {
+        **{name: None if value == "" and name in KEY[4:] else value for name, value in zip(KEYS, key, strict=True)},
+        "precision": first.precision,
+        "device": first["device"],
+        "peer": bool(first.peer),
+        "ranked": bool(first.ranked),
+        "rows": len(rows),
+        "refused_rows": int(rows.refused.sum()),
+        "codes": " ".join(code for code in CODES if code in codes),
+        **dict(zip(MEASURES, good[MEASURES].median().tolist(), strict=True)),
+        **dict(zip(MEMORY, good[MEMORY].max().tolist(), strict=True)),
+        **{column: heaviest[column] for column in ROLES},
+        **bounds,
+    }
+
+
+def _compare_baseline(rows: Mapping[Key, pd.DataFrame], key: Key, baseline: str | None) -> dict[str, Any]:
+    """
+    Return the ratio of the headline figure to the baseline's in the same cell.
+
+    The next of BASELINES stands in if the campaign's baseline was not run in that scenario and route, as a peer that
+    does not rerank.
+    """
+    target, scenario = str(key[0]), str(key[1])
+    empty = {"baseline": "", "figure": "", "ratio": None, "ratio_low": None, "ratio_high": None, "verdict": ""}
+    figure, other = cells.headline(scenario), _choose_baseline(rows, key, baseline)
+    if not figure or scenario in OWN_LOAD or not other or target == other or not rows[key].ranked.iloc[0]:
+        return empty
+    compared = cells.compare(rows, key, other, figure)
+    if compared is None:
+        return empty
+    low, high = compared.bounds or (None, None)
+    ratio = {"ratio": compared.ratio, "ratio_low": low, "ratio_high": high, "verdict": compared.word}
+    return {"baseline": other, "figure": figure, **ratio}
+
+
+def _choose_baseline(rows: Mapping[Key, pd.DataFrame], key: Key, baseline: str | None) -> str:
+    ran = {other[0] for other in rows if other[1:3] == key[1:3]}
+    return next((name for name in (baseline, *BASELINES) if name in ran), "") or ""
+
+
+def compare(runs: pd.DataFrame, target: str, other: str, route: str, concurrency: float) -> Compared | None:
+    """Compare requests a second of two targets in one cell of the sweep; None without a common block."""
+    rows = cells.group(runs[(runs.scenario == "closed") & (runs.route == route)])
+    key = _build_sweep_key(target, route, concurrency)
+    return cells.compare(rows, key, other, "rps") if key in rows else None
+
+
+def noise(runs: pd.DataFrame, route: str, concurrency: float) -> float:
+    """Return the A/A band around 1 of requests a second in one cell of the sweep; 0 without a twin."""
+    rows = cells.group(runs[(runs.scenario == "closed") & (runs.route == route)])
+    cell = _build_sweep_key("", route, concurrency)[1:]
+    blocks = max((own[~own.refused].block.nunique() for key, own in rows.items() if key[1:] == cell), default=0)
+    return cells.band(rows, ("", *cell), "rps", max(1, blocks)) or 0.0
+
+
+def _build_sweep_key(target: str, route: str, concurrency: float) -> Key:
+    return (target, "closed", route, concurrency, "", "", "")

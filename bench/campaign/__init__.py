@@ -1,0 +1,1 @@
+"""A campaign: its manifest, and the runner that executes its plan."""

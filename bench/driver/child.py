@@ -1,0 +1,97 @@
+"""One load inside the driver process: connect, warm up, run the timed window, and measure event-loop lag."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
+
+from bench import dialects
+from bench.driver import closed_loop, open_loop
+from bench.driver.load import Call, Load, Outcome
+from bench.driver.recorder import Client, Window
+
+TICK_S, ALLOWED_S = 0.005, 0.005
+
+
+async def run(load: Load, opened: Callable[[], None]) -> Outcome:
+    """Warm up in a closed loop, call `opened` with no request in flight, run the timed window; return its outcome."""
+    client_type = import_module("bench.driver.client" + ("" if load.client == "raw" else f"_{load.client}")).Client
+    clients: list[Client] = [client_type(load.host, load.port, load.headers) for _ in range(load.concurrency)]
+    warmup = _build_window(load, clients[0], load.warmup, sys.maxsize)
+    window = _build_window(load, clients[0], load.calls, load.keep_every)
+    try:
+        await asyncio.gather(*(_connect(client, load.timeout_s) for client in clients))
+        await _warm_up(warmup, load, clients)
+        with _garbage_collection_paused():
+            opened()
+            cpu_before = time.process_time()
+            lag = Lag()
+            await _drive(window, load, clients)
+            cpu_s = time.process_time() - cpu_before
+            lag_s = await lag.stop()
+    finally:
+        await asyncio.gather(*(client.close() for client in clients))
+    return window.outcome(warmup.sent, cpu_s, lag_s)
+
+
+async def _drive(window: Window, load: Load, clients: list[Client]) -> None:
+    if load.schedule_s is not None:
+        await open_loop.drive(window, clients, load.schedule_s)
+        return
+    limits = closed_loop.Limits(load.min_seconds, load.max_seconds, load.min_requests)
+    await closed_loop.drive(window, clients, limits)
+
+
+@contextmanager
+def _garbage_collection_paused() -> Iterator[None]:
+    """Pause cyclic garbage collection. With thousands of waiting requests, one run stops the loop for over 100 ms."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+async def _connect(client: Client, timeout_s: float) -> None:
+    """Connect before the clock runs. A failed connection is retried by its first request, whose error counts."""
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await client.connect()
+
+
+def _build_window(load: Load, client: Client, calls: Sequence[Call], keep_every: int) -> Window:
+    requests = [client.serialise(load.paths[call.route], call.body) for call in calls]
+    return Window(load, list(calls), requests, dialects.load(load.dialect), keep_every)
+
+
+async def _warm_up(warmup: Window, load: Load, clients: list[Client]) -> None:
+    """Run a closed loop for `warmup_seconds`, with at least two requests per connection."""
+    used = clients[: load.warmup_concurrency or len(clients)]
+    await closed_loop.drive(warmup, used, closed_loop.Limits(load.warmup_seconds, load.max_seconds, 2 * len(used)))
+
+
+class Lag:
+    """Sums the delays of the event loop's timer. A stopped, starved or overloaded driver cannot measure time."""
+
+    def __init__(self) -> None:
+        self._total_s = 0.0
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    async def stop(self) -> float:
+        """Stop; return the seconds in which the loop was due and did not run."""
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        return self._total_s
+
+    async def _watch(self) -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(TICK_S)
+            self._total_s += max(0.0, time.perf_counter() - before - TICK_S - ALLOWED_S)

@@ -1,0 +1,1 @@
+"""The machine: its facts, cores, GPUs, speed and device names."""

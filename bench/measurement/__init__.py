@@ -1,0 +1,1 @@
+"""The measurement of a window: sessions, samplers, and the client ceiling."""

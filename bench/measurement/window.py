@@ -1,0 +1,292 @@
+"""One timed window: drive the load, sample the server, check sampled answers, and judge the evidence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.driver.load import I64, Load, Outcome
+from bench.machine import speed as machine_speed
+from bench.measurement import gpu_sampler
+from bench.measurement.gpu_sampler import GpuSampler, GpuUsage
+from bench.measurement.plan import Cell
+from bench.measurement.process_sampler import Sampler, SystemCpu, Usage, memory
+from bench.measurement.session import Bench, Session
+from bench.records import refusal_codes
+from bench.records.refusal_codes import WindowEvidence
+from bench.records.runs_csv import Row
+from bench.statistics import percentile
+from bench.verification import agreement
+
+MAX_CHECKED = 60
+RequestTexts = str | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """
+    The state of the machine in a window: CPU in cores lost to others, MiB swapped, and drift of its speed.
+
+    `foreign_cores` is None beside an external server on this machine, because its CPU cannot be separated from other
+    processes. `drift` is the speed relative to the campaign's start, minus 1.
+    """
+
+    steal: float
+    foreign_cores: float | None
+    swapped_mib: float
+    drift: float
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Everything observed in one window. `gpu` is None if the target runs on no GPU."""
+
+    outcome: Outcome
+    usage: Usage
+    gpu: GpuUsage | None
+    environment: Environment
+    forwards: float | None
+    checked: int
+    agreed: int
+
+    @property
+    def validated(self) -> int:
+        """The number of answers with a 2xx status and the promised shape."""
+        return len(self.outcome.latency_ns)
+
+    @property
+    def rps(self) -> float:
+        """Validated answers per second, from the window's start to the last answer."""
+        return self.validated / self.outcome.wall_s
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A finished row and its observation."""
+
+    row: Row
+    observation: Observation
+
+
+def measure(
+    bench: Bench,
+    cell: Cell,
+    session: Session,
+    load: Load,
+    texts: Sequence[RequestTexts],
+    *,
+    allow_shed: bool = False,
+    excused: Collection[str] = (),
+) -> Measurement:
+    """
+    Measure one window and return its row with the refusal codes; `texts` are those of `load.calls`, in order.
+
+    With `allow_shed`, answers 429, 503 and 504 are no errors. `excused` are codes that the scenario provokes on
+    purpose; they are not recorded. Percentiles cover all validated answers; `fill_latencies` refills them for a part.
+    """
+    before = session.api.forwards()
+    outcome, usage, gpu, environment = _drive(bench, session, load)
+    after = session.api.forwards()
+    forwards = None if before is None or after is None else after - before
+    checked, agreed = _check_answers(bench, cell, session, load, outcome, texts)
+    observation = Observation(outcome, usage, gpu, environment, forwards, checked, agreed)
+    row = bench.row(cell)
+    row.client = load.client
+    if load.schedule_s is not None:
+        row.offered_rps = len(load.schedule_s) / float(load.schedule_s[-1])
+    _fill_load(row, observation)
+    _fill_memory(row, observation, session)
+    _fill_gpu(row, observation, load)
+    codes = _judge(row, observation, bench, cell, session, load, allow_shed)
+    row.codes = " ".join(code for code in codes if code not in excused)
+    _save_samples(bench, row, outcome)
+    return Measurement(row, observation)
+
+
+def fill_latencies(row: Row, latency_ns: I64, service_ns: I64) -> None:
+    """Fill the latency columns of a row from the samples."""
+    ordered, service = np.sort(latency_ns), np.sort(service_ns)
+    row.p50_ms, row.p95_ms, row.p99_ms, row.p999_ms = (_ms(percentile(ordered, p)) for p in (50, 95, 99, 99.9))
+    row.service_p99_ms = _ms(percentile(service, 99))
+    row.mean_ms = float(ordered.mean()) / 1e6 if len(ordered) else None
+
+
+def _drive(bench: Bench, session: Session, load: Load) -> tuple[Outcome, Usage, GpuUsage | None, Environment]:
+    """Run the load with the samplers; measure the machine's speed before and after it."""
+    server_cores = bench.place.pinning.server
+    sampler, gpu_watch = Sampler(session.server), GpuSampler(session.server)
+    before: list[tuple[SystemCpu, float]] = []
+    speeds = [machine_speed.seconds(server_cores)]
+
+    def opened() -> None:
+        sampler.start()
+        gpu_watch.start()
+        before.append((SystemCpu.now(), time.process_time()))
+
+    outcome = bench.driver.run(load, opened)
+    system, harness_s = SystemCpu.now(), time.process_time()
+    usage, gpu = sampler.stop(), gpu_watch.stop()
+    speeds.append(machine_speed.seconds(server_cores))
+    system_before, harness_before_s = before[0]
+    own_s = sum(usage.cpu_s.values()) + outcome.driver_cpu_s + harness_s - harness_before_s
+    interference = system.interference(system_before, own_s, outcome.wall_s)
+    drifts = [speed / bench.speed_s - 1 for speed in speeds]
+    environment = Environment(
+        steal=interference.steal,
+        foreign_cores=interference.foreign_cores if session.server.accounted else None,
+        swapped_mib=system.swapped_mib - system_before.swapped_mib,
+        drift=max(drifts, key=abs),
+    )
+    return outcome, usage, gpu, environment
+
+
+def _check_answers(
+    bench: Bench, cell: Cell, session: Session, load: Load, outcome: Outcome, texts: Sequence[RequestTexts]
+) -> tuple[int, int]:
+    """Compare kept answers with the reference; return how many were compared and how many agree. Skip empty ones."""
+    if cell.target.precision == "pseudo":
+        return 0, 0
+    dialect, sample = session.api.dialect, []
+    for number, raw in outcome.kept[:: max(1, len(outcome.kept) // MAX_CHECKED)]:
+        call = load.calls[number]
+        if agreement.has_reference(dialect, call.route) and dialect.check(call.route, raw, call.items):
+            sample.append((call.route, texts_of(texts[number]), raw))
+    # Encode all texts in one batch; the comparisons then find them in memory.
+    bench.reference.vectors([text for _, inputs, _ in sample for text in inputs])
+    agreed = [
+        agreement.agrees(cell.target, route, dialect, bench.reference, inputs, raw) for route, inputs, raw in sample
+    ]
+    return len(agreed), sum(agreed)
+
+
+def _fill_load(row: Row, observation: Observation) -> None:
+    outcome, environment = observation.outcome, observation.environment
+    row.requests, row.validated = outcome.requests, observation.validated
+    row.errors, row.shed, row.empties = outcome.errors, outcome.shed, outcome.empties
+    row.duration_s = outcome.wall_s
+    row.forwards, row.checked, row.agreed = observation.forwards, observation.checked, observation.agreed
+    row.steal, row.foreign_cores = environment.steal, environment.foreign_cores
+    row.swapped_mib, row.drift = environment.swapped_mib, environment.drift
+    row.driver_cpu = outcome.driver_cpu_s / outcome.wall_s
+    row.driver_lag = outcome.lag_s / outcome.wall_s
+    row.late_p99_ms = _ms(percentile(np.sort(outcome.late_ns), 99))
+    row.reason = outcome.first_error[:200]
+    if not observation.validated:
+        return
+    row.rps = observation.rps
+    row.stall_ms = outcome.stall_ms()
+    fill_latencies(row, outcome.latency_ns, outcome.service_ns)
+    cpu_s = sum(observation.usage.cpu_s.values())
+    if observation.usage.cpu_s:
+        row.cpu_ms_per_req = 1000 * cpu_s / observation.validated
+        row.server_cores = cpu_s / outcome.wall_s
+        row.cpu_roles_ms = pairs(
+            {role: 1000 * role_s / observation.validated for role, role_s in observation.usage.cpu_s.items()}, 3
+        )
+
+
+def _ms(value_ns: int | None) -> float | None:
+    return None if value_ns is None else value_ns / 1e6
+
+
+def _fill_memory(row: Row, observation: Observation, session: Session) -> None:
+    if not session.server.processes:
+        return
+    steady, peak = observation.usage.steady(), observation.usage.peak()
+    now = memory(session.server)
+    row.rss_idle_mib = sum(role.rss for role in session.idle.values())
+    row.rss_steady_mib = sum(steady.values())
+    row.rss_peak_mib = sum(peak.values())
+    row.rss_recovered_mib = sum(role.rss for role in now.values())
+    row.pss_mib = sum(role.pss for role in now.values())
+    row.uss_mib = sum(role.uss for role in now.values())
+    row.rss_roles_mib = pairs(steady, 1)
+    row.pss_roles_mib = pairs({name: role.pss for name, role in now.items()}, 1)
+
+
+def _fill_gpu(row: Row, observation: Observation, load: Load) -> None:
+    if observation.gpu is None:
+        return
+    items = [load.calls[number].items for number in observation.outcome.numbers]
+    texts = sum(items) if all(items) else None
+    for name, value in gpu_sampler.row_columns(observation.gpu, texts).items():
+        setattr(row, name, value)
+
+
+def pairs(by_role: Mapping[str, float], digits: int) -> str:
+    """Return numbers by role as a column of runs.csv: role=number, joined by spaces."""
+    return " ".join(f"{role}={number:.{digits}f}" for role, number in by_role.items())
+
+
+def texts_of(request: RequestTexts) -> tuple[str, ...]:
+    """Return the texts of one request as a tuple."""
+    return (request,) if isinstance(request, str) else request
+
+
+def _judge(
+    row: Row, observation: Observation, bench: Bench, cell: Cell, session: Session, load: Load, allow_shed: bool
+) -> list[str]:
+    """Return the codes of a window; fill the row's client ceiling and reason."""
+    row.ceiling_rps = bench.ceilings.find(cell.route, load.concurrency)
+    evidence = _collect_evidence(row, observation, bench, cell, session, load, allow_shed)
+    row.reason = row.reason or refusal_codes.describe_gpu_disturbance(evidence)
+    return refusal_codes.judge_window(evidence)
+
+
+def _collect_evidence(
+    row: Row, observation: Observation, bench: Bench, cell: Cell, session: Session, load: Load, allow_shed: bool
+) -> WindowEvidence:
+    outcome, gpu, environment = observation.outcome, observation.gpu, observation.environment
+    return WindowEvidence(
+        requests=outcome.requests,
+        errors=outcome.errors - (outcome.shed if allow_shed else 0),
+        empties=outcome.empties,
+        validated=observation.validated,
+        rps=observation.rps,
+        ceiling_rps=row.ceiling_rps,
+        driver_cpu=row.driver_cpu or 0.0,
+        pinned=bench.place.pinning.disjoint and session.server.on_server_cores(),
+        checked=observation.checked,
+        agreed=observation.agreed,
+        forwards=observation.forwards,
+        forwards_expected=_count_items(load, outcome),
+        has_model=cell.target.precision != "pseudo",
+        steal=environment.steal,
+        foreign_cores=environment.foreign_cores or 0.0,
+        swapped_mib=environment.swapped_mib,
+        drift=refusal_codes.relative_drift(environment.drift, bench.runs.usual_drift()),
+        lag=row.driver_lag or 0.0,
+        late_p99_ms=row.late_p99_ms or 0.0,
+        stall_ms=row.stall_ms or 0.0,
+        wall_s=outcome.wall_s,
+        latency_p50_ms=_ms(percentile(np.sort(outcome.latency_ns), 50)) or 0.0,
+        service_p50_ms=_ms(percentile(np.sort(outcome.service_ns), 50)) or 0.0,
+        offered_rps=row.offered_rps,
+        percent=cell.percent,
+        gpu_throttled=gpu.throttled if gpu else (),
+        gpu_foreign=gpu.foreign if gpu else (),
+    )
+
+
+def _count_items(load: Load, outcome: Outcome) -> int:
+    """Return the number of texts and documents in the warm-up and in the answered requests."""
+    answered = [load.calls[number] for number in outcome.numbers]
+    return sum(call.items for call in [*load.warmup[: outcome.warmed], *answered])
+
+
+def _save_samples(bench: Bench, row: Row, outcome: Outcome) -> None:
+    """Save every latency of the window, compressed, in a file named by the row's key and start time."""
+    bench.samples.mkdir(exist_ok=True)
+    name = "-".join(part for part in row.key if part)
+    stamp = row.started_utc.replace(":", "").partition("+")[0]
+    np.savez_compressed(
+        bench.samples / f"{name}-{stamp}.npz",
+        numbers=outcome.numbers,
+        done_ns=outcome.done_ns,
+        service_ns=outcome.service_ns,
+        latency_ns=outcome.latency_ns,
+        late_ns=outcome.late_ns,
+    )

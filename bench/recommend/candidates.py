@@ -1,0 +1,134 @@
+"""The capacity of one replica of each shape within the latency limits, and its memory, from a campaign."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from bench import statistics
+from bench.analysis.capacity_within_slo import capacity_within
+from bench.analysis.summary import Campaign
+from bench.machine.device_names import SEPARATOR
+from bench.recommend.needs import COLUMNS, Needs
+
+
+@dataclass(frozen=True)
+class Shape:
+    """
+    One replica of a target, measured alone on `cores` cores, and on one GPU if `gpu`.
+
+    `rps` is the highest rate within the limits, as the median over blocks; `low` is its lower bound. Both are None if
+    no measured rate is within the limits; `why` has the reason. `unbounded` means that the highest offered rate was
+    still within the limits. `pss_mib` and `peak_mib` are by role, the front last. `thin_rps` is the capacity of one
+    front alone, if it is known; fronts are then counted apart from the other roles.
+    """
+
+    target: str
+    title: str
+    precision: str
+    cores: int
+    pss_mib: Mapping[str, float]
+    peak_mib: Mapping[str, float]
+    rps: float | None = None
+    low: float | None = None
+    unbounded: bool = False
+    cpu_ms: float | None = None
+    thin_rps: float | None = None
+    why: str = ""
+    device: str = ""
+    gpu: bool = False
+
+    @property
+    def eligible(self) -> bool:
+        """Whether the shape may be recommended."""
+        return self.low is not None and not self.why
+
+
+def shapes(campaign: Campaign, needs: Needs) -> list[Shape]:
+    """Return every target that serves this API, in the order of the campaign, without the A/A twin."""
+    runs, facts = campaign.runs, campaign.manifest["targets"]
+    rows = runs[(runs.scenario == "server") & (runs.route == needs.route) & ~runs.refused.astype(bool)]
+    names = [name for name in campaign.targets if facts[name].get("ingest", True)]
+    measured = [_measure_shape(campaign, name, rows[rows.target == name], needs) for name in names]
+    return [_add_thin_front(shape, measured) for shape in measured]
+
+
+def _measure_shape(campaign: Campaign, name: str, rows: pd.DataFrame, needs: Needs) -> Shape:
+    facts, cores = campaign.manifest["targets"][name], max(1, len(campaign.manifest["pinning"]["server"]))
+    base = Shape(
+        target=name,
+        title=str(facts["title"]),
+        precision=str(facts["precision"]),
+        cores=cores,
+        pss_mib=_split_by_role(rows, "pss"),
+        peak_mib=_split_by_role(rows, "peak"),
+        device=str(facts.get("device", "")),
+        gpu=name in campaign.on_gpu,
+    )
+    if rows.empty:
+        return replace(base, why="not measured: no sound open-loop row of this route")
+    results = [capacity_within(campaign, name, needs.route, column, limit) for column, limit in needs.limits.items()]
+    capacities = [capacity for capacity in results if capacity is not None]
+    if len(capacities) < len(results):
+        return replace(base, why=f"nothing measured fits: {_describe_lowest_rate(rows, needs)}")
+    rps, low, percent = min(capacities, key=lambda capacity: capacity.low)
+    cpu_ms = statistics.median(rows[rows.percent == percent].cpu_ms_per_req.dropna().tolist())
+    why = _explain_exclusion(facts)
+    if needs.vcpu is not None and needs.vcpu < cores:
+        why = why or f"not measured on fewer than {cores} core{'s' * (cores > 1)}"
+    if not base.pss_mib:
+        why = why or "not measured: its memory was not seen"
+    return replace(base, rps=rps, low=low, unbounded=bool(percent == rows.percent.max()), cpu_ms=cpu_ms, why=why)
+
+
+def _explain_exclusion(facts: Mapping[str, Any]) -> str:
+    """Return why a target is never recommended; "" if it may be."""
+    if facts["precision"] == "pseudo":
+        return "no model runs: never recommended"
+    return "a peer: shown, never recommended" if facts["peer"] else ""
+
+
+def _describe_lowest_rate(rows: pd.DataFrame, needs: Needs) -> str:
+    """Return the latencies at the lowest offered rate, in words."""
+    lowest = rows[rows.percent == rows.percent.min()]
+    latencies = [
+        f"{COLUMNS[column]} is {lowest[column].median():,.0f} ms"
+        if lowest[column].notna().any()
+        else "too few samples"
+        for column in needs.limits
+    ]
+    return f"at its lowest rate, {lowest.offered_rps.median():,.0f} a second, {' and '.join(latencies)}"
+
+
+def _split_by_role(rows: pd.DataFrame, kind: str) -> dict[str, float]:
+    """
+    Return MiB by role, the maximum over the rows: of PSS for `kind` "pss", else of the peak RSS.
+
+    Rows have sums over the roles. The sum is divided in proportion to the steady RSS of each role.
+    """
+    total = rows.pss_mib.max() if kind == "pss" else rows.rss_peak_mib.max()
+    texts = rows.rss_roles_mib[rows.rss_roles_mib != ""]
+    if pd.isna(total) or texts.empty:
+        return {}
+    steady = {name: float(mib) for name, _, mib in (pair.partition("=") for pair in str(texts.iloc[-1]).split())}
+    return {name: float(total) * mib / sum(steady.values()) for name, mib in steady.items()}
+
+
+def _add_thin_front(shape: Shape, candidates: list[Shape]) -> Shape:
+    """
+    Return the shape with `thin_rps`, the capacity of its front without a model; unchanged if that is not known.
+
+    The floor is the same gateway without a model. The CPU time of a front is at most the floor's, plus the
+    difference between the split shape and the monolith of the same runtime and device. Capacity is inversely
+    proportional to CPU time. Without floor or monolith each replica keeps a front of its own, as it was measured.
+    """
+    floor = next((other for other in candidates if other.precision == "pseudo"), None)
+    monos = (other for other in candidates if other.target.partition(SEPARATOR)[0] == "onnx_py")
+    mono = next((other for other in monos if other.device == shape.device), None)
+    if len(shape.pss_mib) < 2 or not (shape.cpu_ms and floor and floor.low and floor.cpu_ms and mono and mono.cpu_ms):
+        return shape
+    front_ms = floor.cpu_ms + max(0.0, shape.cpu_ms - mono.cpu_ms)
+    return replace(shape, thin_rps=floor.low * floor.cpu_ms / front_ms)

@@ -1,0 +1,1 @@
+"""The format shared by campaigns and reports: rows of runs.csv and refusal codes."""

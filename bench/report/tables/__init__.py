@@ -1,0 +1,1 @@
+"""Tables of a report as Markdown, HTML and terminal text."""

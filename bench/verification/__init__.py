@@ -1,0 +1,1 @@
+"""Verification of a target before it is timed: probes, and agreement with the reference."""

@@ -1,0 +1,1 @@
+"""Commands for the operator of a gateway: `python -m gateways.admin <verb>`."""

@@ -1,0 +1,1 @@
+"""The process: the ASGI app, the server, the imports it goes without."""

@@ -1,0 +1,168 @@
+"""Build the ASGI application of a process: its routes, its error handlers, its start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+import gateways
+from gateways.core.api import embeddings, ingest, models, operations, rerank, search, sparse
+from gateways.core.dialects import cohere, shared_paths, tei, unified_api
+from gateways.core.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound
+from gateways.core.gateway import Gateway, count_damaged
+from gateways.core.host import memory
+from gateways.core.http import openapi
+from gateways.core.http.api_keys import read_keys
+from gateways.core.http.fast_path import AdmissionControl, FastPathApp, internal_error
+from gateways.core.http.json_route import JsonRoute, json_response
+from gateways.core.http.request_state import process_state
+from gateways.core.settings import HttpSettings
+
+log = logging.getLogger(__name__)
+
+
+class ErrorDetail(BaseModel):
+    """The message for people, the kind of error, the field that is wrong, and a code for programs."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorAnswer(BaseModel):
+    """The body of every error."""
+
+    error: ErrorDetail
+
+
+def create_app(gateway: Gateway) -> FastPathApp:
+    """Return the application that serves the whole contract over one gateway."""
+    resources = [resource.router(gateway) for resource in (embeddings, sparse, rerank, models, ingest, search)]
+    dialects = [dialect.router(gateway) for dialect in (shared_paths, tei, unified_api, cohere)]
+    probes = operations.probes(gateway, lambda: count_damaged(gateway.store))
+    routers = [*resources, *dialects, operations.config(gateway), probes]
+    admission = gateway.backend.refusal
+    app = assemble(gateway.name, routers, gateway.settings, gateway.start, gateway.stop, admission)
+    openapi.document(app)
+    return app
+
+
+def assemble(
+    name: str,
+    routers: Sequence[APIRouter],
+    settings: HttpSettings,
+    start: Callable[[], Awaitable[object]],
+    stop: Callable[[], Awaitable[object]],
+    admission: AdmissionControl = lambda _, __: None,
+) -> FastPathApp:
+    """
+    Return an application that listens at once while `start` runs in the background.
+
+    If `start` raises, the reason is logged and the process ends, because it would never become ready. `stop` runs
+    last. `admission` is passed to FastPathApp.
+    """
+    app = FastPathApp(
+        read_keys(settings),
+        settings,
+        routers,
+        admission,
+        title=f"embedding gateway: {name}",
+        version=gateways.__version__,
+        lifespan=_lifespan(start, stop),
+        # FastAPI's telemetry misses the requests of the fast path. `observe` sees all of them.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        # FastAPI's pages load scripts from the internet. `openapi.document` adds a page that does not.
+        docs_url=None,
+        redoc_url=None,
+    )
+    for router in routers:
+        # Documenting all client errors at once also keeps FastAPI from documenting a 422 that is never sent.
+        app.include_router(router, responses={"4XX": {"model": ErrorAnswer, "description": "What was wrong"}})
+    _add_error_handlers(app)
+    return app
+
+
+def _lifespan(
+    start: Callable[[], Awaitable[object]], stop: Callable[[], Awaitable[object]]
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Return the lifespan that runs `start` and the memory trimming in the background, and `stop` at the end."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(_start(app, start)), asyncio.create_task(memory.keep_trimmed())]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop()
+
+    return lifespan
+
+
+async def _start(app: FastAPI, start: Callable[[], Awaitable[object]]) -> None:
+    try:
+        await start()
+    except Exception as error:
+        process_state(app).start_error = error
+        log.critical("cannot start: %s", error, exc_info=log.isEnabledFor(logging.DEBUG))
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        memory.settle()
+        log.info("ready")
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(GatewayError, _on_gateway_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(Exception, _on_unexpected_error)
+
+
+def _error_response(error: GatewayError) -> Response:
+    return json_response(error.body(), error.status, error.headers())
+
+
+async def _on_gateway_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)  # noqa: S101 the handler is registered for it
+    route = request.scope.get("route")
+    return route.error_response(error) if isinstance(route, JsonRoute) else _error_response(error)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 the handler is registered for it
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "other methods")
+        not_allowed = MethodNotAllowed(
+            f"{request.url.path} does not answer to {request.method}; it answers to {allowed}."
+        )
+        response = _error_response(not_allowed)
+        response.headers["Allow"] = allowed
+        return response
+    if error.status_code == 404:
+        return _error_response(
+            NotFound(f"there is no route {request.url.path}; /docs lists all.", code="unknown_route")
+        )
+    return _error_response(InvalidRequest(str(error.detail)))
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    """Return the response to a wrong query string or path. JsonRoute checks the bodies."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 the handler is registered for it
+    first = error.errors()[0]
+    param = ".".join(str(part) for part in first["loc"][1:])
+    return _error_response(InvalidRequest(f"{param}: {first['msg']}.", param=param))
+
+
+async def _on_unexpected_error(request: Request, error: Exception) -> Response:
+    """Return the response to an exception that has no other handler. The server logs the cause."""
+    return _error_response(internal_error())

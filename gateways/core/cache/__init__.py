@@ -1,0 +1,1 @@
+"""LRU caches: embeddings of single texts, token vectors of reranked texts."""

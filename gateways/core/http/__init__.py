@@ -1,0 +1,1 @@
+"""How bytes are read and written: connections, API keys, JSON routes, OpenAPI."""

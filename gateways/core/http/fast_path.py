@@ -1,0 +1,197 @@
+"""FastAPI with a fast path: authentication and load shedding first, then a table lookup for the busiest routes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.types import Message, Receive, Scope, Send
+
+from gateways.core.errors import GatewayError, NotFound
+from gateways.core.http import request_state
+from gateways.core.http.api_keys import Keys, required_scope
+from gateways.core.http.json_route import TIMEOUT_HEADER, JsonRoute, json_response
+from gateways.core.observability import metrics
+from gateways.core.observability.request_observer import RequestObserver, observe
+from gateways.core.settings import HttpSettings
+
+log = logging.getLogger(__name__)
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/health"})
+DOCS_PATHS = frozenset({"/docs", "/openapi.json"})
+# Tags of the routes that run no model.
+_MODEL_FREE_TAGS = frozenset({"documents", "collections"})
+# Maximum bytes of a body that load shedding counts as short: a query, not an ingest.
+_SHORT_BYTES = 4_096
+# Logged for a request whose client disconnected, as nginx does.
+CLIENT_CLOSED_REQUEST = 499
+
+# Admission control: (timeout in seconds, bytes admitted and not queued yet) -> the 429, None to admit a request.
+AdmissionControl: TypeAlias = Callable[[float, int], GatewayError | None]
+
+
+class FastPathApp(FastAPI):
+    """
+    FastAPI with a fast path to the routes that take a JSON body.
+
+    A handler of such a route checks the body, the deadline and every error itself. Middleware and the routing table
+    would add nothing, and cost as much as all other work outside the model. Every other request takes the path of
+    FastAPI, including wrong methods and unknown paths.
+
+    `admission` decides over a short request for the model before its body is read.
+    """
+
+    def __init__(
+        self,
+        keys: Keys,
+        settings: HttpSettings,
+        routers: Sequence[APIRouter],
+        admission: AdmissionControl,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._keys = keys
+        self._admission = admission
+        self._process = request_state.attach_process_state(self, settings)
+        self._admitted_bytes = 0
+        self._access = {"/metrics": settings.metrics_access, **dict.fromkeys(DOCS_PATHS, settings.docs_access)}
+        self._fast_routes = {
+            (method, route.path): (route, not _MODEL_FREE_TAGS.intersection(route.tags))
+            for router in routers
+            for route in router.routes
+            if isinstance(route, JsonRoute) and route.answer and "{" not in route.path
+            for method in route.methods or ()
+        }
+
+    def reject_from_headers(self, scope: Scope) -> Response | None:
+        """
+        Return the response that rejects a request for the model, None if `__call__` must decide.
+
+        Under overload most requests end here. A task for each would take time from the requests that are served.
+        """
+        route, runs_model = self._fast_routes.get((scope["method"], scope["path"]), (None, False))
+        if not route or not runs_model or self._process.draining:
+            return None
+        error = self._authenticate(scope) or self._shed_load(scope)
+        if not error:
+            request_state.mark_admitted(scope)
+            self._count_admitted(scope)
+            return None
+        with observe(scope) as observer:
+            response = route.error_response(error)
+            observer.route = route.path
+            start: Message = {"status": response.status_code, "headers": response.raw_headers}
+            observer.start_response(start, last=False)
+            response.raw_headers = start["headers"]
+        return response
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        with observe(scope) as observer:
+            await self._serve(scope, receive, send, observer)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, observer: RequestObserver) -> None:
+        async def send_observed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                # A draining process closes the connection, so that the client's next request goes elsewhere.
+                observer.start_response(message, last=self._process.draining)
+            await send(message)
+
+        route, runs_model = self._fast_routes.get((scope["method"], scope["path"]), (None, False))
+        if runs_model:
+            request_state.set_task(scope)  # routes that change data finish even if the client disconnects
+        try:
+            # Check admission again here: requests admitted from their headers may together exceed the limit.
+            # Authentication is not repeated, or the key would be charged twice.
+            error = None if request_state.admitted(scope) else self._authenticate(scope)
+            if runs_model and not error:
+                error = self._shed_load(scope)
+            if error:
+                await _error_response(error, route)(scope, receive, send_observed)
+            elif route:
+                scope["app"] = self
+                await (await _answer(route, Request(scope, receive)))(scope, receive, send_observed)
+            else:
+                await super().__call__(scope, receive, send_observed)
+        except asyncio.CancelledError:
+            if not await _is_disconnected(receive):
+                raise
+            observer.status = CLIENT_CLOSED_REQUEST
+        finally:
+            observer.route = route.path if route else getattr(scope.get("route"), "path", observer.route)
+
+    def _authenticate(self, scope: Scope) -> GatewayError | None:
+        """Charge the request to its API key. Returns the error of a request without the right, else None."""
+        path = scope["path"]
+        if self._access.get(path) == "off":
+            return NotFound(f"there is no route {path} here", code="unknown_route")
+        if self._keys and path not in OPEN_PATHS and self._access.get(path) != "open":
+            needed = "admin" if path == "/metrics" else required_scope(scope["method"], path)
+            return self._keys.refusal(scope["headers"], needed)
+        return None
+
+    def _shed_load(self, scope: Scope) -> GatewayError | None:
+        """Return the 429 of a short request that would wait too long for the model, else None."""
+        if (error := self._admission(_timeout_s(scope), self._admitted_bytes)) and _short_length(scope):
+            metrics.refusals.inc()
+            return error
+        return None
+
+    def _count_admitted(self, scope: Scope) -> None:
+        """Add a request to the admitted bytes until the tasks of all requests of this batch of reads have run."""
+        if not self._admitted_bytes:
+            asyncio.get_running_loop().call_soon(self._reset_admitted)
+        self._admitted_bytes += _short_length(scope)
+
+    def _reset_admitted(self) -> None:
+        self._admitted_bytes = 0
+
+
+def internal_error() -> GatewayError:
+    """Return the error of an unexpected exception. The cause is in the log only."""
+    return GatewayError("this is a bug in the gateway; its log has the cause")
+
+
+async def _answer(route: JsonRoute, request: Request) -> Response:
+    assert route.answer  # noqa: S101 only such routes are in the table of the fast path
+    try:
+        return await route.answer(request)
+    except Exception:
+        log.exception("%s %s", request.method, route.path)
+        return route.error_response(internal_error())
+
+
+async def _is_disconnected(receive: Receive) -> bool:
+    """Return whether the client has disconnected. Otherwise nothing follows the body, and the wait times out."""
+    try:
+        async with asyncio.timeout(0):
+            return bool((await receive())["type"] == "http.disconnect")
+    except TimeoutError:
+        return False
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((value for key, value in scope["headers"] if key == name), b"")
+
+
+def _timeout_s(scope: Scope) -> float:
+    """Return the X-Request-Timeout-Ms of a request in seconds. Its route rejects a value that is no number."""
+    value = _header(scope, TIMEOUT_HEADER)
+    return int(value) / 1e3 if value.isdigit() else math.inf
+
+
+def _short_length(scope: Scope) -> int:
+    """Return the Content-Length of a short body in bytes, 0 if it is longer or absent."""
+    value = _header(scope, b"content-length")
+    return int(value) if value.isdigit() and int(value) <= _SHORT_BYTES else 0
+
+
+def _error_response(error: GatewayError, route: JsonRoute | None) -> Response:
+    return route.error_response(error) if route else json_response(error.body(), error.status, error.headers())

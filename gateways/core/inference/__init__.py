@@ -1,0 +1,1 @@
+"""How requests become forward passes: admission, batching, worker threads, late reranking."""

@@ -1,0 +1,69 @@
+"""Admission control: refuse a request at once if the queue is too long, instead of answering it too late."""
+
+from __future__ import annotations
+
+import math
+
+from gateways.core.errors import Overloaded
+from gateways.core.inference.throughput import Throughput
+
+# The share of a request's deadline that it may spend in the queue. The rest is for its own computation.
+WAITING_SHARE = 0.5
+
+
+class AdmissionControl:
+    """
+    Load shedding for one queue: a request is admitted, or refused with 429 and Retry-After.
+
+    A request is refused if the queue would hold more than `max_queued` with it, or if the work ahead of it takes
+    longer than `max_wait_s`. An empty queue admits every request. Up to `pass_size` of work ahead is never too much,
+    because it is done in one forward pass. No wait is too long before the first measurement of `throughput`.
+
+    Sizes are in `unit`. `unit` and `service` are words of the error message. `throughput` is that of the work ahead,
+    `total_throughput` that of the whole queue, if they differ.
+    """
+
+    def __init__(
+        self,
+        *,
+        unit: str,
+        service: str,
+        max_queued: int,
+        max_wait_s: float,
+        pass_size: int,
+        throughput: Throughput,
+        total_throughput: Throughput | None = None,
+    ) -> None:
+        self._unit = unit
+        self._service = service
+        self._max_queued = max_queued
+        self._max_wait_s = max_wait_s
+        self._pass_size = pass_size
+        self._throughput = throughput
+        self._total_throughput = total_throughput or throughput
+
+    def refusal(
+        self, size: int, *, queued: int, ahead: int | None = None, within_s: float = math.inf
+    ) -> Overloaded | None:
+        """
+        Return the error that refuses a request of `size`, None if the request is admitted.
+
+        `queued` is the size of the queue; `ahead` is the part of it that runs before the request, all by default.
+        A request with a deadline of `within_s` may wait for half of it.
+        """
+        if not queued:
+            return None
+        if queued + size > self._max_queued:
+            reason = f"{queued} {self._unit} wait for {self._service} already and {self._max_queued} may"
+            return _overloaded(reason, self._total_throughput.seconds_for(queued))
+        ahead = queued if ahead is None else ahead
+        max_wait_s = min(self._max_wait_s, WAITING_SHARE * within_s)
+        if ahead > max(self._throughput.amount_within(max_wait_s), self._pass_size):
+            wait_s = ahead / self._throughput.per_s
+            reason = f"a request would wait {wait_s:.1f} s for {self._service} and {max_wait_s:g} s is the most"
+            return _overloaded(reason, self._throughput.seconds_for(ahead))
+        return None
+
+
+def _overloaded(reason: str, retry_after_s: int) -> Overloaded:
+    return Overloaded(f"{reason}; retry later", retry_after_s=retry_after_s)

@@ -1,0 +1,1 @@
+"""Ingest: the worker of the job queue, its group commit, and the indexer."""

@@ -1,0 +1,49 @@
+"""Documents cut into passages, and put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateways.core.backend import Span
+from gateways.core.errors import TooLarge
+from gateways.core.jobs.base import Document
+from gateways.core.stores.base import Passage
+
+# All passages of a document are embedded before the first is written, so that the document is replaced atomically.
+MAX_PASSAGES = 10_000
+
+
+def cut(document: Document, spans: Sequence[Span]) -> list[Passage]:
+    """
+    Return the spans of a document as passages. Without spans the whole document is one passage.
+
+    A passage that is the whole document has the document's id. Others are named `<document>#<number>`.
+    Raises TooLarge.
+    """
+    text = document.text
+    if len(spans) > MAX_PASSAGES:
+        raise TooLarge(
+            f"the document makes {len(spans)} passages and may make {MAX_PASSAGES}; cut it into larger ones, "
+            "or send it in parts.",
+            code="too_many_passages",
+        )
+    passages: list[Passage] = []
+    covered = 0
+    for number, (start, end) in enumerate(spans or [(0, len(text))]):
+        name = document.id if end - start == len(text) else f"{document.id}#{number}"
+        last = number == max(len(spans), 1) - 1
+        before, after = text[covered:start], text[max(covered, end) :] if last else ""
+        passages.append(
+            Passage(name, document.id, text[start:end], start, end, document.metadata, number, before, after)
+        )
+        covered = max(covered, end)
+    return passages
+
+
+def whole_text(passages: Sequence[Passage]) -> str:
+    """Return the text of the document that these passages, in order, were cut from. Passages may overlap."""
+    text = ""
+    for passage in passages:
+        text += passage.before
+        text += passage.text[len(text) - passage.start :]
+    return text + passages[-1].after

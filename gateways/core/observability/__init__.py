@@ -1,0 +1,1 @@
+"""What operators see: metrics, traces, logs, and the seconds per stage of a request."""

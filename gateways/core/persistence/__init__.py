@@ -1,0 +1,1 @@
+"""Persistence: the data folder, atomic files, and a PostgreSQL connection pool."""

@@ -1,0 +1,138 @@
+"""The settings of each kind of process, and the refusal of variables that only another kind reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from pydantic.fields import FieldInfo
+
+from gateways.core.settings import (
+    AdmissionSettings,
+    HttpSettings,
+    IngestSettings,
+    ModelSettings,
+    StoreSettings,
+    UpstreamSettings,
+)
+
+# The settings that `/v1/config` shows. A new setting stays private until it is named here.
+PUBLIC = frozenset(
+    {
+        "cors_origins",
+        "device",
+        "docs_access",
+        "drain_s",
+        "embed_cache_mb",
+        "embed_runtime",
+        "embedding_api_dialect",
+        "flush_every_s",
+        "hedge_ms",
+        "host",
+        "jobs",
+        "late_interaction",
+        "log_format",
+        "log_level",
+        "max_batch_tokens",
+        "max_body_bytes",
+        "max_bulk_wait_ms",
+        "max_documents",
+        "max_inputs",
+        "max_metadata_bytes",
+        "max_queue_tokens",
+        "max_wait_ms",
+        "metrics_access",
+        "min_free_mb",
+        "model",
+        "model_hang_s",
+        "model_idle_s",
+        "model_memory_mb",
+        "port",
+        "precision",
+        "qdrant_replicas",
+        "qdrant_shards",
+        "read_timeout_s",
+        "request_timeout_s",
+        "rerank_cache_mb",
+        "shutdown_grace_s",
+        "store",
+        "threads",
+    }
+)
+
+
+class ProcessSettings(HttpSettings):
+    """All settings of a kind of process; `process` is its name in messages."""
+
+    process: ClassVar[str]
+
+
+class GatewaySettings(ProcessSettings, StoreSettings, IngestSettings, AdmissionSettings):
+    """A gateway of any kind: the routes, the store and the job queue."""
+
+    embed_cache_mb: int = Field(
+        8, ge=0, description="Maximum MB (10^6) of cached embeddings of single texts. Set 0 for no cache."
+    )
+
+    def public(self) -> dict[str, object]:
+        """Return the settings of PUBLIC as JSON values. Those of another kind of process have their default."""
+        others = {name: field.default for name, field in fields().items() if name in PUBLIC}
+        return others | self.model_dump(mode="json", include=set(PUBLIC)) | {"threads": self.cores()}
+
+
+class ModelGatewaySettings(GatewaySettings, ModelSettings):
+    """`gateways.python` and `gateways.onnx_py`."""
+
+    process = "gateway with a model (python, onnx_py)"
+
+
+class EmbedServiceSettings(ProcessSettings, ModelSettings):
+    """`gateways.split.embed_service`."""
+
+    process = "embed service"
+
+    embed_runtime: Literal["onnx_py", "python"] = Field(
+        "onnx_py", description="Runtime of the models: `onnx_py` (ONNX Runtime) or `python` (torch)."
+    )
+
+
+class ThinGatewaySettings(GatewaySettings, UpstreamSettings):
+    """`gateways.split.gateway`."""
+
+    process = "thin gateway (split, pseudo)"
+
+
+# The settings of each process, by the module that `python -m` runs.
+PROCESSES: dict[str, type[ProcessSettings]] = {
+    "gateways.python": ModelGatewaySettings,
+    "gateways.onnx_py": ModelGatewaySettings,
+    "gateways.split.embed_service": EmbedServiceSettings,
+    "gateways.split.gateway": ThinGatewaySettings,
+}
+
+
+def fields() -> dict[str, FieldInfo]:
+    """Return the settings of all processes, by name."""
+    return {name: field for kind in PROCESSES.values() for name, field in kind.model_fields.items()}
+
+
+def refusals(kind: type[ProcessSettings], environ: Mapping[str, str]) -> list[str]:
+    """Return a line for each variable that is not empty and that only other processes read."""
+    ignored = [name for name in fields() if environ.get(name.upper()) and name not in kind.model_fields]
+    kinds = dict.fromkeys(PROCESSES.values())
+    readers = {name: ", ".join(other.process for other in kinds if name in other.model_fields) for name in ignored}
+    return [
+        f"{name.upper()} is set, but the {kind.process} does not read it. Set it only for: {readers[name]}. "
+        "An empty value counts as not set."
+        for name in ignored
+    ]
+
+
+def environment(
+    kind: type[ProcessSettings], kinds: Sequence[type[ProcessSettings]], environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Return `environ` without the variables that the process ignores and another process of `kinds` reads."""
+    read = {name.upper() for other in kinds for name in other.model_fields}
+    own = {name.upper() for name in kind.model_fields}
+    return {name: value for name, value in environ.items() if name in own or name not in read}

@@ -1,0 +1,1 @@
+"""How likeness is computed: vectors, BM25, late interaction, fusion, relevance."""

@@ -1,0 +1,1 @@
+"""How a question is answered: encode, retrieve, fuse, rerank, explain."""

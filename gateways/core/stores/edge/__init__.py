@@ -1,0 +1,1 @@
+"""The embedded store: `STORE=edge`, one Qdrant Edge shard for each collection."""

@@ -1,0 +1,163 @@
+"""
+A small HTTP/1.1 client: a pool of keep-alive connections to one server, one request at a time on each.
+
+A client library would take a tenth of the thin gateway's memory. httptools, which the server needs too, parses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import urlsplit
+
+import httptools
+
+from gateways.core.observability import logs, tracing
+
+IDLE_CONNECTIONS = 8
+# A host that is down does not refuse a connection, so the attempt needs a timeout.
+CONNECT_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A response. `retry_after_s` is its Retry-After, `serving` the media type's parameter of that name."""
+
+    status: int
+    body: bytes
+    retry_after_s: int | None = None
+    serving: str = ""
+
+
+class Client:
+    """POST and GET below one base URL. Raises OSError if a connection fails, TimeoutError after `timeout_s`."""
+
+    def __init__(self, base_url: str, headers: dict[str, str], timeout_s: float) -> None:
+        url = urlsplit(base_url)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ValueError(f"EMBEDDING_API_URL={base_url}: must look like http://host:port")
+        self._host, self._tls = url.hostname, url.scheme == "https"
+        self._port = url.port or (443 if self._tls else 80)
+        self._path = url.path.rstrip("/")
+        self.name = url.netloc.rpartition("@")[2]
+        self._headers = {"Host": self.name, **headers}
+        self._timeout_s = timeout_s
+        self._idle: list[_Connection] = []
+
+    async def get(self, path: str) -> Response:
+        """Return the response to a GET of `path`."""
+        return await self._send("GET", path, b"", {})
+
+    async def post(self, path: str, body: bytes, headers: dict[str, str]) -> Response:
+        """Return the response to a POST. It must be idempotent: it is sent again if an idle connection was closed."""
+        return await self._send("POST", path, body, headers)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Response:
+        lines = [f"{method} {self._path}/{path} HTTP/1.1", f"Content-Length: {len(body)}"]
+        context = logs.fields() | tracing.fields()
+        lines += [f"{name}: {value}" for name, value in (self._headers | headers | context).items()]
+        raw = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+        async with asyncio.timeout(self._timeout_s):
+            while self._idle:
+                try:
+                    return await self._exchange(self._idle.pop(), raw)
+                except ConnectionError:
+                    continue  # closed by the server while it was idle
+            return await self._exchange(await self._connect(), raw)
+
+    async def _exchange(self, connection: _Connection, raw: bytes) -> Response:
+        try:
+            response = await connection.request(raw)
+        except BaseException:
+            connection.close()
+            raise
+        if connection.reusable and len(self._idle) < IDLE_CONNECTIONS:
+            self._idle.append(connection)
+        else:
+            connection.close()
+        return response
+
+    async def _connect(self) -> _Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, connection = await loop.create_connection(
+                    _Connection, self._host, self._port, ssl=self._tls or None
+                )
+        except TimeoutError:
+            raise ConnectionError(f"no connection to {self.name} within {CONNECT_TIMEOUT_S:g} s") from None
+        return connection
+
+
+class _Connection(asyncio.Protocol):
+    """One connection. httptools calls the methods on_*."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class is not a subclass
+        self._response: asyncio.Future[Response] | None = None
+        self.reusable = True
+
+    def close(self) -> None:
+        """Close without waiting for a response."""
+        self.reusable = False
+        self._transport.close()
+
+    async def request(self, raw: bytes) -> Response:
+        """Send one request and return its response. Raises ConnectionError."""
+        if not self.reusable:
+            raise ConnectionResetError("the connection is closed")
+        self._parser = httptools.HttpResponseParser(self)
+        self._body: list[bytes] = []
+        self._retry_after_s: int | None = None
+        self._serving = ""
+        self._response = asyncio.get_running_loop().create_future()
+        self._transport.write(raw)
+        return await self._response
+
+    def data_received(self, data: bytes) -> None:
+        if self._response is None:
+            self.close()  # bytes that no request asked for would be read as the next response
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(ConnectionError(f"the answer is not HTTP: {error}"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._fail(ConnectionResetError(f"the connection was closed before the answer was complete: {error}"))
+
+    def on_message_begin(self) -> None:
+        if self._response is None:
+            self.reusable = False  # a second response to one request
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"retry-after" and value.isdigit():  # the date form is not supported
+            self._retry_after_s = int(value)
+        elif name.lower() == b"content-type":
+            self._serving = value.partition(b";serving=")[2].decode("latin-1")
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if 100 <= status < 200:  # an interim response of the service or of a proxy: the final one follows
+            self._retry_after_s, self._serving = None, ""
+            return
+        self.reusable = self.reusable and self._parser.should_keep_alive()
+        # An idle connection must not keep its last response: one with token vectors has megabytes.
+        response, self._response = self._response, None
+        body, self._body = b"".join(self._body), []
+        if response and not response.done():
+            response.set_result(Response(status, body, self._retry_after_s, self._serving))
+
+    def _fail(self, error: ConnectionError) -> None:
+        self.reusable = False
+        if self._response and not self._response.done():
+            self._response.set_exception(error)

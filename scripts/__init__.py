@@ -1,0 +1,1 @@
+"""Entry points of the repository: set-up, and one folder for each kind of task."""

@@ -1,0 +1,1 @@
+"""The GPU campaign on another machine."""

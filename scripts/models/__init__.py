@@ -1,0 +1,1 @@
+"""From a catalogue entry to a served model: fetch, export, accept."""

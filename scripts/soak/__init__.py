@@ -1,0 +1,1 @@
+"""A steady load with a fault every minute, and a plot of the memory."""

@@ -1,0 +1,1 @@
+"""Experiments behind decisions; their outcomes are in results/studies."""

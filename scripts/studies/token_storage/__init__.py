@@ -1,0 +1,1 @@
+"""The study of stored token vectors: their size and their search quality."""

@@ -1,1 +1,0 @@
-"""Vectors against sentence-transformers, over HTTP."""

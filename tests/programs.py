@@ -1,0 +1,27 @@
+"""One rule for the programs that some tests run: without one they are skipped here, and fail where CI=true."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from scripts import browser
+
+FIND: dict[str, Callable[[], str | None]] = {"chromium": browser.find}
+
+
+def find(name: str) -> str | None:
+    """Return the path of a program, None where it is not installed."""
+    return FIND.get(name, lambda: shutil.which(name))()
+
+
+def require(name: str) -> None:
+    """Return where a program is installed; otherwise skip the test, or fail it where CI=true."""
+    if find(name) is None:
+        missing = f"{name} is not installed: apt-get install {name}"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(f"{missing} (CI=true)", pytrace=False)
+        pytest.skip(missing)

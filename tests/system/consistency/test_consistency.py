@@ -1,0 +1,56 @@
+"""Nothing acknowledged is lost, and the latest wins: random operations and faults against three deployments."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.system.consistency.deployments import Deployment, make_deployment
+from tests.system.consistency.machine import ConsistencyMachine
+
+# CONSISTENCY_STEPS: of all three deployments together. CONSISTENCY_SEED repeats a run.
+STEPS = int(os.environ.get("CONSISTENCY_STEPS", "2000")) // 3
+STEPS_PER_EXAMPLE = 40
+
+
+@pytest.fixture(params=["edge", "pgvector", "split"])
+def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
+    """Yield each deployment, started."""
+    database_url = request.getfixturevalue("database_url") if request.param == "pgvector" else None
+    running = make_deployment(request.param, tmp_path, database_url)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.kill()
+
+
+@pytest.mark.slow("minutes: hundreds of operations and faults")
+@pytest.mark.timeout(6 * 3600)
+def test_every_answer_agrees_with_a_model(deployment: Deployment) -> None:
+    """The seed is in the output of a failure."""
+    number = int(os.environ.get("CONSISTENCY_SEED", secrets.randbits(32)))
+    print(f"CONSISTENCY_SEED={number}")
+
+    class Machine(ConsistencyMachine):
+        pass
+
+    Machine.deployment = deployment
+    run_state_machine_as_test(
+        seed(number)(Machine),
+        settings=settings(
+            max_examples=max(1, STEPS // STEPS_PER_EXAMPLE),
+            stateful_step_count=STEPS_PER_EXAMPLE,
+            deadline=None,
+            database=None,
+            # A shrunk example would have other timing.
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,122 @@
+"""Behind the balancer of `docker compose --profile scale`: gateways are killed one after the other, under load."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bench.targets.ports import free_port
+from tests.support.gateways import ROOT, Gateway, wait_until
+
+HAPROXY = shutil.which("haproxy") or ""
+CLIENTS = 8
+ROUNDS = 2
+RETRY_S = 0.1  # a client that is told 503 waits, or its 503 would count how fast it asks
+PAUSE_S = 2
+
+
+@pytest.fixture
+def balancer(two: list[Gateway], tmp_path: Path) -> Iterator[str]:
+    """Yield the URL of a real HAProxy with our configuration, these gateways being the two."""
+    port = free_port()
+    config = (ROOT / "deploy/scale/haproxy.cfg").read_text().replace("bind :8000", f"bind 127.0.0.1:{port}")
+    for number, gateway in enumerate(two, 1):
+        assert f"gateway-{number}:8000" in config
+        config = config.replace(f"gateway-{number}:8000", gateway.url.removeprefix("http://"))
+    file = tmp_path / "haproxy.cfg"
+    file.write_text(config)
+    with (tmp_path / "haproxy.log").open("wb") as log:
+        running = subprocess.Popen([HAPROXY, "-db", "-f", str(file)], stdout=log, stderr=log)  # noqa: S603
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: answers(url) == 200, 30, "the balancer")
+        yield url
+    finally:
+        running.kill()
+        running.wait()
+
+
+def answers(url: str) -> int:
+    """Return the status of the balancer's answer, 0 where there is none."""
+    try:
+        return httpx.get(f"{url}/readyz", trust_env=False).status_code
+    except httpx.TransportError:
+        return 0
+
+
+@pytest.mark.program("haproxy")
+def test_a_rolling_kill_loses_no_request(balancer: str, two: list[Gateway]) -> None:
+    """Whoever is killed, each request is answered, or told 503; what was accepted is found at the end."""
+    stop = threading.Event()
+    numbers = count()
+    statuses: Counter[int] = Counter()
+    reasons: Counter[str] = Counter()
+    jobs: list[tuple[str, str]] = []
+
+    def work(_: int) -> None:
+        with httpx.Client(base_url=balancer, timeout=60, trust_env=False) as http:
+            while not stop.is_set():
+                number = next(numbers)
+                document = {"id": f"d{number}", "text": f"text number {number}"}
+                if number % 10:
+                    response = http.post("/v1/search", json={"query": f"question {number}"})
+                else:
+                    response = http.post("/v1/ingest", json={"documents": [document]})
+                statuses[response.status_code] += 1
+                if response.status_code == 503:
+                    reasons[response.text] += 1
+                    time.sleep(RETRY_S)
+                if response.status_code == 202:
+                    jobs.append((response.json()["job_id"], document["id"]))
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        working = [pool.submit(work, number) for number in range(CLIENTS)]
+        try:
+            for gateway in two * ROUNDS:
+                wait_until(lambda: all(answers(replica.url) == 200 for replica in two), 60, "both gateways")
+                before = sum(statuses.values())
+                assert not any(future.done() for future in working), [
+                    future.exception() for future in working if future.done()
+                ]
+                wait_until(lambda before=before: sum(statuses.values()) > before + 200, 60, "some load")  # type: ignore[misc]
+                gateway.kill()
+                gateway.start()
+        finally:
+            stop.set()
+    for future in working:
+        future.result()
+    assert set(statuses) <= {200, 202, 503}, statuses
+    assert statuses[200] > 10 * statuses[503], reasons
+    with httpx.Client(base_url=balancer, timeout=60, trust_env=False) as http:
+        for job, document in jobs:
+            wait_until(lambda job=job: http.get(f"/v1/jobs/{job}").json()["finished_at"], 60, f"job {job}")  # type: ignore[misc]
+            assert http.get(f"/v1/documents/{document}").status_code == 200
+
+
+@pytest.mark.program("haproxy")
+def test_the_last_gateway_may_answer_its_probe_late(balancer: str, two: list[Gateway]) -> None:
+    """With the other one dead, a gateway that stands still for two seconds is waited for, not taken out."""
+    dead, slow = two
+    dead.kill()
+    with httpx.Client(base_url=balancer, timeout=60, trust_env=False) as http, ThreadPoolExecutor(1) as pool:
+        assert http.post("/v1/search", json={"query": "a first question"}).status_code == 200
+        os.kill(slow.front.pid, signal.SIGSTOP)
+        try:
+            time.sleep(PAUSE_S)
+            late = pool.submit(http.post, "/v1/search", json={"query": "a question during the pause"})
+            time.sleep(PAUSE_S / 10)
+        finally:
+            os.kill(slow.front.pid, signal.SIGCONT)
+        assert late.result().status_code == 200

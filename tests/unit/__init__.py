@@ -1,0 +1,1 @@
+"""Unit tests: no gateway process, a folder for each package."""

@@ -1,0 +1,52 @@
+"""A document is cut into passages, and its text is put together again from them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateways.core.backend import Span
+from gateways.core.errors import TooLarge
+from gateways.core.ingest.passages import MAX_PASSAGES, cut, whole_text
+from gateways.core.jobs.base import Document
+
+
+@st.composite
+def texts_and_spans(draw: st.DrawFn) -> tuple[str, list[Span]]:
+    """Draw a text and spans of it in order: with gaps, overlaps, or one inside another."""
+    text = draw(st.text(min_size=1, max_size=60))
+    starts = sorted(draw(st.lists(st.integers(0, len(text) - 1), max_size=6)))
+    return text, [(start, draw(st.integers(start + 1, len(text)))) for start in starts]
+
+
+@given(texts_and_spans())
+def test_a_document_comes_back_from_its_passages(drawn: tuple[str, list[Span]]) -> None:
+    """For any gaps and overlaps the text is complete, and each passage quotes it exactly."""
+    text, spans = drawn
+
+    passages = cut(Document("doc", text, {"a": 1}), spans)
+
+    assert whole_text(passages) == text
+    assert [(passage.start, passage.end) for passage in passages] == (spans or [(0, len(text))])
+    for number, passage in enumerate(passages):
+        assert passage.text == text[passage.start : passage.end]
+        assert (passage.number, passage.document_id, passage.metadata) == (number, "doc", {"a": 1})
+
+
+def test_a_passage_that_is_the_document_has_its_id() -> None:
+    """Other passages have its id and their number."""
+    document = Document("doc", "one two")
+
+    assert [passage.id for passage in cut(document, [])] == ["doc"]
+    assert [passage.id for passage in cut(document, [(0, 7)])] == ["doc"]
+    assert [passage.id for passage in cut(document, [(0, 3), (4, 7)])] == ["doc#0", "doc#1"]
+    assert [passage.id for passage in cut(document, [(0, 3)])] == ["doc#0"]
+
+
+def test_a_document_of_too_many_passages_is_refused() -> None:
+    """The message has the number of passages, and the limit."""
+    document = Document("doc", "x" * (MAX_PASSAGES + 1))
+
+    with pytest.raises(TooLarge, match=f"{MAX_PASSAGES + 1} passages"):
+        cut(document, [(at, at + 1) for at in range(MAX_PASSAGES + 1)])

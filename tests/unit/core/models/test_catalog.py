@@ -1,0 +1,149 @@
+"""Model files: ours, the RAG NLP engine's and the Unified Embedding API's, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateways.core.models.catalog import CatalogError, load
+
+ROOT = Path(__file__).resolve().parents[4]
+GOOD = """\
+defaults:
+  dense: small
+models:
+  small:
+    kind: dense
+    dimensions: 384
+    max_input_tokens: 256
+    aliases: [org/small]
+  bm25:
+    kind: sparse
+    engine: bm25
+"""
+
+
+def written(folder: Path, text: str, name: str = "models.yaml") -> Path:
+    """Write a model file."""
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def refused(path: Path) -> str:
+    """Return what is said of a wrong file."""
+    with pytest.raises(CatalogError) as caught:
+        load(path)
+    return str(caught.value)
+
+
+def test_names_and_defaults(tmp_path: Path) -> None:
+    """An id, an alias, and nothing for the default of a kind, which is its first model where none is named."""
+    catalogue = load(written(tmp_path, GOOD))
+
+    assert [catalogue.resolve(name) for name in ("small", "org/small", "")] == ["small"] * 3
+    assert catalogue.resolve("", "sparse") == "bm25"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "line", "words"),
+    [
+        ("kind: dense", "kind: dens", 5, ["models.small.kind", "'dense'"]),
+        ("dimensions: 384", "dimensions: many", 6, ["models.small.dimensions", "integer"]),
+        ("max_input_tokens: 256", "max_tokens: 256", 7, ["models.small.max_tokens", "not permitted"]),
+        ("max_input_tokens: 256", "max_input_tokens: -1", 7, ["greater than 0"]),
+        ("dense: small", "dense: big", 1, ["'big'", "not among the models"]),
+        ("dense: small", "dense: bm25", 1, ["'bm25'", "sparse"]),
+        ("[org/small]", "[org/small, bm25]", 1, ["'bm25' is a name of small and of bm25"]),
+        ("[org/small]", "[]\n    stand_in: nobody", 1, ["models.small", "'nobody'"]),
+        ("  bm25:", "  words:", 1, ["models.words", "bm25"]),
+    ],
+)
+def test_a_wrong_file_is_told_with_its_line(
+    tmp_path: Path, wrong: str, right: str, line: int, words: list[str]
+) -> None:
+    """One message: the file, the line, the place, and what is wrong there."""
+    path = written(tmp_path, GOOD.replace(wrong, right))
+
+    message = refused(path)
+
+    assert f"{path}, line {line}: " in message
+    assert all(word in message for word in words), message
+    assert "\n" not in message
+
+
+def test_a_file_that_is_no_yaml_is_told_with_its_line(tmp_path: Path) -> None:
+    """The parser's own words have the line."""
+    assert "line 4" in refused(written(tmp_path, GOOD.replace("  small:\n", "  small: : [\n")))
+
+
+def test_a_missing_file_says_which_variable_to_set(tmp_path: Path) -> None:
+    """MODELS_FILE is named."""
+    assert "MODELS_FILE" in refused(tmp_path / "nowhere.yaml")
+
+
+def test_the_rag_engines_file_chooses_the_defaults(tmp_path: Path) -> None:
+    """`embeddings.default_model` and `reranker_model`, out of the catalogue that lies beside it."""
+    written(tmp_path, (ROOT / "models.yaml").read_text())
+    engine = """{"embeddings": {"default_model": "sentence-transformers/all-MiniLM-L6-v2",
+        "reranker_model": "late-interaction", "batch_size": 32, "use_gpu": true}}"""
+
+    catalogue = load(written(tmp_path, engine, "engine.json"))
+
+    assert catalogue.defaults["dense"] == "all-MiniLM-L6-v2"
+    assert catalogue.defaults["rerank"] == "late-interaction"
+    assert "bm25" in catalogue.models
+
+
+@pytest.mark.parametrize(
+    ("engine", "words"),
+    [
+        ('{"embeddings": {\n"default_model": 5}}', ["line 2", "embeddings.default_model"]),
+        ('{"embeddings": {"default_model": "nobody"}}', ["nobody", "not in the catalogue"]),
+        ('{"embeddings": {"default_model": "bm25"}}', ["bm25", "sparse"]),
+        ('{"embeddings": {\n"default_model": "bm25",\n"batch": 5}}', ["line 3", "embeddings.batch"]),
+    ],
+)
+def test_a_wrong_engine_file_is_told(tmp_path: Path, engine: str, words: list[str]) -> None:
+    """The same clear errors."""
+    written(tmp_path, (ROOT / "models.yaml").read_text())
+    message = refused(written(tmp_path, engine, "engine.json"))
+
+    assert all(word in message for word in words), message
+
+
+def test_the_unified_apis_file_is_read_as_it_is(tmp_path: Path) -> None:
+    """`{name, type}` per model, as that project documents it."""
+    catalogue = load(
+        written(
+            tmp_path,
+            """\
+models:
+  custom-dense:
+    name: "sentence-transformers/all-MiniLM-L6-v2"
+    type: "embeddings"
+  custom-sparse:
+    name: "prithivida/Splade_PP_en_v1"
+    type: "sparse-embeddings"
+  custom-reranker:
+    name: "BAAI/bge-reranker-base"
+    type: "rerank"
+""",
+        )
+    )
+
+    assert {name: entry.kind for name, entry in catalogue.models.items()} == {
+        "custom-dense": "dense",
+        "custom-sparse": "sparse",
+        "custom-reranker": "rerank",
+    }
+    assert catalogue.resolve("BAAI/bge-reranker-base") == "custom-reranker"
+
+
+def test_an_unknown_type_is_told_with_its_line(tmp_path: Path) -> None:
+    """With the types there are."""
+    message = refused(written(tmp_path, "models:\n  x:\n    name: org/x\n    type: images\n"))
+
+    assert "line 2" in message
+    assert "rerank" in message

@@ -1,0 +1,124 @@
+"""Searches of the embedded store on the real engine."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gateways.core.backend import ModelInfo
+from gateways.core.profiles import Profile
+from gateways.core.scoring import bm25
+from gateways.core.scoring.vectors import normalize
+from gateways.core.stores.base import CollectionGone, Hit, Passage, Vectors
+from gateways.core.stores.edge import search
+from gateways.core.stores.edge.search import EdgeSearch
+from gateways.core.stores.filters import parse
+from tests.unit.core.stores.edge_stores import DEFAULT, MODELS, open_store, passages
+
+
+def test_tokens_are_compared_in_the_store(tmp_path: Path) -> None:
+    """Scores of chosen passages by each vector that is given, in the order asked for; also after a restart."""
+    late = dataclasses.replace(DEFAULT, late_interaction=True)
+    models = (*MODELS, ModelInfo("judge", "rerank", 0, 8, scores="cosines", of="tiny"))
+    store = open_store(tmp_path, models)
+    asyncio.run(store.put("books", late))
+    words = ["pump", "boiler", "filter"]
+    axes = np.eye(4, dtype=np.float32)
+    tokens = [axes[rows].astype(np.float16) for rows in ([0, 1], [1], [2, 3])]
+
+    rows = bm25.embed(words, query=False).rows
+    vectors = [Vectors(*row) for row in zip(axes[:3], rows, tokens, strict=True)]
+    asyncio.run(store.collection("books").replace(passages("a", words), vectors))
+    asyncio.run(store.collection("books").flush())
+    late_query, query = axes[[0, 3]].astype(np.float16), bm25.embed(["boiler"], query=True).rows[0]
+    for reopen in (False, True):
+        if reopen:
+            asyncio.run(store.close())
+            store = open_store(tmp_path, models)
+        collection = store.collection("books")
+        reversed_passages = asyncio.run(collection.document("a"))[::-1]
+
+        scores = asyncio.run(collection.scores(reversed_passages, axes[1], query, late_query))
+
+        assert scores["dense"] == pytest.approx([0, 1, 0], abs=1e-3)
+        # 4 bits are coarse for four dimensions.
+        assert scores["late"] == pytest.approx([0.5, 0, 0.5], abs=0.1)
+        assert scores["sparse"][1] > 0
+        assert scores["sparse"][[0, 2]].tolist() == [0, 0]
+        assert set(asyncio.run(collection.scores(reversed_passages, axes[1], None, None))) == {"dense"}
+        stored = asyncio.run(collection.stored_vectors(["pump"]))["pump"].late
+        assert stored is not None
+        assert stored == pytest.approx(tokens[0], abs=0.1)
+    asyncio.run(store.close())
+
+
+def test_many_passages_are_found_in_four_bits(tmp_path: Path) -> None:
+    """In a large collection, the best passages and their scores equal those of an exhaustive search."""
+    seed, dimensions, count = 20, 64, 6_000
+    wide = Profile("broad", dimensions, "bm25")
+    store = open_store(tmp_path, (*MODELS, ModelInfo("broad", "dense", dimensions=dimensions, max_input_tokens=8)))
+    asyncio.run(store.put("books", wide))
+    random = np.random.default_rng(seed)
+    vectors = normalize(random.standard_normal((count, dimensions), dtype=np.float32))
+    questions = normalize(random.standard_normal((20, dimensions), dtype=np.float32))
+    no_terms = bm25.embed([""], query=False).rows[0]
+
+    async def search() -> list[list[Hit]]:
+        collection = store.collection("books")
+        for first in range(0, count, 500):
+            batch = range(first, first + 500)
+            await collection.replace(
+                [Passage(str(at), str(at), "", 0, 0, {"even": at % 2 == 0}) for at in batch],
+                [Vectors(vectors[at], no_terms) for at in batch],
+            )
+        return [
+            await collection.search(query, None, 10, parse({"even": True}) if at % 2 else None)
+            for at, query in enumerate(questions)
+        ]
+
+    for at, hits in enumerate(asyncio.run(search())):
+        cosines = vectors @ questions[at]
+        if at % 2:
+            cosines[1::2] = -1
+        best = np.argsort(-cosines)[:10]
+        assert [int(hit.passage.id) for hit in hits] == best.tolist()
+        assert [hit.score for hit in hits] == pytest.approx(cosines[best].tolist(), abs=1e-5)
+    asyncio.run(store.close())
+
+
+def test_a_collection_that_is_deleted_in_the_middle_of_a_search_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large one is ranked in a thread; its passages are read afterwards, on the event loop."""
+    ranked, deleted = threading.Event(), threading.Event()
+    rank = EdgeSearch._fuse
+
+    def rank_and_wait(self: EdgeSearch, *values: Any) -> Any:
+        ranking = rank(self, *values)
+        ranked.set()
+        deleted.wait(30)
+        return ranking
+
+    monkeypatch.setattr(search, "_INLINE_PASSAGES", 0)
+    monkeypatch.setattr(EdgeSearch, "_fuse", rank_and_wait)
+
+    async def scenario() -> None:
+        store = open_store(tmp_path)
+        collection = await store.ensure("books", DEFAULT)
+        dense, sparse = np.eye(4, dtype=np.float32)[0], bm25.embed(["pump"], query=False).rows[0]
+        await collection.replace(passages("a", ["pump"]), [Vectors(dense, sparse)])
+        result = asyncio.create_task(collection.search(dense, sparse, 5, None))
+        await asyncio.to_thread(ranked.wait, 30)
+        await store.delete("books")
+        deleted.set()
+        with pytest.raises(CollectionGone):
+            await result
+        await store.close()
+
+    asyncio.run(scenario())

@@ -1,0 +1,46 @@
+"""Two lanes of tests: both are shown, and one that fails fails the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scripts import test as lanes
+from tests.support.gateways import ROOT
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> dict[str, list[str]]:
+    """Return two lanes of one test each: one that passes, and one that fails."""
+    (tmp_path / "pytest.ini").write_text("[pytest]")
+    made = {}
+    for name, claim in {"sound": "True", "broken": "False"}.items():
+        (tmp_path / f"test_{name}.py").write_text(f"def test_it():\n    assert {claim}\n")
+        made[name] = ["-c", str(tmp_path / "pytest.ini"), str(tmp_path / f"test_{name}.py")]
+    return made
+
+
+def test_one_failing_lane_fails_the_run(folders: dict[str, list[str]], capfd: pytest.CaptureFixture[str]) -> None:
+    """The exit code is 1; the failure stands in its lane's lines, the closing line of both at the end."""
+    assert lanes.run(folders) == 1
+
+    output = capfd.readouterr().out
+    assert "broken | E       assert False" in output
+    *_, sound, broken, last = output.strip().splitlines()
+    assert (sound[:7], "1 passed" in sound) == ("sound: ", True)
+    assert (broken[:8], "1 failed" in broken) == ("broken: ", True)
+    assert last.startswith("test: FAILED after ")
+
+
+def test_lanes_that_pass_pass(folders: dict[str, list[str]]) -> None:
+    """A lane from which -k takes every test does no harm; a run without a test is a failure."""
+    del folders["broken"]
+    assert lanes.run({**folders, "again": folders["sound"]}) == 0
+    assert lanes.run({**folders, "none": [*folders["sound"], "-k", "nothing"]}) == 0
+    assert lanes.run(folders, ["-k", "nothing"]) == 1
+
+
+def test_every_folder_of_a_lane_is_there() -> None:
+    """A folder that was renamed would leave its lane without being missed."""
+    assert [folder for folder in lanes.SYSTEM if not (ROOT / folder).is_dir()] == []

@@ -1,0 +1,117 @@
+"""The HTTP client of the thin gateway, on a real socket: every response goes to the request that asked for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import pytest
+
+from gateways.split.gateway.http_client import Client
+
+Script = Callable[[int], tuple[bytes, bytes]]
+Scenario = Callable[[Client, asyncio.Semaphore], Awaitable[None]]
+EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\nRetry-After: 7\r\n\r\n"
+
+
+def ok(text: str) -> bytes:
+    """Return a complete response."""
+    body = text.encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+def serve(script: Script, scenario: Scenario, timeout_s: float = 10) -> int:
+    """
+    Run `scenario` with a client, and a semaphore that is released for each connection that the client closes.
+
+    Request n gets both parts of `script(n)`, with a pause between them. Returns the number of connections.
+    """
+    connections = requests = 0
+    closed = asyncio.Semaphore(0)
+    handlers: list[asyncio.Task[None] | None] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections, requests
+        connections += 1
+        handlers.append(asyncio.current_task())
+        try:
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                first, second = script(requests)
+                requests += 1
+                writer.write(first)
+                await writer.drain()
+                await asyncio.sleep(0.05)
+                writer.write(second)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            closed.release()
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def run() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        client = Client(f"http://127.0.0.1:{port}", {}, timeout_s)
+        try:
+            await scenario(client, closed)
+        finally:
+            client.close()
+            await asyncio.gather(*filter(None, handlers))
+            server.close()
+            await server.wait_closed()
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+    return connections
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize(
+    "interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n", EARLY_HINTS]
+)
+def test_an_interim_response_is_no_answer(interim: bytes, at_once: bool) -> None:
+    """Each request gets its own final response, on one connection."""
+
+    def script(number: int) -> tuple[bytes, bytes]:
+        final = ok(f"answer {number}")
+        return (2 * interim + final, b"") if at_once else (interim, final)
+
+    async def scenario(client: Client, _: asyncio.Semaphore) -> None:
+        for number in range(3):
+            response = await client.get("x")
+            assert (response.status, response.body) == (200, f"answer {number}".encode())
+            assert response.retry_after_s is None
+
+    assert serve(script, scenario) == 1
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_response_that_nobody_asked_for_closes_the_connection(at_once: bool) -> None:
+    """The next request opens another connection, and gets its own answer."""
+
+    def script(number: int) -> tuple[bytes, bytes]:
+        answer, surplus = ok(f"answer {number}"), ok("of somebody else")
+        return (answer + surplus, b"") if at_once else (answer, surplus)
+
+    async def scenario(client: Client, closed: asyncio.Semaphore) -> None:
+        for number in range(3):
+            assert (await client.get("x")).body == f"answer {number}".encode()
+            await closed.acquire()
+
+    assert serve(script, scenario) == 3
+
+
+def test_an_upgrade_that_nobody_asked_for_is_an_error() -> None:
+    """It is reported at once, not after the timeout."""
+
+    def script(_: int) -> tuple[bytes, bytes]:
+        return b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", b""
+
+    async def scenario(client: Client, _: asyncio.Semaphore) -> None:
+        with pytest.raises(ConnectionError, match="not HTTP"):
+            await client.get("x")
+
+    serve(script, scenario)
