@@ -3,10 +3,15 @@ Run the tests in two pytest processes, one a lane: `python -m scripts.test [pyte
 
 Each lane has its own gateways and ports. Lines are shown as they come, with the lane's name in front; the closing
 lines of pytest stand at the end. Exits with 1 when a lane fails, or when no lane ran a test.
+
+`--one-lane` runs every folder in one process. `--retry-failed` runs the failed tests once more when nothing else
+runs, and names those that passed only then: on a shared machine a test can fail for want of processor time.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import subprocess
 import sys
 import threading
@@ -29,6 +34,9 @@ SYSTEM = (
     "tests/harness",
 )
 LANES = {"system": SYSTEM, "rest": ("tests", *(f"--ignore={folder}" for folder in SYSTEM))}
+ONE_LANE = {"all": ("tests",)}
+CACHE = paths.ROOT / ".pytest_cache"  # one folder a lane: pytest keeps there which tests failed
+TESTS_FAILED = 1  # pytest's exit code where it ran to its end; others mean that it did not
 NO_TESTS = 5  # pytest's exit code where none was collected: -k may choose from one lane only
 
 
@@ -59,8 +67,7 @@ class Lane:
 
 def start(name: str, words: Sequence[str]) -> Lane:
     """Start one lane."""
-    cache = f"cache_dir=.pytest_cache/{name}"
-    command = [*parent_death_signal(), sys.executable, "-m", "pytest", "-o", cache, *words]
+    command = [*parent_death_signal(), sys.executable, "-m", "pytest", "-o", f"cache_dir={CACHE / name}", *words]
 
     popen = subprocess.Popen(  # noqa: S603 our own tests
         command, cwd=paths.ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -68,18 +75,46 @@ def start(name: str, words: Sequence[str]) -> Lane:
     return Lane(name, popen)
 
 
-def run(lanes: Mapping[str, Sequence[str]], options: Sequence[str] = ()) -> int:
+def failed(name: str) -> list[str]:
+    """Return the tests that failed in a lane's last run, by their ids."""
+    kept = CACHE / name / "v" / "cache" / "lastfailed"
+    return sorted(json.loads(kept.read_text())) if kept.is_file() else []
+
+
+def retry(name: str, words: Sequence[str]) -> int:
+    """Run what failed in a lane once more, and return the exit code; name what passed only this time."""
+    before = failed(name)
+    print(f"\nretry: {len(before)} failed tests of lane {name}, one after the other", flush=True)
+    code = start(name, [*words, "--last-failed", "--last-failed-no-failures=none"]).wait()
+    for test in sorted(set(before) - set(failed(name))):
+        print(f"retry: passed only at the second try: {test}", flush=True)
+    return TESTS_FAILED if code == NO_TESTS else code
+
+
+def run(lanes: Mapping[str, Sequence[str]], options: Sequence[str] = (), *, retry_failed: bool = False) -> int:
     """Run lanes beside each other, all with the same options; 0 where every lane passed and one ran a test."""
     started_s = time.monotonic()
     running = [start(name, [*words, *options]) for name, words in lanes.items()]
-    codes = [lane.wait() for lane in running]
+    codes = {lane.name: lane.wait() for lane in running}
     print()
     for lane in running:
         print(f"{lane.name}: {lane.last}")
-    passed = set(codes) <= {0, NO_TESTS} and 0 in codes
+    if retry_failed:
+        again = [name for name, code in codes.items() if code == TESTS_FAILED]
+        codes |= {name: retry(name, [*lanes[name], *options]) for name in again}
+    passed = set(codes.values()) <= {0, NO_TESTS} and 0 in codes.values()
     print(f"test: {'passed' if passed else 'FAILED'} after {time.monotonic() - started_s:.0f} s", flush=True)
     return 0 if passed else 1
 
 
+def main() -> int:
+    """Run what the options name; what is not ours is pytest's."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--one-lane", action="store_true", help="every folder in one pytest process")
+    parser.add_argument("--retry-failed", action="store_true", help="run failed tests once more, and name them")
+    ours, options = parser.parse_known_args()
+    return run(ONE_LANE if ours.one_lane else LANES, options, retry_failed=ours.retry_failed)
+
+
 if __name__ == "__main__":
-    raise SystemExit(run(LANES, sys.argv[1:]))
+    raise SystemExit(main())
