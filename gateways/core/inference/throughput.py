@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+
+# Completions closer together than this belong to one burst.
+BURST_GAP_S = 0.005
 
 
 class Throughput:
@@ -13,16 +17,18 @@ class Throughput:
     The amount is in tokens or in characters. A measurement loses half of its weight with each `half_life_s` of work
     that is measured after it. `per_s` is 0 until the first measurement.
 
-    `record_pass` is for an owner that sees work start and end. `record_completion` is for an owner that sees only
-    its end.
+    `record_pass` is for an owner that sees work start and end. `resume`, `record_completion` and `pause` are for an
+    owner that sees only its end.
     """
 
-    def __init__(self, half_life_s: float = 0.25) -> None:
+    def __init__(self, half_life_s: float = 0.25, clock: Callable[[], float] = time.perf_counter) -> None:
+        """`clock` returns seconds."""
         self._half_life_s = half_life_s
+        self._clock = clock
         self.reset()
 
     def reset(self) -> None:
-        """Forget all measurements."""
+        """Forget all measurements. The queue is busy from now on."""
         self.per_s = 0.0
         self.resume()
 
@@ -33,24 +39,32 @@ class Throughput:
         self.per_s += weight * (amount / duration_s - self.per_s)
 
     def resume(self) -> None:
-        """Start measuring completions anew after the queue was idle, because idle time is not work."""
+        """Start a measurement: the queue was empty until now, and idle time is not work."""
         self._completed = 0
-        self._window_start_s: float | None = None
+        self._window_start_s = self._burst_start_s = self._completion_s = self._clock()
 
     def record_completion(self, amount: int) -> None:
         """
         Add work that is completed now.
 
-        Work that shares a call completes in a burst. A measurement therefore lasts from the first completion of one
-        burst to the first completion of another, at least `half_life_s` later, and leaves out the second burst.
+        Work that shares a call completes in a burst. A measurement ends with a burst, at least `half_life_s` after
+        its start. A burst of that length is cut.
         """
-        now_s = time.perf_counter()
-        if self._window_start_s is None:
-            self._window_start_s = now_s
-        elif now_s - self._window_start_s >= self._half_life_s:
-            self.record_pass(self._completed, now_s - self._window_start_s)
-            self._completed, self._window_start_s = 0, now_s
+        now_s = self._clock()
+        ended = now_s - self._completion_s >= BURST_GAP_S
+        if ended or now_s - self._burst_start_s >= self._half_life_s:
+            if self._completion_s - self._window_start_s >= self._half_life_s:
+                self.pause()
+            self._burst_start_s = now_s
         self._completed += amount
+        self._completion_s = now_s
+
+    def pause(self) -> None:
+        """End the measurement with the last completion, because the queue is empty."""
+        duration_s = self._completion_s - self._window_start_s
+        if self._completed and duration_s > 0:
+            self.record_pass(self._completed, duration_s)
+        self._completed, self._window_start_s = 0, self._completion_s
 
     def amount_within(self, duration_s: float) -> float:
         """Return the amount that is completed within `duration_s`, infinity before the first measurement."""

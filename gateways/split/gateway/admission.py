@@ -57,9 +57,7 @@ class Backlog:
             yield
         finally:
             self._queued[lane] -= characters
-            self._throughput.record_completion(characters)
-            if lane == "bulk":
-                self._bulk_throughput.record_completion(characters)
+            self._record_completion(characters, lane)
 
     def refusal(
         self, lane: Lane, characters: int = 0, within_s: float = math.inf, before: int = 0
@@ -72,3 +70,12 @@ class Backlog:
         """
         queued, ahead = sum(self._queued.values()) + before, self._queued[lane] + before
         return self._admission[lane].refusal(characters, queued=queued, ahead=ahead, within_s=within_s)
+
+    def _record_completion(self, characters: int, lane: Lane) -> None:
+        self._throughput.record_completion(characters)
+        if not any(self._queued.values()):
+            self._throughput.pause()
+        if lane == "bulk":
+            self._bulk_throughput.record_completion(characters)
+            if not self._queued["bulk"]:
+                self._bulk_throughput.pause()

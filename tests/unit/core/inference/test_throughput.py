@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import pytest
 from hypothesis import given
@@ -67,27 +66,82 @@ def test_one_pass_is_enough_to_know() -> None:
     assert throughput.amount_within(3) == math.inf
 
 
-def test_completions_of_one_burst_are_counted_together() -> None:
-    """64 requests that share a call are a throughput of 64 per call, from the first one of them on."""
-    throughput = Throughput(half_life_s=0.05)
+class Clock:
+    """A clock that a test sets."""
 
-    for _ in range(4):
-        for _ in range(64):
-            throughput.record_completion(1)
-            assert throughput.per_s == 0 or throughput.per_s > 64 / 0.2
-        time.sleep(0.1)
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+        return self.now_s
 
 
-def test_idle_time_is_no_work() -> None:
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock at 0."""
+    return Clock()
+
+
+def complete(throughput: Throughput, clock: Clock, after_s: float, texts: int) -> None:
+    """Complete `texts` of one character in a burst, `after_s` after the last one."""
+    clock.now_s += after_s
+    for _ in range(texts):
+        throughput.record_completion(1)
+        clock.now_s += 0.0001
+
+
+def test_completions_of_one_burst_are_counted_together(clock: Clock) -> None:
+    """64 requests that share a call are a throughput of 64 per call, however the measurements fall."""
+    throughput = Throughput(half_life_s=0.05, clock=clock)
+
+    for _ in range(20):
+        complete(throughput, clock, 0.1, 64)
+        assert throughput.per_s == 0 or throughput.per_s == pytest.approx(600, rel=0.1)
+    assert throughput.per_s
+
+
+def test_a_small_call_before_a_large_one_does_not_hide_it(clock: Clock) -> None:
+    """64 clients that come back together make a call of one text and one of 63; then the queue is empty."""
+    throughput = Throughput(half_life_s=0.25, clock=clock)
+
+    for _ in range(10):
+        throughput.resume()
+        complete(throughput, clock, 0.02, 1)
+        complete(throughput, clock, 0.38, 63)
+        throughput.pause()
+
+        assert throughput.per_s == pytest.approx(64 / 0.4, rel=0.1)
+
+
+def test_calls_of_unequal_size_are_measured_without_bias(clock: Clock) -> None:
+    """The mean of a busy queue is that of all its calls."""
+    throughput = Throughput(half_life_s=1.0, clock=clock)
+
+    for _ in range(100):
+        complete(throughput, clock, 0.05, 2)
+        complete(throughput, clock, 0.4, 62)
+
+    assert throughput.per_s == pytest.approx(64 / 0.45, rel=0.15)
+
+
+def test_completions_without_gaps_are_measured(clock: Clock) -> None:
+    """A thousand single completions a second leave no gap that ends a burst."""
+    throughput = Throughput(half_life_s=0.25, clock=clock)
+
+    for _ in range(1_000):
+        complete(throughput, clock, 0.0009, 1)
+
+    assert throughput.per_s == pytest.approx(1_000, rel=0.05)
+
+
+def test_idle_time_is_no_work(clock: Clock) -> None:
     """The throughput of a queue that was empty for a while is that of its busy times."""
-    throughput = Throughput(half_life_s=0.02)
+    throughput = Throughput(half_life_s=0.02, clock=clock)
 
     for _ in range(3):
         throughput.resume()
         for _ in range(3):
-            throughput.record_completion(10)
-            assert throughput.per_s == 0 or throughput.per_s > 10 / 0.2
-            time.sleep(0.03)
-        time.sleep(0.5)
-
-    assert throughput.per_s > 0
+            complete(throughput, clock, 0.03, 10)
+        throughput.pause()
+        assert throughput.per_s == pytest.approx(10 / 0.03, rel=0.1)
+        clock.now_s += 5.0
