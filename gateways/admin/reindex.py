@@ -16,6 +16,7 @@ import importlib
 import shutil
 import sqlite3
 import sys
+import time
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -38,6 +39,9 @@ from gateways.core.stores.base import DEFAULT, CollectionDamaged
 from gateways.core.stores.edge.collection import is_collection, load, read_profile
 from gateways.core.stores.edge.document_count import read_count
 from gateways.core.stores.edge.store import EdgeStore
+
+# How long a model, or its service, may be away.
+PATIENCE_S, RETRY_S = 60.0, 0.5
 
 
 class WouldLose(Exception):
@@ -153,8 +157,9 @@ async def _rebuild(backend: Backend, settings: GatewaySettings, journal: Path) -
                 profile = replay.profiles.get(name) or _read_profile(folder / data_dir.VECTORS / name)
                 await store.put(name, profile or default)
             # Replay has the methods of a queue that work off jobs, and no other.
-            worker = IngestWorker(registry, store, cast(JobQueue, replay), default, settings.flush_every_s)
-            await worker.drain()
+            queue, flush_every_s = cast(JobQueue, replay), settings.flush_every_s
+            worker = IngestWorker(registry, store, queue, default, flush_every_s, max_errors=1)
+            await _drain(worker, replay)
         replay.close()
         count = store.count()
         await store.close()
@@ -162,6 +167,19 @@ async def _rebuild(backend: Backend, settings: GatewaySettings, journal: Path) -
     move(new, folder / data_dir.REBUILT)
     kept = data_dir.replace_store(folder)
     return Rebuilt(count, [f"{error.document_id}: {error.message}" for error in replay.errors], kept)
+
+
+async def _drain(worker: IngestWorker, replay: Replay) -> None:
+    """Process the whole replay. Raises RuntimeError if no document was processed within PATIENCE_S."""
+    left, progress_s = replay.documents_left, time.monotonic()
+    while left:
+        await worker.drain()
+        if replay.documents_left < left:
+            left, progress_s = replay.documents_left, time.monotonic()
+        elif time.monotonic() - progress_s > PATIENCE_S:
+            raise RuntimeError(replay.error)
+        else:
+            await asyncio.sleep(RETRY_S)
 
 
 def _read_profile(path: Path) -> Profile | None:

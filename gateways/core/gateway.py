@@ -142,10 +142,6 @@ class Gateway(ModelRegistry):
         profiles = {existing.name: existing.profile for existing in self.store.collections()}
         return profiles.get(collection) or default_profile(self, self.settings)
 
-    async def put_collection(self, collection: str, profile: Profile) -> bool:
-        """Create a collection, or change its profile, durably. Returns True if it was created. Raises Conflict."""
-        return await self.worker.put_collection(collection, profile)
-
     async def submit(
         self, collection: str, documents: Sequence[Document], key: str | None, chunk: Chunking | None = None
     ) -> Job:
@@ -167,6 +163,13 @@ class Gateway(ModelRegistry):
         async with self.worker.pause_writes():
             return await self.jobs.cancel(job_id)
 
+    async def retry(self, job_id: str) -> Job | None:
+        """Queue a failed job again and return it; None if unknown. Raises Conflict, NoSpace."""
+        self.check_space()
+        job = await self.jobs.retry(job_id)
+        self.worker.wake()
+        return job
+
     def check_space(self) -> None:
         """Raise NoSpace if the disk of DATA_DIR is almost full."""
         data_dir.check_space(self.settings.data_dir, self.settings.min_free_mb * 1_000_000)
@@ -180,12 +183,6 @@ class Gateway(ModelRegistry):
         stored = await self.worker.delete_document(collection, document_id)
         metrics.documents.set(self.store.count())
         return Deletion(stored, queued)
-
-    async def delete_collection(self, collection: str) -> bool:
-        """Delete a collection with its documents, and cancel its jobs, durably. Returns False if there is none."""
-        deleted = await self.worker.delete_collection(collection)
-        metrics.documents.set(self.store.count())
-        return deleted
 
     async def search(self, question: Question) -> SearchResult:
         """Return the best passages."""

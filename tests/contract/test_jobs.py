@@ -123,6 +123,18 @@ def test_a_finished_job_cannot_be_cancelled(http: httpx.Client, collection: str)
 
 
 @pytest.mark.requires("cancel")
+def test_only_a_failed_job_can_be_tried_again(http: httpx.Client, collection: str) -> None:
+    """A job that completed is a 409 that names its status, an unknown one a 404 that names its id."""
+    job = wait_for_job(http, submit(http, [{"text": make_unique()}], collection=collection)["job_id"])
+
+    error = assert_error(http.post(f"/v1/jobs/{job['job_id']}/retry"), 409, "job_not_failed")
+
+    assert "completed" in error["message"]
+    assert ok(http.get(f"/v1/jobs/{job['job_id']}")) == job
+    assert "no-such-job" in assert_error(http.post("/v1/jobs/no-such-job/retry"), 404, "unknown_job")["message"]
+
+
+@pytest.mark.requires("cancel")
 def test_an_unknown_job_cannot_be_cancelled(http: httpx.Client) -> None:
     """Cancelling an unknown job is a 404 that names its id."""
     assert "no-such-job" in assert_error(http.delete("/v1/jobs/no-such-job"), 404, "unknown_job")["message"]

@@ -15,7 +15,7 @@ from gateways.core.jobs.base import Job, Status
 
 
 class JobAnswer(Strict):
-    """A job; times are ISO 8601 in UTC."""
+    """A job; times are ISO 8601 in UTC. `error` is why it failed, or why it waits if it is unfinished."""
 
     job_id: str
     status: Status
@@ -49,6 +49,15 @@ def router(gateway: Gateway) -> APIRouter:
         """Cancel a job. A running job stops after its current step; documents that are stored already stay."""
         return _job_response(job_id, await gateway.cancel(job_id))
 
+    @routes.post("/v1/jobs/{job_id}/retry", response_model=JobAnswer, status_code=202)
+    async def retry_job(job_id: str) -> Response:
+        """
+        Try a failed job again, from the document at which it failed.
+
+        Documents that were deleted, or replaced by a later job, since it was accepted stay as they are.
+        """
+        return _job_response(job_id, await gateway.retry(job_id), 202)
+
     return routes
 
 
@@ -68,10 +77,10 @@ def job_body(job: Job) -> dict[str, Any]:
     }
 
 
-def _job_response(job_id: str, job: Job | None) -> Response:
+def _job_response(job_id: str, job: Job | None, status: int = 200) -> Response:
     if job is None:
         raise NotFound(f"there is no job {job_id!r}.", param="job_id", code="unknown_job")
-    return json_response(job_body(job))
+    return json_response(job_body(job), status)
 
 
 def _iso_time(seconds: float | None) -> str | None:

@@ -157,7 +157,8 @@ def required_scope(method: str, path: str) -> Scope:
     """Return the scope of a route: `admin` changes collections, `write` documents and jobs, `read` is the rest."""
     if method == "PUT" or (method == "DELETE" and "/collections/" in path):
         return "admin"
-    return "write" if method == "DELETE" or path.endswith("/ingest") else "read"
+    writes = method == "POST" and (path == "/v1/ingest" or path.startswith("/v1/jobs/"))
+    return "write" if writes or method == "DELETE" else "read"
 
 
 def _read_file(path: Path) -> list[Entry]:

@@ -10,7 +10,7 @@ Group commit of ingest: the documents of several jobs share one flush, and are a
 
     written --- CollectionGone ---> dropped       The jobs of a deleted collection are cancelled with it.
     written --- JobLost ----------> dropped       Another process has taken the job over.
-    written --- any other error --> job failed    Its documents are not acknowledged.
+    written --- any other error --> dropped       The worker is told. The documents are written again.
 
 A process that is killed before `acknowledged` writes the same documents again after its restart.
 """
@@ -58,6 +58,7 @@ class GroupCommit:
         # Held while documents are written, flushed or acknowledged.
         self._lock = asyncio.Lock()
         self._pending: dict[str, JobProgress] = {}
+        self._failures: list[tuple[Job, Exception]] = []
         self.flushed_s = -math.inf
 
     @property
@@ -129,6 +130,11 @@ class GroupCommit:
         async with self._lock:
             await self._flush_pending()
 
+    def take_failures(self) -> list[tuple[Job, Exception]]:
+        """Return the jobs whose collection could not be flushed since the last call, with the errors."""
+        failures, self._failures = self._failures, []
+        return failures
+
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
         """Flush, and let no document be written meanwhile: the journal has every written document of before."""
@@ -158,8 +164,8 @@ class GroupCommit:
         if isinstance(error, CollectionGone):
             return
         if error:
-            await self._jobs.fail(progress.job.id, f"{type(error).__name__}: {error}")
-            metrics.jobs_finished.labels("failed").inc()
+            # After a failed fsync the next one may succeed without the data: only a new write is safe.
+            self._failures.append((progress.job, error))
             return
         try:
             await self._acknowledge_documents(progress)

@@ -19,13 +19,15 @@ from gateways.core.stores.base import Collection, Passage, Vectors
 T = TypeVar("T")
 
 PASSAGES_PER_CALL = 256
+# Meanwhile the jobs of other collections wait.
+PATIENCE_S = 5.0
 # Errors that more often come from the service than from a document: a slow proxy, or models that are being replaced.
 SERVICE_ERRORS = (DeadlineExceeded, NotFound)
 _GOOD_TEXT = "The gateway checks whether the model takes this sentence."
 
 
 class Indexer:
-    """Cuts and embeds documents. It waits while the model or its upstream is away: the documents were accepted."""
+    """Cuts and embeds documents. It waits up to PATIENCE_S while the model or its upstream is away."""
 
     def __init__(self, registry: ModelRegistry, before_wait: Callable[[], Awaitable[None]] = do_nothing) -> None:
         """`before_wait` is called before each wait."""
@@ -90,4 +92,4 @@ class Indexer:
         return [Vectors(*row) for row in rows]
 
     async def _retry(self, call: Callable[[], Awaitable[T]]) -> T:
-        return await retry_transient(call, self._before_wait)
+        return await retry_transient(call, self._before_wait, PATIENCE_S)

@@ -33,7 +33,11 @@ class DocumentError:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An ingest job; times are seconds since the epoch. With `chunk` None the collection's chunking applies."""
+    """
+    An ingest job; times are seconds since the epoch. With `chunk` None the collection's chunking applies.
+
+    `error` is why a job failed, or why an unfinished one waits.
+    """
 
     id: str
     collection: str
@@ -106,11 +110,15 @@ class JobQueue(Protocol):
         """Return the newest jobs first, of one status or of all."""
         ...
 
-    async def claim(self, excluded: Sequence[str] = ()) -> Job | None:
+    async def claim(
+        self, excluded: Sequence[str] = (), waiting: Sequence[str] = (), served: Sequence[str] = ()
+    ) -> Job | None:
         """
-        Claim the oldest unfinished job that no other process holds, and mark it running; None if there is none.
+        Claim the next unfinished job that no other process holds, and mark it running; None if there is none.
 
-        `excluded` are the ids of jobs that this process has claimed already.
+        The jobs of a collection come in the order of acceptance, a job that is tried again last. `served` are
+        collections that others go before, the one that was served last at the end. `excluded` are the ids of jobs
+        that this process has claimed already, and `waiting` the collections whose jobs are not to be claimed.
         """
         ...
 
@@ -126,9 +134,9 @@ class JobQueue(Protocol):
         """
         Return a context in which this process may write documents of a job that it claimed.
 
-        It yields the ids of those that were deleted since the job was accepted, which must not be written. While the
-        context is open, no other process takes the job over, cancels it, or records a deletion in its collection.
-        Raises JobCancelled, JobLost.
+        It yields the ids of those that must not be written: they were deleted since the job was accepted or, if the
+        job is tried again, replaced by a job that was accepted later. While the context is open, no other process
+        takes the job over, cancels it, or records a deletion in its collection. Raises JobCancelled, JobLost.
         """
         ...
 
@@ -154,6 +162,18 @@ class JobQueue(Protocol):
 
     async def fail(self, job_id: str, error: str) -> None:
         """Mark a job failed, unless it was cancelled."""
+        ...
+
+    async def report(self, job_id: str, error: str | None) -> None:
+        """Record why an unfinished job waits, None if it goes on."""
+        ...
+
+    async def retry(self, job_id: str) -> Job | None:
+        """
+        Queue a failed job again, durably, and return it; None if unknown. It goes on after its processed documents.
+
+        Raises Conflict if it has not failed, or if its collection was deleted since.
+        """
         ...
 
     async def record(self, change: Change) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-import uuid
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
@@ -12,23 +10,23 @@ from typing import Any
 
 import orjson
 
+from gateways.core.jobs import postgres_order
 from gateways.core.jobs.base import Change, Document, DocumentError, Job, JobLost, Status
 from gateways.core.jobs.postgres_lease import CHANGES_LOCK, LEASE_S, WorkerLease
 from gateways.core.jobs.postgres_schema import open_schema, to_bytes
-from gateways.core.jobs.rows import JOB_COLUMNS, finished_conflict, idempotency_conflict, to_job, to_json
+from gateways.core.jobs.rows import (
+    JOB_COLUMNS,
+    finished_conflict,
+    retry_conflict,
+    to_job,
+    to_json,
+)
 from gateways.core.persistence.postgres import Connection, Database
 from gateways.core.profiles import Chunking
 from gateways.core.settings import StoreSettings
 
 POLL_S = 0.5
 
-_SUBMIT = """
-INSERT INTO gateway_jobs (id, collection, status, total, idempotency_key, content_hash, chunk, created_at)
-VALUES (%s, %s, 'pending', %s, %s, %s, %s, %s) ON CONFLICT (idempotency_key) DO NOTHING RETURNING number
-"""
-_SUBMIT_DOCUMENT = """
-INSERT INTO gateway_job_documents (job, position, document, document_id) VALUES (%s, %s, %s, %s)
-"""
 # Documents that were written before a cancellation are counted.
 _ADVANCE = """
 UPDATE gateway_jobs SET processed = %s, errors = %s
@@ -51,23 +49,6 @@ _LOCK_COLLECTION = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
 _RECORD = """
 INSERT INTO gateway_changes (kind, collection, document, profile, created_at, before_job)
 VALUES (%s, %s, %s, %s, %s, (SELECT coalesce(max(number), 0) + 1 FROM gateway_jobs))
-"""
-# Claims the oldest free job. Jobs of one collection run one after the other, since later documents replace earlier.
-_CLAIM = """
-UPDATE gateway_jobs
-SET status = 'running', started_at = coalesce(started_at, %(now)s), worker = %(worker)s,
-    lease_until = now() + make_interval(secs => %(lease_s)s)
-WHERE number = (
-    SELECT number FROM gateway_jobs AS free
-    WHERE finished_at IS NULL AND (worker IS NULL OR worker = %(worker)s OR lease_until < now())
-    AND id <> ALL (%(excluded)s)
-    AND NOT EXISTS (
-        SELECT FROM gateway_jobs AS earlier
-        WHERE earlier.collection = free.collection AND earlier.finished_at IS NULL AND earlier.number < free.number
-        AND earlier.id <> ALL (%(excluded)s)
-    )
-    ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
-)
 """
 # The first status that finishes a job stays: a worker at its last step cannot undo a cancellation.
 _FINISH = "UPDATE gateway_jobs SET status = %s, error = %s, finished_at = %s WHERE finished_at IS NULL AND "
@@ -95,24 +76,8 @@ class PostgresJobs:
         self, collection: str, documents: Sequence[Document], key: str | None, chunk: Chunking | None = None
     ) -> Job:
         """Write a pending job. Raises Conflict if `key` was used for other documents."""
-        content = hashlib.sha256(orjson.dumps([collection, documents, chunk])).hexdigest()
-        job_id = uuid.uuid4().hex
         async with self._database.transaction() as connection:
-            cursor = await connection.execute(
-                _SUBMIT,
-                (job_id, collection, len(documents), key, content, to_json(chunk) if chunk else None, time.time()),
-            )
-            row = await cursor.fetchone()
-            if row is None:
-                return await self._find_by_key(connection, key, content)
-            async with connection.cursor() as inserts:
-                await inserts.executemany(
-                    _SUBMIT_DOCUMENT,
-                    [
-                        (row[0], position, orjson.dumps(document), to_bytes(document.id))
-                        for position, document in enumerate(documents)
-                    ],
-                )
+            job_id = await postgres_order.submit(connection, collection, documents, key, chunk)
             return (await _select_jobs(connection, "WHERE id = %s", job_id))[0]
 
     async def status(self, job_id: str) -> Job | None:
@@ -127,16 +92,20 @@ class PostgresJobs:
         async with self._database.connection() as connection:
             return await _select_jobs(connection, clause, status, status, limit)
 
-    async def claim(self, excluded: Sequence[str] = ()) -> Job | None:
-        """Claim the oldest free job. A job is free if its lease has expired."""
+    async def claim(
+        self, excluded: Sequence[str] = (), waiting: Sequence[str] = (), served: Sequence[str] = ()
+    ) -> Job | None:
+        """Claim the next free job. A job is free if its lease has expired."""
         values = {
             "now": time.time(),
             "worker": self._lease.worker_id,
             "lease_s": self._lease.lease_s,
             "excluded": list(excluded),
+            "waiting": list(waiting),
+            "served": list(served),
         }
         async with self._database.connection() as connection:
-            cursor = await connection.execute(f"{_CLAIM} RETURNING {JOB_COLUMNS}", values)  # nosec B608 our own
+            cursor = await connection.execute(f"{postgres_order.CLAIM} RETURNING {JOB_COLUMNS}", values)  # nosec B608 our own
             row = await cursor.fetchone()
         return to_job(row) if row else None
 
@@ -192,6 +161,21 @@ class PostgresJobs:
             "id = %s AND worker = %s", "failed", error.replace("\0", ""), job_id, self._lease.worker_id
         )
 
+    async def report(self, job_id: str, error: str | None) -> None:
+        """Record why an unfinished job waits."""
+        async with self._database.connection() as connection:
+            update = "UPDATE gateway_jobs SET error = %s WHERE id = %s AND worker = %s AND finished_at IS NULL"
+            await connection.execute(update, (error and error.replace("\0", ""), job_id, self._lease.worker_id))
+
+    async def retry(self, job_id: str) -> Job | None:
+        """Queue a failed job again. Raises Conflict."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(postgres_order.RETRY, (job_id.replace("\0", ""),))
+        job = await self.status(job_id)
+        if job and not cursor.rowcount:
+            raise retry_conflict(job)
+        return job
+
     async def record(self, change: Change) -> None:
         """Record a change, once no process is writing to the collection."""
         document = to_bytes(change.document_id) if change.document_id is not None else None
@@ -204,15 +188,6 @@ class PostgresJobs:
         """Release the claimed jobs to other workers, and close the connections."""
         await self._lease.release()
         await self._database.close()
-
-    async def _find_by_key(self, connection: Connection, key: str | None, content: str) -> Job:
-        cursor = await connection.execute(
-            "SELECT id, content_hash FROM gateway_jobs WHERE idempotency_key = %s", (key,)
-        )
-        row = await cursor.fetchone()
-        if row is None or row[1] != content:
-            raise idempotency_conflict()
-        return (await _select_jobs(connection, "WHERE id = %s", row[0]))[0]
 
     async def _finish(self, selection: str, status: Status, error: str | None, *values: str) -> int:
         async with self._database.connection() as connection:

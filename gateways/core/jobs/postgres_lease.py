@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -13,8 +12,8 @@ from contextlib import asynccontextmanager
 import psycopg
 
 from gateways.core.errors import BackendUnavailable
+from gateways.core.jobs import postgres_order
 from gateways.core.jobs.base import Job, JobCancelled, JobLost
-from gateways.core.jobs.postgres_schema import to_bytes
 from gateways.core.persistence.postgres import Database
 
 log = logging.getLogger(__name__)
@@ -25,15 +24,11 @@ LEASE_S = 15.0
 CHANGES_LOCK = 0x656D63
 # The server ends a session that is idle for longer in its transaction, as that of a paused process is.
 _LOCK_JOB = """
-SELECT number, status, finished_at, worker, set_config('idle_in_transaction_session_timeout', %s, true)
+SELECT number, status, finished_at, worker, turn, set_config('idle_in_transaction_session_timeout', %s, true)
 FROM gateway_jobs WHERE id = %s FOR SHARE
 """
 # Writers of a collection share this lock, and a deletion holds it alone.
 _SHARE_COLLECTION = "SELECT pg_advisory_xact_lock_shared(%s, hashtext(%s))"
-_DELETED_SINCE = """
-SELECT document FROM gateway_changes WHERE kind = 'delete_document' AND collection = %s AND before_job > %s
-AND md5(document) = ANY(%s) AND document = ANY(%s)
-"""
 _RENEW = """
 UPDATE gateway_jobs SET lease_until = now() + make_interval(secs => %s) WHERE worker = %s AND finished_at IS NULL
 """
@@ -72,7 +67,7 @@ class WorkerLease:
         """
         Hold a job in a transaction, which the writes of a store in the same database join.
 
-        Yields the ids of documents that were deleted since the job was accepted. Raises JobCancelled, JobLost.
+        Yields the ids that were deleted or replaced since the job was accepted. Raises JobCancelled, JobLost.
         """
         async with self._database.transaction() as connection:
             await connection.execute(_SHARE_COLLECTION, (CHANGES_LOCK, job.collection))
@@ -80,13 +75,10 @@ class WorkerLease:
             row = await (await connection.execute(_LOCK_JOB, (idle_ms, job.id))).fetchone()
             if row is None or row[1] == "cancelled":
                 raise JobCancelled(job.id)
-            number, _, finished_at, worker, _ = row
+            number, _, finished_at, worker, turn, _ = row
             if finished_at is not None or worker != self.worker_id:
                 raise JobLost(job.id)
-            ids = [to_bytes(document_id) for document_id in document_ids]
-            hashes = [hashlib.md5(name, usedforsecurity=False).hexdigest() for name in ids]
-            cursor = await connection.execute(_DELETED_SINCE, (job.collection, number, hashes, ids))
-            yield {bytes(document).decode() for (document,) in await cursor.fetchall()}
+            yield await postgres_order.outdated(connection, job.collection, number, turn, document_ids)
 
     async def _renew(self) -> None:
         while True:

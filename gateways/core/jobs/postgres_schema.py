@@ -46,16 +46,20 @@ CREATE TABLE IF NOT EXISTS gateway_changes (
 );
 """
 # `before_job`: a change comes after every document of a job with a smaller number.
+# `turn`: the place in the queue of a job that is tried again. Without one it is the number.
 _MIGRATION = """
 ALTER TABLE gateway_job_documents ADD COLUMN IF NOT EXISTS document_id bytea;
 CREATE INDEX IF NOT EXISTS gateway_job_document_ids ON gateway_job_documents (md5(document_id));
 ALTER TABLE gateway_changes ADD COLUMN IF NOT EXISTS before_job bigint;
+ALTER TABLE gateway_jobs ADD COLUMN IF NOT EXISTS turn bigint;
 CREATE INDEX IF NOT EXISTS gateway_deletions ON gateway_changes (collection, md5(document), before_job)
     WHERE kind = 'delete_document';
 """
+# The jobs whose documents others ask for: unfinished ones, and those that a failed one must not undo.
 _UNNAMED = """
 SELECT job, position, gateway_job_documents.document FROM gateway_job_documents JOIN gateway_jobs ON number = job
-WHERE finished_at IS NULL AND document_id IS NULL
+WHERE document_id IS NULL
+AND (finished_at IS NULL OR number > (SELECT min(number) FROM gateway_jobs WHERE status = 'failed'))
 """
 _NAME = "UPDATE gateway_job_documents SET document_id = %s WHERE job = %s AND position = %s"
 

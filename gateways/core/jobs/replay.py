@@ -23,7 +23,8 @@ class Replay:
     """
     A JobQueue of the documents in the store: those that were processed, and neither replaced nor deleted since.
 
-    `profiles` are the last ones that were put, by collection, and `errors` the documents that were skipped.
+    `profiles` are the last ones that were put, by collection, and `errors` the documents that were skipped. `error`
+    is why the replay waits, None if it goes on.
     Documents that an unfinished job has not processed yet are left to that job.
     """
 
@@ -33,6 +34,7 @@ class Replay:
         self._on_advance = on_advance
         self.profiles: dict[str, Profile] = {}
         self.errors: list[DocumentError] = []
+        self.error: str | None = None
         places = self._replay_events()
         self.collections = sorted({collection for collection, _ in places} | set(self.profiles))
         self._positions: dict[int, list[int]] = {}
@@ -46,9 +48,12 @@ class Replay:
         """Return the number of documents that are not processed yet."""
         return sum(len(self._positions[job]) - self._processed[job] for job in self._pending)
 
-    async def claim(self, excluded: Sequence[str] = ()) -> Job | None:
+    async def claim(
+        self, excluded: Sequence[str] = (), waiting: Sequence[str] = (), served: Sequence[str] = ()
+    ) -> Job | None:
         """Return the next job that is not complete, or None."""
-        return next((self._read_job(number) for number in self._pending if str(number) not in excluded), None)
+        jobs = (self._read_job(number) for number in self._pending if str(number) not in excluded)
+        return next((job for job in jobs if job.collection not in waiting), None)
 
     async def status(self, job_id: str) -> Job | None:
         """Return a job. Its status is "running"."""
@@ -75,6 +80,10 @@ class Replay:
     async def complete(self, job_id: str) -> None:
         """Remove a job from the queue."""
         self._pending.remove(int(job_id))
+
+    async def report(self, job_id: str, error: str | None) -> None:
+        """Keep why the replay waits, None if it goes on."""
+        self.error = error
 
     async def fail(self, job_id: str, error: str) -> NoReturn:
         """Raise RuntimeError, because an incomplete replay must not replace the store."""

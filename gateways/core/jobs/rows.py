@@ -56,3 +56,13 @@ def finished_conflict(job: Job) -> Conflict:
     return Conflict(
         f"job {job.id} is {job.status} already; there is nothing to cancel.", param="job_id", code="job_finished"
     )
+
+
+def retry_conflict(job: Job) -> Conflict:
+    """Return the error about a job that cannot be tried again."""
+    if job.status == "failed":
+        reason = f"the collection {job.collection!r} was deleted since; send the documents again."
+        return Conflict(f"job {job.id} failed, and {reason}", param="job_id", code="collection_deleted")
+    return Conflict(
+        f"job {job.id} is {job.status}; only a failed job can be tried again.", param="job_id", code="job_not_failed"
+    )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import sqlite3
 import time
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
@@ -14,8 +11,15 @@ from typing import Any
 
 import orjson
 
-from gateways.core.jobs.base import Change, Document, DocumentError, Job, JobCancelled, JobLost, Status
-from gateways.core.jobs.rows import JOB_COLUMNS, finished_conflict, idempotency_conflict, to_job, to_json
+from gateways.core.jobs import sqlite_order
+from gateways.core.jobs.base import Change, Document, DocumentError, Job, Status
+from gateways.core.jobs.rows import (
+    JOB_COLUMNS,
+    finished_conflict,
+    retry_conflict,
+    to_job,
+    to_json,
+)
 from gateways.core.jobs.sqlite_connection import SqliteConnection
 from gateways.core.jobs.sqlite_schema import open_schema
 from gateways.core.profiles import Chunking
@@ -51,7 +55,10 @@ class SqliteJobs:
         self, collection: str, documents: Sequence[Document], key: str | None, chunk: Chunking | None = None
     ) -> Job:
         """Write a pending job. Raises Conflict if `key` was used for other documents."""
-        return await self._connection.call(lambda: self._submit(collection, documents, key, chunk))
+        job_id = await self._connection.call(
+            lambda: sqlite_order.submit(self._connection.engine, collection, documents, key, chunk)
+        )
+        return (await self._connection.call(lambda: self._select_jobs("WHERE id = ?", job_id)))[0]
 
     async def status(self, job_id: str) -> Job | None:
         """Return a job, or None."""
@@ -63,9 +70,14 @@ class SqliteJobs:
         clause = "WHERE ?1 IS NULL OR status = ?1 ORDER BY number DESC LIMIT ?2"
         return await self._connection.call(lambda: self._select_jobs(clause, status, limit))
 
-    async def claim(self, excluded: Sequence[str] = ()) -> Job | None:
-        """Claim the oldest unfinished job, including one that a killed process left running."""
-        return await self._connection.call(lambda: self._claim(to_json(excluded)))
+    async def claim(
+        self, excluded: Sequence[str] = (), waiting: Sequence[str] = (), served: Sequence[str] = ()
+    ) -> Job | None:
+        """Claim the next unfinished job, including one that a killed process left running."""
+        job_id = await self._connection.call(
+            lambda: sqlite_order.claim(self._connection.engine, excluded, waiting, served)
+        )
+        return await self.status(job_id) if job_id else None
 
     async def documents(self, job_id: str, start: int, limit: int) -> list[Document]:
         """Return documents `start` to `start + limit` of a job."""
@@ -86,8 +98,8 @@ class SqliteJobs:
 
     @asynccontextmanager
     async def write_lease(self, job: Job, document_ids: Sequence[str]) -> AsyncIterator[AbstractSet[str]]:
-        """Yield the ids of documents that were deleted since the job was accepted. Raises JobCancelled, JobLost."""
-        yield await self._connection.call(lambda: _deleted_since(self._connection.engine, job, document_ids))
+        """Yield the ids that were deleted or replaced since the job was accepted. Raises JobCancelled, JobLost."""
+        yield await self._connection.call(lambda: sqlite_order.outdated(self._connection.engine, job, document_ids))
 
     async def advance(self, job_id: str, processed: int, errors: Sequence[DocumentError]) -> None:
         """Record the number of processed documents, and their new errors."""
@@ -112,6 +124,19 @@ class SqliteJobs:
         """Mark a job failed, unless it was cancelled."""
         await self._connection.execute(_FINISH + "id = ?", "failed", error, time.time(), job_id)
 
+    async def report(self, job_id: str, error: str | None) -> None:
+        """Record why an unfinished job waits."""
+        update = "UPDATE jobs SET error = ? WHERE id = ? AND finished_at IS NULL"
+        await self._connection.execute(update, error, job_id)
+
+    async def retry(self, job_id: str) -> Job | None:
+        """Queue a failed job again. Raises Conflict."""
+        queued = await self._connection.call(lambda: sqlite_order.retry(self._connection.engine, job_id))
+        job = await self.status(job_id)
+        if job and not queued:
+            raise retry_conflict(job)
+        return job
+
     async def record(self, change: Change) -> None:
         """Record a change after all jobs that were accepted so far."""
         await self._connection.call(lambda: self._record(change))
@@ -119,36 +144,6 @@ class SqliteJobs:
     async def close(self) -> None:
         """Close the journal."""
         self._connection.close()
-
-    def _submit(self, collection: str, documents: Sequence[Document], key: str | None, chunk: Chunking | None) -> Job:
-        content = hashlib.sha256(orjson.dumps([collection, documents, chunk])).hexdigest()
-        row = self._connection.engine.execute(
-            "SELECT id, content_hash FROM jobs WHERE idempotency_key = ?", (key,)
-        ).fetchone()
-        if row and row[1] != content:
-            raise idempotency_conflict()
-        job_id = row[0] if row else self._insert(collection, documents, key, content, chunk)
-        return self._select_jobs("WHERE id = ?", job_id)[0]
-
-    def _insert(
-        self, collection: str, documents: Sequence[Document], key: str | None, content: str, chunk: Chunking | None
-    ) -> str:
-        job_id = uuid.uuid4().hex
-        with self._connection.engine as engine:
-            engine.execute("BEGIN IMMEDIATE")
-            number = engine.execute(
-                "INSERT INTO jobs (id, collection, status, total, idempotency_key, content_hash, chunk, created_at) "
-                "VALUES (?, ?, 'pending', ?, ?, ?, ?, ?)",
-                (job_id, collection, len(documents), key, content, to_json(chunk) if chunk else None, time.time()),
-            ).lastrowid
-            engine.executemany(
-                "INSERT INTO documents VALUES (?, ?, ?, ?, ?)",
-                (
-                    (number, position, document.id, document.text, to_json(document.metadata))
-                    for position, document in enumerate(documents)
-                ),
-            )
-        return job_id
 
     def _record(self, change: Change) -> None:
         profile = to_json(change.profile) if change.profile else None
@@ -166,15 +161,6 @@ class SqliteJobs:
             raise finished_conflict(jobs[0])
         return jobs[0] if jobs else None
 
-    def _claim(self, excluded: str) -> Job | None:
-        clause = "WHERE finished_at IS NULL AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY number LIMIT 1"
-        unfinished = self._select_jobs(clause, excluded)
-        if not unfinished:
-            return None
-        update = "UPDATE jobs SET status = 'running', started_at = coalesce(started_at, ?) WHERE id = ?"
-        self._connection.engine.execute(update, (time.time(), unfinished[0].id))
-        return self._select_jobs("WHERE id = ?", unfinished[0].id)[0]
-
     def _select_jobs(self, clause: str, *values: Any) -> list[Job]:
         select = f"SELECT {JOB_COLUMNS} FROM jobs {clause}"  # noqa: S608 # nosec B608 our own words
         return [to_job(row) for row in self._connection.engine.execute(select, values)]
@@ -183,17 +169,3 @@ class SqliteJobs:
 async def open_jobs(settings: StoreSettings) -> SqliteJobs:
     """Open or create the journal below DATA_DIR."""
     return SqliteJobs(settings.data_dir / "jobs.sqlite")
-
-
-def _deleted_since(engine: sqlite3.Connection, job: Job, document_ids: Sequence[str]) -> AbstractSet[str]:
-    row = engine.execute("SELECT number, status, finished_at FROM jobs WHERE id = ?", (job.id,)).fetchone()
-    if row is None or row[1] == "cancelled":
-        raise JobCancelled(job.id)
-    if row[2] is not None:
-        raise JobLost(job.id)
-    marks = ", ".join("?" * len(document_ids))
-    query = (
-        "SELECT document FROM changes WHERE kind = 'delete_document' AND collection = ? AND job > ? "  # noqa: S608
-        f"AND document IN ({marks})"  # nosec B608 question marks
-    )
-    return {document for (document,) in engine.execute(query, (job.collection, row[0], *document_ids))}

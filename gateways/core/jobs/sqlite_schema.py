@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     chunk TEXT,
     created_at REAL NOT NULL,
     started_at REAL,
-    finished_at REAL
+    finished_at REAL,
+    turn INTEGER -- The place in the queue of a job that is tried again. Without one it is the number.
 );
 CREATE INDEX IF NOT EXISTS unfinished ON jobs (number) WHERE finished_at IS NULL;
 CREATE TABLE IF NOT EXISTS documents (
@@ -73,7 +74,8 @@ def open_schema(engine: sqlite3.Connection, path: Path) -> None:
     for statement in _TABLES.split(";"):
         engine.execute(statement)
     columns = {row[1] for row in engine.execute("PRAGMA table_info(jobs)")}
-    if "chunk" not in columns:
-        engine.execute("ALTER TABLE jobs ADD COLUMN chunk TEXT")
+    for column, kind in {"chunk": "TEXT", "turn": "INTEGER"}.items():
+        if column not in columns:
+            engine.execute(f"ALTER TABLE jobs ADD COLUMN {column} {kind}")
     engine.execute(f"PRAGMA user_version = {VERSION}")
     engine.execute("COMMIT")

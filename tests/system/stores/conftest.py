@@ -12,6 +12,8 @@ from types import ModuleType
 import pytest
 
 from gateways.core.backend import ModelInfo
+from gateways.core.jobs.base import JobQueue
+from gateways.core.jobs.sqlite import SqliteJobs
 from gateways.core.profiles import Profile
 from gateways.core.scoring import bm25
 from gateways.core.settings import StoreSettings
@@ -20,6 +22,7 @@ from gateways.core.stores.edge import store as edge
 from gateways.core.stores.pgvector import store as pgvector
 from gateways.core.stores.qdrant import store as qdrant
 from tests.support.gateways import Gateway, describe
+from tests.system.stores.queue_workers import open_worker
 
 MODELS = (
     ModelInfo("tiny", "dense", dimensions=4, max_input_tokens=8),
@@ -83,3 +86,15 @@ def two(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> It
     finally:
         for gateway in gateways:
             gateway.kill()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[JobQueue, asyncio.Runner]]:
+    """Yield each kind of queue, and the loop to use it on."""
+    with asyncio.Runner() as runner:
+        if request.param == "sqlite":
+            jobs: JobQueue = SqliteJobs(tmp_path / "jobs.sqlite")
+        else:
+            jobs = runner.run(open_worker(request.getfixturevalue("database_url")))
+        yield jobs, runner
+        runner.run(jobs.close())

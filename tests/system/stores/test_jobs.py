@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from gateways.core.errors import Conflict
 from gateways.core.jobs.base import Change, DocumentError, Job, JobCancelled, JobLost, JobQueue
-from gateways.core.jobs.sqlite import SqliteJobs
 from gateways.core.profiles import Chunking
-from tests.system.stores.queue_workers import DOCUMENTS, claim_one, open_worker
+from tests.system.stores.queue_workers import DOCUMENTS, claim_one
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[JobQueue, asyncio.Runner]]:
-    """Yield each kind of queue, and the loop to use it on."""
-    with asyncio.Runner() as runner:
-        if request.param == "sqlite":
-            jobs: JobQueue = SqliteJobs(tmp_path / "jobs.sqlite")
-        else:
-            jobs = runner.run(open_worker(request.getfixturevalue("database_url")))
-        yield jobs, runner
-        runner.run(jobs.close())
-
-
-def test_a_job_from_its_submission_to_its_end(opened: tuple[JobQueue, asyncio.Runner]) -> None:
+def test_a_job_from_its_submission_to_its_end(queue: tuple[JobQueue, asyncio.Runner]) -> None:
     """With its documents as they were sent, its progress and its errors."""
-    jobs, runner = opened
+    jobs, runner = queue
 
     async def scenario() -> None:
         first = await jobs.submit("books", DOCUMENTS, "key", Chunking(64, 8))
@@ -54,9 +39,9 @@ def test_a_job_from_its_submission_to_its_end(opened: tuple[JobQueue, asyncio.Ru
     runner.run(scenario())
 
 
-def test_what_is_cancelled_or_failed_stays_so(opened: tuple[JobQueue, asyncio.Runner]) -> None:
+def test_what_is_cancelled_or_failed_stays_so(queue: tuple[JobQueue, asyncio.Runner]) -> None:
     """A worker at its last step does not undo it; a finished job is not cancelled, an unknown one not known."""
-    jobs, runner = opened
+    jobs, runner = queue
 
     async def scenario() -> None:
         ids = [(await jobs.submit(name, DOCUMENTS, None)).id for name in ("books", "books", "films")]
@@ -83,9 +68,9 @@ def test_what_is_cancelled_or_failed_stays_so(opened: tuple[JobQueue, asyncio.Ru
     runner.run(scenario())
 
 
-def test_a_deletion_comes_after_every_job_that_was_accepted_before(opened: tuple[JobQueue, asyncio.Runner]) -> None:
+def test_a_deletion_comes_after_every_job_that_was_accepted_before(queue: tuple[JobQueue, asyncio.Runner]) -> None:
     """A job leaves the document out, written or not; a job of later has it, and so have other collections."""
-    jobs, runner = opened
+    jobs, runner = queue
 
     async def deleted(job: Job) -> set[str]:
         async with jobs.write_lease(job, ["a", "b\0", "c"]) as documents:
@@ -114,9 +99,9 @@ def test_a_deletion_comes_after_every_job_that_was_accepted_before(opened: tuple
     runner.run(scenario())
 
 
-def test_a_finished_job_may_not_be_written(opened: tuple[JobQueue, asyncio.Runner]) -> None:
+def test_a_finished_job_may_not_be_written(queue: tuple[JobQueue, asyncio.Runner]) -> None:
     """A cancelled one tells so; a completed one is another's."""
-    jobs, runner = opened
+    jobs, runner = queue
 
     async def scenario() -> None:
         job = await claim_one(jobs)

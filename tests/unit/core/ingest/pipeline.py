@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,15 @@ class Pipeline:
     def worker(self, flush_every_s: float = 600.0) -> IngestWorker:
         """Return a worker that, by default, flushes only when the queue is empty."""
         return IngestWorker(self.registry, self.store, self.jobs, PROFILE, flush_every_s)
+
+    async def finish(self, worker: IngestWorker) -> None:
+        """Let a worker process all jobs, those as well that wait after an error."""
+        async with asyncio.timeout(60):
+            while unfinished := await self.jobs.recent(1_000):
+                await worker.drain()
+                if all(job.finished_at for job in unfinished):
+                    return
+                await asyncio.sleep(0.05)
 
     async def submit(self, documents: Sequence[Document], collection: str = "default") -> Job:
         """Return a new job."""

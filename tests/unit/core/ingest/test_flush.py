@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from gateways.core.errors import BackendUnavailable
 from gateways.core.jobs.base import Change, DocumentError, JobCancelled
 from tests.unit.core.ingest.pipeline import Pipeline, full_disk, numbered
 
@@ -144,8 +143,8 @@ def test_no_document_is_written_while_writes_are_paused(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_store_that_fails_to_flush_leaves_its_documents_uncounted(tmp_path: Path) -> None:
-    """On a full disk neither the store nor the journal takes a write; with room again both are tried again."""
+def test_documents_that_cannot_be_flushed_are_written_again(tmp_path: Path) -> None:
+    """After a failed fsync the next one may succeed without the data, so nothing is left to it."""
 
     async def scenario() -> None:
         ingest = Pipeline(tmp_path)
@@ -154,12 +153,18 @@ def test_a_store_that_fails_to_flush_leaves_its_documents_uncounted(tmp_path: Pa
         await ingest.write_next(progress)
         await ingest.commit.complete(progress)
 
-        for _ in range(2):
-            with full_disk(), pytest.raises(BackendUnavailable, match="journal"):
-                await ingest.commit.flush()
-            assert await ingest.state(job.id) == ("running", 0)
-            assert ingest.commit.pending_jobs == [job.id]
+        with full_disk():
+            await ingest.commit.flush()
+        [(failed, error)] = ingest.commit.take_failures()
+        assert (failed.id, type(error)) == (job.id, OSError)
+        assert ingest.commit.take_failures() == []
+        assert await ingest.state(job.id) == ("running", 0)
+        assert ingest.commit.pending_jobs == []
 
+        progress = await ingest.claim()
+        assert progress.processed == 0
+        await ingest.write_next(progress)
+        await ingest.commit.complete(progress)
         await ingest.commit.flush()
         assert await ingest.state(job.id) == ("completed", 1)
         assert ingest.commit.pending_jobs == []
@@ -167,8 +172,8 @@ def test_a_store_that_fails_to_flush_leaves_its_documents_uncounted(tmp_path: Pa
     asyncio.run(scenario())
 
 
-def test_a_job_whose_collection_is_damaged_fails(tmp_path: Path) -> None:
-    """None of its documents is counted; a job of another collection in the same flush completes."""
+def test_a_damaged_collection_does_not_hold_up_another(tmp_path: Path) -> None:
+    """None of its documents is counted, and the worker is told; a job of another in the same flush completes."""
 
     async def scenario() -> None:
         ingest = Pipeline(tmp_path)
@@ -181,7 +186,8 @@ def test_a_job_whose_collection_is_damaged_fails(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / "vectors" / "books" / "shard" / "segments")
         await ingest.commit.flush()
 
-        assert await ingest.state(broken.id) == ("failed", 0)
+        assert [failed.id for failed, _ in ingest.commit.take_failures()] == [broken.id]
+        assert await ingest.state(broken.id) == ("running", 0)
         assert await ingest.state(sound.id) == ("completed", 1)
 
     asyncio.run(scenario())

@@ -11,7 +11,8 @@ from gateways.core.errors import (
     BackendUnavailable,
     GatewayError,
 )
-from gateways.core.ingest.worker import BATCH_CHARACTERS, IngestWorker
+from gateways.core.ingest.processor import BATCH_CHARACTERS
+from gateways.core.ingest.worker import IngestWorker
 from gateways.core.jobs.base import Document, Job
 from gateways.core.jobs.sqlite import SqliteJobs
 from gateways.core.persistence.data_dir import check_space
@@ -120,7 +121,7 @@ def test_a_store_that_fails_to_flush_leaves_its_documents_uncounted(tmp_path: Pa
             await draining
         assert await ingest.state(job.id) == ("running", 0)
 
-        await worker.drain()
+        await ingest.finish(worker)
         assert await ingest.state(job.id) == ("completed", 10)
         assert ingest.store.count() == 10
 
@@ -142,7 +143,7 @@ def test_a_later_job_waits_for_one_that_was_interrupted(tmp_path: Path) -> None:
         jobs.away = False
         second = await ingest.submit([Document("price", "the newer price")])
 
-        await worker.drain()
+        await ingest.finish(worker)
 
         assert await ingest.state(first.id) == ("completed", 41)
         assert await ingest.state(second.id) == ("completed", 1)
