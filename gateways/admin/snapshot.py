@@ -12,6 +12,7 @@ gateway starts on the folder.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hashlib
 import json
 import os
@@ -23,6 +24,8 @@ from io import BytesIO
 from pathlib import Path
 
 from gateways.core.app.server import read_settings
+from gateways.core.jobs.sqlite import SqliteJobs
+from gateways.core.jobs.sqlite_schema import VERSION
 from gateways.core.persistence import data_dir
 from gateways.core.persistence.atomic_files import move, sync
 from gateways.core.settings import StoreSettings
@@ -58,9 +61,7 @@ def save(folder: Path, file: Path) -> str:
     if file.exists():
         raise Unusable(f"{file} is there already")
     with data_dir.lock(folder):
-        with sqlite3.connect(journal) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.close()
+        _compact(journal)
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and _is_saved(path.relative_to(folder))]
         hashes = {str(path.relative_to(folder)): _sha256(path) for path in paths}
         draft = file.with_name(f".{file.name}.draft")
@@ -75,6 +76,24 @@ def save(folder: Path, file: Path) -> str:
             os.fsync(written.fileno())
         move(draft, file)
     return f"{len(paths)} files of {folder} are in {file} ({file.stat().st_size / 1e6:.1f} MB)"
+
+
+def _compact(journal: Path) -> None:
+    """Erase what was deleted, unless that would migrate the journal, and write its log into it."""
+    connection = sqlite3.connect(journal)
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    connection.close()
+    if version == VERSION:
+        asyncio.run(_erase(journal))
+    connection = sqlite3.connect(journal)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+async def _erase(journal: Path) -> None:
+    jobs = SqliteJobs(journal)
+    await jobs.compact()
+    await jobs.close()
 
 
 def restore(folder: Path, file: Path) -> str:

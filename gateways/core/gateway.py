@@ -15,6 +15,7 @@ from gateways.core.backend import Backend
 from gateways.core.errors import GatewayError, NotFound
 from gateways.core.ingest.worker import IngestWorker
 from gateways.core.jobs.base import Document, Job, JobQueue
+from gateways.core.jobs.maintenance import maintain
 from gateways.core.models.registry import ModelRegistry, starting
 from gateways.core.observability import metrics
 from gateways.core.persistence import data_dir
@@ -73,11 +74,12 @@ class Gateway(ModelRegistry):
         metrics.data_bytes.set_function(lambda: data_dir.size_bytes(settings.data_dir))
         self._worker = IngestWorker(self, self.store, self.jobs, default, settings.flush_every_s, self.check_space)
         self._worker_task = asyncio.create_task(self._worker.run())
+        self._maintenance_task = asyncio.create_task(maintain(self.jobs))
 
     async def stop(self) -> None:
         """Stop the worker between two writes, close the store and the queue, unload the model."""
         if self._store and self._jobs:
-            tasks = [task for task in (self._worker_task, self._count_refresh) if task]
+            tasks = [task for task in (self._worker_task, self._maintenance_task, self._count_refresh) if task]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

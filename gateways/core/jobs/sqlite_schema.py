@@ -12,7 +12,10 @@ log = logging.getLogger(__name__)
 
 # The journal's `user_version`. Version 0 is every journal before 2026-12.
 VERSION = 1
+# The pages of erased documents are overwritten with zeros, and can be given back to the file system.
 _OPTIONS = """
+PRAGMA auto_vacuum = INCREMENTAL;
+PRAGMA secure_delete = ON;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA cache_size = -256; -- KiB. A journal is read once, in order.

@@ -65,6 +65,7 @@ latency = Histogram(
 )
 documents = Gauge("gateway_documents", "Documents in the store.", registry=registry)
 data_bytes = Gauge("gateway_data_bytes", "Size of DATA_DIR on disk, in bytes.", registry=registry)
+journal_bytes = Gauge("gateway_journal_bytes", "Size of the job journal, in bytes.", registry=registry)
 damaged_collections = Gauge(
     "gateway_damaged_collections", "Collections that are damaged and not served.", registry=registry
 )
