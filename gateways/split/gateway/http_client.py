@@ -18,6 +18,10 @@ from gateways.core.observability import logs, tracing
 IDLE_CONNECTIONS = 8
 # A host that is down does not refuse a connection, so the attempt needs a timeout.
 CONNECT_TIMEOUT_S = 2.0
+# Limits of a response. The first part holds lists of models, scores and sparse vectors. Most of the rest are vectors
+# of tokens: a token for each byte of the request, in 4,096 dimensions of 4 bytes. 2,048 texts of 512 tokens in 384
+# dimensions are 1.6 GB, and nothing legal is much larger.
+RESPONSE_BYTES, RESPONSE_BYTES_PER_REQUEST_BYTE, MAX_RESPONSE_BYTES = 64 << 20, 4_096 * 4, 2 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +34,21 @@ class Response:
     serving: str = ""
 
 
+class ResponseTooLarge(Exception):
+    """The server sends more than a legal response has. The connection is closed."""
+
+
+def response_limit_bytes(request_bytes: int) -> int:
+    """Return the maximum size of a response, headers included, to a request with a body of `request_bytes`."""
+    return min(RESPONSE_BYTES + RESPONSE_BYTES_PER_REQUEST_BYTE * request_bytes, MAX_RESPONSE_BYTES)
+
+
 class Client:
-    """POST and GET below one base URL. Raises OSError if a connection fails, TimeoutError after `timeout_s`."""
+    """
+    POST and GET below one base URL.
+
+    Raises OSError if a connection fails, ResponseTooLarge, and TimeoutError after `timeout_s`.
+    """
 
     def __init__(self, base_url: str, headers: dict[str, str], timeout_s: float) -> None:
         url = urlsplit(base_url)
@@ -63,17 +80,18 @@ class Client:
         context = logs.fields() | tracing.fields()
         lines += [f"{name}: {value}" for name, value in (self._headers | headers | context).items()]
         raw = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+        limit_bytes = response_limit_bytes(len(body))
         async with asyncio.timeout(self._timeout_s):
             while self._idle:
                 try:
-                    return await self._exchange(self._idle.pop(), raw)
+                    return await self._exchange(self._idle.pop(), raw, limit_bytes)
                 except ConnectionError:
                     continue  # closed by the server while it was idle
-            return await self._exchange(await self._connect(), raw)
+            return await self._exchange(await self._connect(), raw, limit_bytes)
 
-    async def _exchange(self, connection: _Connection, raw: bytes) -> Response:
+    async def _exchange(self, connection: _Connection, raw: bytes, limit_bytes: int) -> Response:
         try:
-            response = await connection.request(raw)
+            response = await connection.request(raw, limit_bytes)
         except BaseException:
             connection.close()
             raise
@@ -108,14 +126,16 @@ class _Connection(asyncio.Protocol):
         self.reusable = False
         self._transport.close()
 
-    async def request(self, raw: bytes) -> Response:
-        """Send one request and return its response. Raises ConnectionError."""
+    async def request(self, raw: bytes, limit_bytes: int) -> Response:
+        """Send one request and return its response. Raises ConnectionError, ResponseTooLarge."""
         if not self.reusable:
             raise ConnectionResetError("the connection is closed")
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
         self._retry_after_s: int | None = None
         self._serving = ""
+        self._limit_bytes = limit_bytes
+        self._received_bytes = 0
         self._response = asyncio.get_running_loop().create_future()
         self._transport.write(raw)
         return await self._response
@@ -123,6 +143,10 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._response is None:
             self.close()  # bytes that no request asked for would be read as the next response
+            return
+        self._received_bytes += len(data)
+        self._check_size(self._received_bytes)
+        if self._response.done():
             return
         try:
             self._parser.feed_data(data)
@@ -141,6 +165,8 @@ class _Connection(asyncio.Protocol):
             self._retry_after_s = int(value)
         elif name.lower() == b"content-type":
             self._serving = value.partition(b";serving=")[2].decode("latin-1")
+        elif name.lower() == b"content-length" and value.isdigit():
+            self._check_size(int(value))
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
@@ -157,7 +183,11 @@ class _Connection(asyncio.Protocol):
         if response and not response.done():
             response.set_result(Response(status, body, self._retry_after_s, self._serving))
 
-    def _fail(self, error: ConnectionError) -> None:
-        self.reusable = False
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes > self._limit_bytes:
+            self._fail(ResponseTooLarge(f"a response has more than the {self._limit_bytes} bytes that it may have"))
+
+    def _fail(self, error: Exception) -> None:
+        self.close()
         if self._response and not self._response.done():
             self._response.set_exception(error)

@@ -97,6 +97,8 @@ class Replica:
         except OSError as error:
             self.reachable = False
             raise BackendUnavailable(f"the embed service is unreachable: {error}", retry_after_s=1) from error
+        except http_client.ResponseTooLarge as error:
+            raise UpstreamFailed(f"the embed service's answer is too large: {error}") from error
         if response.status != 200:
             raise answer_checks.error(response.status, response.body, response.retry_after_s or 1)
         if response.serving and response.serving != self._fingerprint:

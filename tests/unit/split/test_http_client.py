@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from gateways.split.gateway.http_client import Client
+from gateways.split.gateway.http_client import Client, ResponseTooLarge, response_limit_bytes
 
 Script = Callable[[int], tuple[bytes, bytes]]
 Scenario = Callable[[Client, asyncio.Semaphore], Awaitable[None]]
@@ -115,3 +115,39 @@ def test_an_upgrade_that_nobody_asked_for_is_an_error() -> None:
             await client.get("x")
 
     serve(script, scenario)
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_an_answer_over_the_limit_ends_the_call_and_the_connection(announced: bool) -> None:
+    """By its Content-Length at the headers, else while it streams, so a wrong upstream does not fill the memory."""
+    piece = bytes(1 << 20)
+    limit_bytes = response_limit_bytes(0)
+    sent = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        framing = b"Content-Length: %d" % (1 << 50) if announced else b"Transfer-Encoding: chunked"
+        writer.write(b"HTTP/1.1 200 OK\r\n%s\r\n\r\n" % framing)
+        with suppress(ConnectionError):
+            while sent < 4 * limit_bytes:
+                writer.write(piece if announced else b"%x\r\n%s\r\n" % (len(piece), piece))
+                await writer.drain()
+                sent += len(piece)
+        writer.close()
+
+    async def run() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            client = Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", {}, 20)
+            with pytest.raises(ResponseTooLarge, match=f"more than the {limit_bytes} bytes"):
+                await client.get("x")
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+    assert sent < (limit_bytes if announced else 2 * limit_bytes)
+
+
+def test_the_limit_of_an_answer_admits_the_token_vectors_of_long_requests() -> None:
+    """In binary, 2,048 texts of 512 tokens in 384 dimensions, and 256 short texts in 4,096 dimensions."""
+    assert response_limit_bytes(2_048 * 1_500) >= 2_048 * 512 * 384 * 4
+    assert response_limit_bytes(256 * 100) >= 256 * 25 * 4_096 * 4
+    assert response_limit_bytes(100) < 100 << 20

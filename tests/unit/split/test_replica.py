@@ -155,3 +155,25 @@ def test_only_calls_in_flight_are_counted() -> None:
         assert replica.calls == 0
 
     run_with_service(scenario)
+
+
+def test_an_answer_that_is_too_large_fails_the_call() -> None:
+    """The error is the upstream's, and the service stays reachable."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (1 << 50))
+        await reader.read()
+        writer.close()
+
+    async def scenario() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            settings = UpstreamSettings(embedding_api_url=url)
+            replica = Replica(url, Native(settings), settings, lambda _replica, _models: None)
+            replica.reachable = True
+            with pytest.raises(UpstreamFailed, match="too large"):
+                await replica.send(CALL)
+            assert replica.reachable
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
