@@ -92,4 +92,4 @@ class Indexer:
         return [Vectors(*row) for row in rows]
 
     async def _retry(self, call: Callable[[], Awaitable[T]]) -> T:
-        return await retry_transient(call, self._before_wait, PATIENCE_S)
+        return await retry_transient(call, self._before_wait, patience_s=PATIENCE_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -27,24 +28,30 @@ async def do_nothing() -> None:
 
 
 async def retry_transient(
-    call: Callable[[], Awaitable[T]], before_wait: Callable[[], Awaitable[None]], patience_s: float = math.inf
+    call: Callable[[], Awaitable[T]],
+    before_wait: Callable[[], Awaitable[None]],
+    draw: Callable[[], float] = random.random,
+    *,
+    patience_s: float = math.inf,
 ) -> T:
     """
     Return the result of `call`, which is repeated with exponential backoff while it raises a transient error.
 
-    `before_wait` runs before each wait; its transient errors are ignored. After `patience_s` an error is raised,
-    unless it is Overloaded: who comes back has not lost a place in the queue.
+    `before_wait` runs before each wait; its transient errors are ignored. `draw` returns a number in [0, 1) for equal
+    jitter: a wait is between half of the backoff and all of it. After `patience_s` an error is raised, unless it is
+    Overloaded: who comes back has not lost a place in the queue.
     """
-    wait_s = RETRY_FIRST_S
+    backoff_s = RETRY_FIRST_S
     give_up_s = time.monotonic() + patience_s
     while True:
         try:
             return await call()
         except TRANSIENT as error:
-            if not isinstance(error, Overloaded) and time.monotonic() + wait_s > give_up_s:
+            if not isinstance(error, Overloaded) and time.monotonic() + backoff_s > give_up_s:
                 raise
+            wait_s = backoff_s * (1 + draw()) / 2
             log.warning("ingest retries in %.2f s: %s", wait_s, error)
             with suppress(*TRANSIENT):
                 await before_wait()
             await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, RETRY_MAX_S)
+            backoff_s = min(2 * backoff_s, RETRY_MAX_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import random
 import time
 from collections.abc import Callable
 from typing import TypeAlias, TypeVar
@@ -40,8 +41,13 @@ class Replica:
         settings: UpstreamSettings,
         find_conflict: Callable[[Replica, Models], str | None],
         clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = random.random,
     ) -> None:
-        """`find_conflict` returns the reason why models cannot be served beside other replicas, None if they can."""
+        """
+        `find_conflict` returns the reason why models cannot be served beside other replicas, None if they can.
+
+        `draw` returns a number in [0, 1) for the jitter of probes.
+        """
         key = settings.embedding_api_key
         authorization = {"Authorization": f"Bearer {key}"} if key else {}
         self._timeout_s = settings.request_timeout_s
@@ -49,6 +55,7 @@ class Replica:
         self._dialect = dialect
         self._find_conflict = find_conflict
         self._clock = clock
+        self._draw = draw
         self._logged_reason = ""
         self._fingerprint = ""
         self._failures = 0
@@ -114,7 +121,8 @@ class Replica:
         while True:
             if not self.reachable or self._clock() - self._last_probe_s >= self._dialect.refresh_s:
                 await self.probe()
-            await asyncio.sleep(PROBE_EVERY_S)
+            # With jitter: several gateways that lost this service would probe it in step.
+            await asyncio.sleep(PROBE_EVERY_S * (0.5 + self._draw()))
 
     async def probe(self) -> None:
         """Read the list of models and update `reachable`. An unreachable replica keeps its last list."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -11,8 +12,8 @@ from gateways.core.errors import BackendUnavailable, DeadlineExceeded, UpstreamF
 from gateways.core.settings import UpstreamSettings
 from gateways.split.gateway.dialects.base import Ask
 from gateways.split.gateway.dialects.native import Native
-from gateways.split.gateway.replica import MAX_FAILURES, PAUSE_S, Replica
-from tests.support.clock import Clock
+from gateways.split.gateway.replica import MAX_FAILURES, PAUSE_S, PROBE_EVERY_S, Replica
+from tests.support.clock import Clock, Loop, run_skipping
 from tests.support.embed_service import FAILURE, EmbedService
 
 TIMEOUT_S = 0.1
@@ -177,3 +178,30 @@ def test_an_answer_that_is_too_large_fails_the_call() -> None:
             assert replica.reachable
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+@pytest.mark.parametrize(("drawn", "wait_s"), [(0.0, PROBE_EVERY_S / 2), (0.999, 1.499 * PROBE_EVERY_S)])
+def test_probes_have_jitter(drawn: float, wait_s: float) -> None:
+    """Gateways that lost the same service at the same moment do not probe it in step."""
+
+    async def scenario(loop: Loop) -> None:
+        draws = asyncio.Semaphore(0)
+
+        def draw() -> float:
+            draws.release()
+            return drawn
+
+        with socket.socket() as reserved:  # bound, not listening: a connection is refused
+            reserved.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
+            settings = UpstreamSettings(embedding_api_url=url)
+            replica = Replica(url, Native(settings), settings, lambda _replica, _models: None, loop.time, draw)
+            probing = asyncio.create_task(replica.keep_probing())
+            await draws.acquire()
+            await loop.skip(wait_s - 0.001)
+            assert draws.locked()
+            await loop.skip(0.002)
+            await draws.acquire()
+            probing.cancel()
+
+    run_skipping(scenario)
