@@ -34,6 +34,10 @@ class Response:
     serving: str = ""
 
 
+class BrokenConnection(ConnectionError):
+    """A connection broke after the request was sent, and before the response was complete."""
+
+
 class ResponseTooLarge(Exception):
     """The server sends more than a legal response has. The connection is closed."""
 
@@ -47,7 +51,9 @@ class Client:
     """
     POST and GET below one base URL.
 
-    Raises OSError if a connection fails, ResponseTooLarge, and TimeoutError after `timeout_s`.
+    Raises OSError if no connection can be opened, BrokenConnection, ResponseTooLarge, and TimeoutError after
+    `timeout_s`. A request is sent twice at most: on a connection that was idle, and on a new one if the idle one
+    ended before a byte of the response.
     """
 
     def __init__(self, base_url: str, headers: dict[str, str], timeout_s: float) -> None:
@@ -67,7 +73,7 @@ class Client:
         return await self._send("GET", path, b"", {})
 
     async def post(self, path: str, body: bytes, headers: dict[str, str]) -> Response:
-        """Return the response to a POST. It must be idempotent: it is sent again if an idle connection was closed."""
+        """Return the response to a POST. It must be idempotent, as it may be sent twice."""
         return await self._send("POST", path, body, headers)
 
     def close(self) -> None:
@@ -82,12 +88,33 @@ class Client:
         raw = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
         limit_bytes = response_limit_bytes(len(body))
         async with asyncio.timeout(self._timeout_s):
-            while self._idle:
+            if idle := self._take_idle():
                 try:
-                    return await self._exchange(self._idle.pop(), raw, limit_bytes)
-                except ConnectionError:
-                    continue  # closed by the server while it was idle
-            return await self._exchange(await self._connect(), raw, limit_bytes)
+                    return await self._exchange(idle, raw, limit_bytes)
+                except BrokenConnection as error:
+                    if idle.received_bytes:
+                        raise
+                    connection = await self._replace_idle(error)
+            else:
+                connection = await self._connect()
+            return await self._exchange(connection, raw, limit_bytes)
+
+    def _take_idle(self) -> _Connection | None:
+        """Return the connection that was used last of those that the server keeps, None if there is none."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable:
+                return connection
+            connection.close()
+        return None
+
+    async def _replace_idle(self, error: BrokenConnection) -> _Connection:
+        """Return a new connection instead of one that the server probably closed while it was idle."""
+        self.close()  # the other ones are as old
+        try:
+            return await self._connect()
+        except OSError:
+            raise error from None  # the server is gone, and the request may be why
 
     async def _exchange(self, connection: _Connection, raw: bytes, limit_bytes: int) -> Response:
         try:
@@ -127,15 +154,15 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
     async def request(self, raw: bytes, limit_bytes: int) -> Response:
-        """Send one request and return its response. Raises ConnectionError, ResponseTooLarge."""
+        """Send one request and return its response. Raises BrokenConnection, ConnectionError, ResponseTooLarge."""
+        self.received_bytes = 0
         if not self.reusable:
-            raise ConnectionResetError("the connection is closed")
+            raise ConnectionResetError("the connection is closed")  # before the request was sent
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
         self._retry_after_s: int | None = None
         self._serving = ""
         self._limit_bytes = limit_bytes
-        self._received_bytes = 0
         self._response = asyncio.get_running_loop().create_future()
         self._transport.write(raw)
         return await self._response
@@ -144,8 +171,8 @@ class _Connection(asyncio.Protocol):
         if self._response is None:
             self.close()  # bytes that no request asked for would be read as the next response
             return
-        self._received_bytes += len(data)
-        self._check_size(self._received_bytes)
+        self.received_bytes += len(data)
+        self._check_size(self.received_bytes)
         if self._response.done():
             return
         try:
@@ -154,7 +181,7 @@ class _Connection(asyncio.Protocol):
             self._fail(ConnectionError(f"the answer is not HTTP: {error}"))
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._fail(ConnectionResetError(f"the connection was closed before the answer was complete: {error}"))
+        self._fail(BrokenConnection(f"the connection was closed before the answer was complete: {error}"))
 
     def on_message_begin(self) -> None:
         if self._response is None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from gateways.split.gateway.http_client import Client, ResponseTooLarge, response_limit_bytes
+from gateways.split.gateway.http_client import BrokenConnection, Client, ResponseTooLarge, response_limit_bytes
 
 Script = Callable[[int], tuple[bytes, bytes]]
 Scenario = Callable[[Client, asyncio.Semaphore], Awaitable[None]]
@@ -151,3 +151,67 @@ def test_the_limit_of_an_answer_admits_the_token_vectors_of_long_requests() -> N
     assert response_limit_bytes(2_048 * 1_500) >= 2_048 * 512 * 384 * 4
     assert response_limit_bytes(256 * 100) >= 256 * 25 * 4_096 * 4
     assert response_limit_bytes(100) < 100 << 20
+
+
+class Breaking:
+    """A server that answers GET /well, and breaks the connection of each GET /ill after a part of the answer."""
+
+    def __init__(self, part: bytes) -> None:
+        self.part = part
+        self.ill = 0
+        self._together = asyncio.Barrier(3)
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
+        with suppress(asyncio.IncompleteReadError):
+            while b" /well " in await reader.readuntil(b"\r\n\r\n"):
+                await self._together.wait()
+                writer.write(ok("well"))
+            self.ill += 1
+            writer.write(self.part)
+        writer.close()
+
+    async def run(self, scenario: Callable[[Client], Awaitable[None]]) -> None:
+        """Run `scenario` with a client that has three idle connections."""
+        async with await asyncio.start_server(self.answer, "127.0.0.1", 0) as server:
+            self.server = server
+            client = Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", {}, 20)
+            await asyncio.gather(*(client.get("well") for _ in range(3)))
+            await scenario(client)
+            client.close()
+
+
+@pytest.mark.parametrize(("part", "sent"), [(b"", 2), (b"HTTP/1.1 200 OK\r\n", 1)])
+def test_a_request_that_breaks_connections_is_not_sent_on_all_of_them(part: bytes, sent: int) -> None:
+    """An idle connection may have been closed: once more on a new one. After a byte of the answer: never again."""
+
+    async def run() -> None:
+        server = Breaking(part)
+
+        async def scenario(client: Client) -> None:
+            with pytest.raises(BrokenConnection):
+                await client.get("ill")
+
+        await server.run(scenario)
+        assert server.ill == sent
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_server_that_is_gone_after_a_request_broke() -> None:
+    """The request may be why: the error tells of the break, not of the connection that was refused after it."""
+
+    async def run() -> None:
+        server = Breaking(b"")
+
+        async def scenario(client: Client) -> None:
+            server.server.close()  # no new connections
+            with pytest.raises(BrokenConnection):
+                await client.get("ill")
+            with pytest.raises(ConnectionRefusedError):
+                await client.get("ill")
+
+        await server.run(scenario)
+        assert server.ill == 1
+
+    asyncio.run(asyncio.wait_for(run(), 20))
