@@ -16,6 +16,7 @@ Every error a client can see.
   x HeadTooLarge        431  the header fields are over their limit
   x ModelFailed         500  the model broke on this very input; the log has the cause
     - ModelHung              it never came back from a pass with it
+    - ModelCrashed           the process of the model died with it, and again with it
   x UpstreamFailed      502  the upstream answered what cannot be used
   x BackendUnavailable  503  the model is loading, the upstream is down, or the collection is damaged
   x DeadlineExceeded    504  the answer would have come too late
@@ -185,6 +186,12 @@ class ModelHung(ModelFailed):
     """The model did not come back from a pass with this input; to try it again would cost another thread."""
 
     default_code = "model_hung"
+
+
+class ModelCrashed(ModelFailed):
+    """The process that ran the model died with this input, more than once; to try it again would cost another one."""
+
+    default_code = "model_crashed"
 
 
 class UpstreamFailed(GatewayError):

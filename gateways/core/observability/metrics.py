@@ -83,6 +83,14 @@ refusals = Counter(
     "Requests refused with 429 before their body was read, because too many wait.",
     registry=registry,
 )
+failovers = Counter(
+    "gateway_failovers_total", "Calls sent to another embed service after one failed.", registry=registry
+)
+hedged_calls = Counter(
+    "gateway_hedged_calls_total",
+    "Calls sent to a second embed service because the first one was slow.",
+    registry=registry,
+)
 model_thread_losses = Counter(
     "gateway_model_thread_losses_total", "Model threads that hung or died.", registry=registry
 )

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol
 
 from gateways.core.backend import Embeddings, EncodeOptions, Inputs, TokenIds
 from gateways.core.errors import GatewayError, InvalidRequest, ModelFailed, ModelHung, TooLarge, UpstreamFailed
+from gateways.split.gateway.connection_errors import ConnectionBroken
+from gateways.split.gateway.crash_log import CrashLog
+from gateways.split.gateway.deadline import Deadline
 
 # Per replica: one call computes while the next one is collected. More calls would only split the batches.
 CALLS_IN_FLIGHT = 2
 TEXTS_PER_CALL = 64
 # Errors of a shared call that the input of a single request may have caused.
-_CAUSED_BY_INPUT = (InvalidRequest, TooLarge, ModelFailed, UpstreamFailed)
+_CAUSED_BY_INPUT = (InvalidRequest, TooLarge, ModelFailed, UpstreamFailed, ConnectionBroken)
 
-Post: TypeAlias = Callable[[Inputs, EncodeOptions], Awaitable[Embeddings]]
+
+class Post(Protocol):
+    """A call to an embed service."""
+
+    async def __call__(
+        self, inputs: Inputs, options: EncodeOptions, deadline: Deadline, *, shared: bool
+    ) -> Embeddings:
+        """Return the embeddings of one request, or of several if the call is `shared`. Raises GatewayError."""
+        ...
 
 
 @dataclass(eq=False, slots=True)
@@ -27,19 +38,35 @@ class _Entry:
     inputs: Sequence[str | TokenIds]
     answer: asyncio.Future[Embeddings]
 
+    def content(self) -> bytes:
+        """Return bytes that are equal when this request is made again."""
+        return repr(self.inputs).encode()
+
 
 class CallBatcher:
     """
     The calls for one kind of vectors of one model, in one lane.
 
     Requests with equal options share a call. If a shared call fails, each of its requests is sent alone, so that only
-    the request that caused the error fails.
+    the request that caused the error fails. The shared call and those after it have one deadline, `timeout_s` after
+    the first one is sent.
+
+    A shared call that breaks a connection may have killed the service. Its requests are then sent one after the
+    other, because the guilty one would take the others with it. Each shares no call until it is answered.
     """
 
     def __init__(
-        self, post: Post, *, rows_are_tokens: bool, max_inputs: int = TEXTS_PER_CALL, replica_count: int = 1
+        self,
+        post: Post,
+        *,
+        timeout_s: float,
+        rows_are_tokens: bool,
+        max_inputs: int = TEXTS_PER_CALL,
+        replica_count: int = 1,
     ) -> None:
         self._post = post
+        self._timeout_s = timeout_s
+        self._suspects = CrashLog()
         self._max_calls = CALLS_IN_FLIGHT * replica_count
         self._max_texts = min(TEXTS_PER_CALL, max_inputs)
         self._rows_are_tokens = rows_are_tokens
@@ -61,7 +88,7 @@ class CallBatcher:
         """Send the next batch if a call is free."""
         if self._queues and len(self._calls) < self._max_calls:
             batch, options = self._take_batch()
-            call = asyncio.create_task(self._call(batch, options))
+            call = asyncio.create_task(self._call(batch, options, Deadline(self._timeout_s)))
             self._calls[call] = batch
             call.add_done_callback(self._finish_call)
 
@@ -81,31 +108,53 @@ class CallBatcher:
         queue = self._queues.pop(options)
         batch = [queue.popleft()]
         texts = len(batch[0].inputs)
-        while queue and (texts := texts + len(queue[0].inputs)) <= self._max_texts:
+        alone = self._is_suspect(batch[0])
+        while (
+            queue
+            and not alone
+            and not self._is_suspect(queue[0])
+            and (texts := texts + len(queue[0].inputs)) <= self._max_texts
+        ):
             batch.append(queue.popleft())
         if queue:
             self._queues[options] = queue
         return batch, options
 
-    async def _call(self, batch: list[_Entry], options: EncodeOptions) -> None:
+    def _is_suspect(self, entry: _Entry) -> bool:
+        return bool(self._suspects) and self._suspects.count(entry.content()) > 0
+
+    async def _call(self, batch: list[_Entry], options: EncodeOptions, deadline: Deadline) -> None:
         batch = [entry for entry in batch if not entry.answer.done()]  # without cancelled requests
         if not batch:
             return
+        inputs = [item for entry in batch for item in entry.inputs]
         try:
-            answer = await self._post([item for entry in batch for item in entry.inputs], options)
+            answer = await self._post(inputs, options, deadline, shared=len(batch) > 1)
         except GatewayError as error:
             if len(batch) > 1 and isinstance(error, _CAUSED_BY_INPUT) and not isinstance(error, ModelHung):
-                await asyncio.gather(*(self._call([entry], options) for entry in batch))
+                await self._call_each(batch, options, deadline, error)
             else:
-                for entry in batch:
-                    _settle(entry, error)
+                _settle_all(batch, error)
             return
         except Exception as bug:
-            for entry in batch:
-                _settle(entry, bug)
+            _settle_all(batch, bug)
             raise
         for entry, part in zip(batch, self._split_answer(answer, batch), strict=True):
+            if self._suspects:
+                self._suspects.forget(entry.content())
             _settle(entry, part)
+
+    async def _call_each(
+        self, batch: list[_Entry], options: EncodeOptions, deadline: Deadline, error: GatewayError
+    ) -> None:
+        """Send each request of a shared call alone, after the call failed with `error`."""
+        if not isinstance(error, ConnectionBroken):
+            await asyncio.gather(*(self._call([entry], options, deadline) for entry in batch))
+            return
+        for entry in batch:
+            self._suspects.record(entry.content())
+        for entry in batch:
+            await self._call([entry], options, deadline)
 
     def _split_answer(self, answer: Embeddings, batch: list[_Entry]) -> Iterator[Embeddings]:
         """Yield the part of each request, in order."""
@@ -117,6 +166,11 @@ class CallBatcher:
             tokens = answer.tokens.part(text, len(counts)) if answer.tokens else None
             yield Embeddings(answer.vectors[row : row + rows], counts, tokens, **times)
             text, row = text + len(counts), row + rows
+
+
+def _settle_all(batch: list[_Entry], error: Exception) -> None:
+    for entry in batch:
+        _settle(entry, error)
 
 
 def _settle(entry: _Entry, outcome: Embeddings | Exception) -> None:

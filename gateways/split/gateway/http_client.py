@@ -34,6 +34,10 @@ class Response:
     serving: str = ""
 
 
+class NoConnection(ConnectionError):
+    """No connection could be opened, so the request was not sent."""
+
+
 class BrokenConnection(ConnectionError):
     """A connection broke after the request was sent, and before the response was complete."""
 
@@ -51,12 +55,12 @@ class Client:
     """
     POST and GET below one base URL.
 
-    Raises OSError if no connection can be opened, BrokenConnection, ResponseTooLarge, and TimeoutError after
-    `timeout_s`. A request is sent twice at most: on a connection that was idle, and on a new one if the idle one
-    ended before a byte of the response.
+    Raises NoConnection, BrokenConnection, ConnectionError if the response is not HTTP, ResponseTooLarge, and
+    TimeoutError after `timeout_s`. A request is sent twice at most: on a connection that was idle, and on a new one
+    if the idle one ended before a byte of the response.
     """
 
-    def __init__(self, base_url: str, headers: dict[str, str], timeout_s: float) -> None:
+    def __init__(self, base_url: str, headers: dict[str, str]) -> None:
         url = urlsplit(base_url)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError(f"EMBEDDING_API_URL={base_url}: must look like http://host:port")
@@ -65,16 +69,17 @@ class Client:
         self._path = url.path.rstrip("/")
         self.name = url.netloc.rpartition("@")[2]
         self._headers = {"Host": self.name, **headers}
-        self._timeout_s = timeout_s
         self._idle: list[_Connection] = []
 
-    async def get(self, path: str) -> Response:
+    async def get(self, path: str, timeout_s: float) -> Response:
         """Return the response to a GET of `path`."""
-        return await self._send("GET", path, b"", {})
+        async with asyncio.timeout(timeout_s):
+            return await self._send("GET", path, b"", {})
 
-    async def post(self, path: str, body: bytes, headers: dict[str, str]) -> Response:
+    async def post(self, path: str, body: bytes, headers: dict[str, str], timeout_s: float) -> Response:
         """Return the response to a POST. It must be idempotent, as it may be sent twice."""
-        return await self._send("POST", path, body, headers)
+        async with asyncio.timeout(timeout_s):
+            return await self._send("POST", path, body, headers)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -87,17 +92,16 @@ class Client:
         lines += [f"{name}: {value}" for name, value in (self._headers | headers | context).items()]
         raw = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
         limit_bytes = response_limit_bytes(len(body))
-        async with asyncio.timeout(self._timeout_s):
-            if idle := self._take_idle():
-                try:
-                    return await self._exchange(idle, raw, limit_bytes)
-                except BrokenConnection as error:
-                    if idle.received_bytes:
-                        raise
-                    connection = await self._replace_idle(error)
-            else:
-                connection = await self._connect()
-            return await self._exchange(connection, raw, limit_bytes)
+        if idle := self._take_idle():
+            try:
+                return await self._exchange(idle, raw, limit_bytes)
+            except BrokenConnection as error:
+                if idle.received_bytes:
+                    raise
+                connection = await self._replace_idle(error)
+        else:
+            connection = await self._connect()
+        return await self._exchange(connection, raw, limit_bytes)
 
     def _take_idle(self) -> _Connection | None:
         """Return the connection that was used last of those that the server keeps, None if there is none."""
@@ -113,7 +117,7 @@ class Client:
         self.close()  # the other ones are as old
         try:
             return await self._connect()
-        except OSError:
+        except NoConnection:
             raise error from None  # the server is gone, and the request may be why
 
     async def _exchange(self, connection: _Connection, raw: bytes, limit_bytes: int) -> Response:
@@ -136,7 +140,9 @@ class Client:
                     _Connection, self._host, self._port, ssl=self._tls or None
                 )
         except TimeoutError:
-            raise ConnectionError(f"no connection to {self.name} within {CONNECT_TIMEOUT_S:g} s") from None
+            raise NoConnection(f"no connection to {self.name} within {CONNECT_TIMEOUT_S:g} s") from None
+        except OSError as error:
+            raise NoConnection(str(error)) from error
         return connection
 
 
@@ -154,10 +160,10 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
     async def request(self, raw: bytes, limit_bytes: int) -> Response:
-        """Send one request and return its response. Raises BrokenConnection, ConnectionError, ResponseTooLarge."""
+        """Send one request and return its response. Raises what `Client` does."""
         self.received_bytes = 0
         if not self.reusable:
-            raise ConnectionResetError("the connection is closed")  # before the request was sent
+            raise NoConnection("the connection is closed")
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
         self._retry_after_s: int | None = None

@@ -30,6 +30,7 @@ from gateways.core.settings import UpstreamSettings
 from gateways.split.gateway import answer_checks
 from gateways.split.gateway.admission import CHARACTERS_PER_TOKEN, Backlog
 from gateways.split.gateway.call_batcher import CallBatcher
+from gateways.split.gateway.deadline import Deadline
 from gateways.split.gateway.http_client import IDLE_CONNECTIONS
 from gateways.split.gateway.replica_pool import ReplicaPool
 
@@ -48,6 +49,7 @@ class RemoteBackend:
     def __init__(self, settings: UpstreamSettings) -> None:
         self._upstream = ReplicaPool(settings)
         self._dialect = self._upstream.dialect
+        self._timeout_s = settings.request_timeout_s
         self._backlog = Backlog(
             settings.max_queue_tokens,
             settings.max_batch_tokens,
@@ -97,8 +99,8 @@ class RemoteBackend:
         options, lane = _with_lane(options, inputs)
         async with self._slot(model, inputs, lane):
             parts = [
-                await self._dialect.embed_sparse(self._upstream.send, model, part, options)
-                for part in self._parts(inputs)
+                await self._dialect.embed_sparse(self._upstream.sender(lane), model, part, options)
+                for part in _parts(inputs, self._dialect.most_inputs)
             ]
         answer = parts[0] if len(parts) == 1 else answer_checks.join_sparse_parts(parts)
         stage_timing.took("upstream", started_s, time.perf_counter(), model)
@@ -113,7 +115,7 @@ class RemoteBackend:
         started_s = time.perf_counter()
         options, lane = _with_lane(options, [query, *documents])
         async with self._slot(model, documents, lane):
-            scores = await self._dialect.rerank(self._upstream.send, model, query, documents, options)
+            scores = await self._dialect.rerank(self._upstream.sender(lane), model, query, documents, options)
         stage_timing.took("upstream", started_s, time.perf_counter(), model)
         answer_checks.check_scores(scores, len(documents))
         return scores if scores.infer_ms else answer_checks.add_duration(scores, started_s)
@@ -121,7 +123,7 @@ class RemoteBackend:
     async def tokenize(self, model: str, texts: Sequence[str]) -> list[list[Token]]:
         """Tokenise upstream."""
         async with self._slot(model, texts):
-            found = await self._dialect.tokenize(self._upstream.send, model, texts)
+            found = await self._dialect.tokenize(self._upstream.sender("interactive"), model, texts)
         answer_checks.check_tokens(found, texts)
         return found
 
@@ -151,7 +153,7 @@ class RemoteBackend:
             if len(inputs) <= self._dialect.most_inputs:
                 answer = await shared.embed(inputs, options)
             else:
-                parts = [shared.embed(part, options) for part in self._parts(inputs)]
+                parts = [shared.embed(part, options) for part in _parts(inputs, self._dialect.most_inputs)]
                 answer = answer_checks.join_parts(await asyncio.gather(*parts))
         metrics.embedded_texts.inc(len(inputs))
         stage_timing.took("upstream", started_s, time.perf_counter(), model)
@@ -163,25 +165,35 @@ class RemoteBackend:
         if key not in self._shared:
             self._shared[key] = CallBatcher(
                 partial(self._post, model, rows_are_tokens),
+                timeout_s=self._timeout_s,
                 rows_are_tokens=rows_are_tokens,
                 max_inputs=self._dialect.most_inputs,
                 replica_count=self._upstream.replica_count,
             )
         return self._shared[key]
 
-    async def _post(self, model: str, rows_are_tokens: bool, inputs: Inputs, options: EncodeOptions) -> Embeddings:
+    async def _post(
+        self,
+        model: str,
+        rows_are_tokens: bool,
+        inputs: Inputs,
+        options: EncodeOptions,
+        deadline: Deadline,
+        *,
+        shared: bool,
+    ) -> Embeddings:
         """Make one call for vectors and check its answer. Raises GatewayError of some kind, always."""
         started_s = time.perf_counter()
         ask = (self._dialect.embed_tokens if rows_are_tokens else self._dialect.embed)(model, inputs, options)
-        answer = await self._upstream.send(ask)
+        answer = await self._upstream.send(ask, deadline, lane=options.lane or "bulk", shared=shared)
         dimensions = self._upstream.dimensions.get(model)
         answer_checks.check_vectors(answer, len(inputs), dimensions, rows_are_tokens=rows_are_tokens)
         return answer if answer.infer_ms else answer_checks.add_duration(answer, started_s)
 
-    def _parts(self, inputs: Inputs) -> list[Inputs]:
-        """Cut inputs into as many as may go in one call: an ingest may embed more at once than a request may."""
-        most = self._dialect.most_inputs
-        return [inputs[start : start + most] for start in range(0, len(inputs), most)]
+
+def _parts(inputs: Inputs, most: int) -> list[Inputs]:
+    """Cut inputs into parts of at most `most`, the limit of a call: an ingest may embed more at once."""
+    return [inputs[start : start + most] for start in range(0, len(inputs), most)]
 
 
 def _with_lane(options: EncodeOptions, inputs: Sequence[Sized]) -> tuple[EncodeOptions, Lane]:

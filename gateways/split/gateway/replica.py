@@ -15,6 +15,8 @@ from gateways.core.errors import BackendUnavailable, DeadlineExceeded, GatewayEr
 from gateways.core.settings import UpstreamSettings
 from gateways.split import wire_format
 from gateways.split.gateway import answer_checks, http_client
+from gateways.split.gateway.connection_errors import ConnectionBroken, ConnectionFailed
+from gateways.split.gateway.deadline import Deadline
 from gateways.split.gateway.dialects.base import Ask, Dialect
 
 log = logging.getLogger(__name__)
@@ -51,7 +53,7 @@ class Replica:
         key = settings.embedding_api_key
         authorization = {"Authorization": f"Bearer {key}"} if key else {}
         self._timeout_s = settings.request_timeout_s
-        self._client = http_client.Client(url, authorization, self._timeout_s)
+        self._client = http_client.Client(url, authorization)
         self._dialect = dialect
         self._find_conflict = find_conflict
         self._clock = clock
@@ -74,38 +76,36 @@ class Replica:
         """Close the connections."""
         self._client.close()
 
-    async def send(self, ask: Ask[T]) -> T:
-        """Make one call. Raises the service's own error, BackendUnavailable or UpstreamFailed."""
+    async def send(self, ask: Ask[T], deadline: Deadline) -> T:
+        """
+        Make one call.
+
+        Raises the service's own error, ConnectionFailed, ConnectionBroken, BackendUnavailable, UpstreamFailed or
+        DeadlineExceeded.
+        """
         self.calls += 1
+        # A replica that got a call late is not blamed for the deadline.
+        blamed = (
+            (UpstreamFailed, DeadlineExceeded) if deadline.remaining_s() > deadline.timeout_s / 2 else UpstreamFailed
+        )
         try:
-            answer = await self._send(ask)
-        except (UpstreamFailed, DeadlineExceeded):
-            self._failures += 1
-            if self._failures >= MAX_FAILURES:
-                self._paused_until_s = self._clock() + PAUSE_S
-                log.warning("%s failed %d times in a row: no calls for %g s", self.name, self._failures, PAUSE_S)
+            answer = await self._send(ask, deadline)
+        except blamed:
+            self._count_failure()
             raise
         finally:
             self.calls -= 1
         self._failures = 0
         return answer
 
-    async def _send(self, ask: Ask[T]) -> T:
-        try:
-            if ask.body is None:
-                response = await self._client.get(ask.path)
-            else:
-                response = await self._client.post(ask.path, ask.body, ask.headers)
-        except TimeoutError:
-            # It may be busy with a large call, or hang: the next probe tells.
-            self._last_probe_s = -math.inf
-            message = f"the embed service did not answer within {self._timeout_s:g} s"
-            raise DeadlineExceeded(message) from None
-        except OSError as error:
-            self.reachable = False
-            raise BackendUnavailable(f"the embed service is unreachable: {error}", retry_after_s=1) from error
-        except http_client.ResponseTooLarge as error:
-            raise UpstreamFailed(f"the embed service's answer is too large: {error}") from error
+    def _count_failure(self) -> None:
+        self._failures += 1
+        if self._failures >= MAX_FAILURES:
+            self._paused_until_s = self._clock() + PAUSE_S
+            log.warning("%s failed %d times in a row: no calls for %g s", self.name, self._failures, PAUSE_S)
+
+    async def _send(self, ask: Ask[T], deadline: Deadline | None = None) -> T:
+        response = await self._exchange(ask, deadline or Deadline(self._timeout_s))
         if response.status != 200:
             raise answer_checks.error(response.status, response.body, response.retry_after_s or 1)
         if response.serving and response.serving != self._fingerprint:
@@ -115,6 +115,27 @@ class Replica:
             return ask.read(response.body)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise UpstreamFailed(f"the embed service's answer cannot be read: it {error}") from error
+
+    async def _exchange(self, ask: Ask[T], deadline: Deadline) -> http_client.Response:
+        try:
+            if ask.body is None:
+                return await self._client.get(ask.path, deadline.remaining_s())
+            return await self._client.post(ask.path, ask.body, ask.headers, deadline.remaining_s())
+        except TimeoutError:
+            # It may be busy with a large call, or hang: the next probe tells.
+            self._last_probe_s = -math.inf
+            message = f"the embed service did not answer within {deadline.timeout_s:g} s"
+            raise DeadlineExceeded(message) from None
+        except http_client.ResponseTooLarge as error:
+            raise UpstreamFailed(f"the embed service's answer is too large: {error}") from error
+        except OSError as error:
+            self.reachable = False
+            kind = BackendUnavailable
+            if isinstance(error, http_client.NoConnection):
+                kind = ConnectionFailed
+            elif isinstance(error, http_client.BrokenConnection):
+                kind = ConnectionBroken
+            raise kind(f"the embed service is unreachable: {error}", retry_after_s=1) from error
 
     async def keep_probing(self) -> None:
         """Probe the service until cancelled."""

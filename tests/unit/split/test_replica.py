@@ -10,6 +10,7 @@ import pytest
 
 from gateways.core.errors import BackendUnavailable, DeadlineExceeded, UpstreamFailed
 from gateways.core.settings import UpstreamSettings
+from gateways.split.gateway.deadline import Deadline
 from gateways.split.gateway.dialects.base import Ask
 from gateways.split.gateway.dialects.native import Native
 from gateways.split.gateway.replica import MAX_FAILURES, PAUSE_S, PROBE_EVERY_S, Replica
@@ -48,7 +49,7 @@ def test_an_answer_that_takes_too_long_exceeds_the_deadline() -> None:
 
     async def scenario(replica: Replica) -> None:
         with pytest.raises(DeadlineExceeded, match=r"within 0\.1 s"):
-            await replica.send(CALL)
+            await replica.send(CALL, Deadline(TIMEOUT_S))
         assert replica.usable()
 
     run(scenario, listening=True)
@@ -61,7 +62,7 @@ def test_a_service_that_keeps_silent_is_left_alone_for_a_while() -> None:
         for _ in range(MAX_FAILURES):
             assert replica.usable()
             with pytest.raises(DeadlineExceeded):
-                await replica.send(CALL)
+                await replica.send(CALL, Deadline(TIMEOUT_S))
         assert replica.reachable
         assert not replica.usable()
 
@@ -73,7 +74,7 @@ def test_a_service_that_is_not_there_is_unreachable_at_once() -> None:
 
     async def scenario(replica: Replica) -> None:
         with pytest.raises(BackendUnavailable, match="unreachable"):
-            await replica.send(CALL)
+            await replica.send(CALL, Deadline(TIMEOUT_S))
         assert not replica.reachable
 
     run(scenario, listening=False)
@@ -101,7 +102,7 @@ async def fail(replica: Replica, service: EmbedService, calls: int) -> None:
     for _ in range(calls):
         service.answers.append(FAILURE)
         with pytest.raises(UpstreamFailed):
-            await replica.send(CALL)
+            await replica.send(CALL, Deadline(TIMEOUT_S))
 
 
 def test_only_failures_in_a_row_open_the_circuit_breaker() -> None:
@@ -110,7 +111,7 @@ def test_only_failures_in_a_row_open_the_circuit_breaker() -> None:
     async def scenario(replica: Replica, service: EmbedService, clock: Clock) -> None:
         for _ in range(5):
             await fail(replica, service, MAX_FAILURES - 1)
-            assert await replica.send(CALL) == "{}"
+            assert await replica.send(CALL, Deadline(TIMEOUT_S)) == "{}"
             assert replica.usable()
         await fail(replica, service, MAX_FAILURES)
         assert not replica.usable()
@@ -131,7 +132,7 @@ def test_the_circuit_breaker_closes_after_a_pause() -> None:
         await fail(replica, service, 1)
         assert not replica.usable()
         clock.now_s += PAUSE_S
-        await replica.send(CALL)
+        await replica.send(CALL, Deadline(TIMEOUT_S))
         await fail(replica, service, 1)
         assert replica.usable()
 
@@ -144,7 +145,7 @@ def test_only_calls_in_flight_are_counted() -> None:
     async def scenario(replica: Replica, service: EmbedService, clock: Clock) -> None:
         service.go_on.clear()
         service.answers.append(FAILURE)
-        calls = [asyncio.create_task(replica.send(CALL)) for _ in range(3)]
+        calls = [asyncio.create_task(replica.send(CALL, Deadline(TIMEOUT_S))) for _ in range(3)]
         for _ in calls:
             await service.arrivals.acquire()
         assert replica.calls == 3
@@ -174,7 +175,7 @@ def test_an_answer_that_is_too_large_fails_the_call() -> None:
             replica = Replica(url, Native(settings), settings, lambda _replica, _models: None)
             replica.reachable = True
             with pytest.raises(UpstreamFailed, match="too large"):
-                await replica.send(CALL)
+                await replica.send(CALL, Deadline(TIMEOUT_S))
             assert replica.reachable
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
