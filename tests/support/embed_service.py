@@ -11,7 +11,7 @@ from typing import Self
 
 import orjson
 
-from gateways.core.inference.pseudo_backend import DEFAULT, PseudoBackend
+from gateways.core.inference.pseudo_backend import PseudoBackend
 from gateways.split import wire_format
 from tests.support.canned_server import http
 
@@ -97,7 +97,7 @@ class EmbedService:
         await self.go_on.wait()
         if self.answers:
             return http(*self.answers.popleft())
-        texts = orjson.loads(body).get("texts") if body else None
-        if texts is None:
+        fields = orjson.loads(body)
+        if "texts" not in fields:
             return http(200, b"{}")
-        return http(200, wire_format.encode(await self._backend.embed(DEFAULT, texts)))
+        return http(200, wire_format.encode(await self._backend.embed(fields["model"], fields["texts"])))

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from gateways.core.backend import EncodeOptions
-from gateways.core.errors import BackendUnavailable, DeadlineExceeded, GatewayError, NotFound
+from gateways.core.errors import BackendUnavailable, DeadlineExceeded, GatewayError, ModelCrashed, NotFound
 from gateways.core.ingest.passages import cut
 from gateways.core.ingest.retry import do_nothing, retry_transient
 from gateways.core.jobs.base import Document, Job
@@ -21,8 +21,9 @@ T = TypeVar("T")
 PASSAGES_PER_CALL = 256
 # Meanwhile the jobs of other collections wait.
 PATIENCE_S = 5.0
-# Errors that more often come from the service than from a document: a slow proxy, or models that are being replaced.
-SERVICE_ERRORS = (DeadlineExceeded, NotFound)
+# Errors that more often come from the service than from a document: a slow proxy, models that are being replaced, or
+# restarts at the wrong moments.
+SERVICE_ERRORS = (DeadlineExceeded, NotFound, ModelCrashed)
 _GOOD_TEXT = "The gateway checks whether the model takes this sentence."
 
 
@@ -65,15 +66,21 @@ class Indexer:
         return [vectors[text] for text in texts]
 
     async def check_service(self, job: Job, profile: Profile) -> None:
-        """Raise BackendUnavailable unless a known good text passes now: if it does, the fault is a document's."""
-        chunk = job.chunk or profile.chunk
+        """
+        Raise BackendUnavailable unless a known good text passes: if it does, the fault is a document's.
+
+        Waits while the service is away, as it is after a document has killed it.
+        """
         try:
-            if chunk:
-                model = self._registry.model(profile.embedding_model)
-                await self._registry.chunk(model, [_GOOD_TEXT], chunk.max_tokens, chunk.overlap)
-            await self._embed_batch(profile, [_GOOD_TEXT])
+            await self._retry(partial(self._process_good_text, job, profile))
         except GatewayError as error:
             raise BackendUnavailable(f"the model rejects a known good text too: {error.message}") from error
+
+    async def _process_good_text(self, job: Job, profile: Profile) -> None:
+        if chunk := job.chunk or profile.chunk:
+            model = self._registry.model(profile.embedding_model)
+            await self._registry.chunk(model, [_GOOD_TEXT], chunk.max_tokens, chunk.overlap)
+        await self._embed_batch(profile, [_GOOD_TEXT])
 
     def _grow_calls(self) -> None:
         # By a sixteenth: a call that is too large costs a whole deadline.

@@ -12,6 +12,7 @@ from gateways.core.errors import (
     DeadlineExceeded,
     GatewayError,
     InvalidRequest,
+    ModelCrashed,
     ModelHung,
     NotFound,
 )
@@ -119,5 +120,35 @@ def test_a_document_that_the_model_rejects_is_skipped(tmp_path: Path) -> None:
         assert (error.position, error.document_id) == (3, "long")
         assert "passages" in error.message
         assert await ingest.is_stored("last")
+
+    asyncio.run(scenario())
+
+
+def test_a_document_that_kills_the_service_is_listed_once_the_service_is_back(tmp_path: Path) -> None:
+    """The known good text waits for the restart. If it did not, the job would start again and kill it for ever."""
+
+    async def scenario() -> None:
+        away = deaths = 0
+
+        def fault(texts: Sequence[str]) -> GatewayError | None:
+            nonlocal away, deaths
+            if away:
+                away -= 1
+                return BackendUnavailable("the service starts again")
+            if any("guilty" in text for text in texts):
+                away, deaths = 1, deaths + 1
+                return ModelCrashed("died twice")
+            return None
+
+        ingest = Pipeline(tmp_path, FaultyBackend(fault))
+        job = await ingest.submit([*numbered(2), Document("bad", "the guilty one"), Document("last", "innocent")])
+
+        await ingest.worker().drain()
+
+        status = await ingest.jobs.status(job.id)
+        assert status is not None
+        assert (status.status, [fault.document_id for fault in status.errors]) == ("completed", ["bad"])
+        assert ingest.store.count() == 3
+        assert deaths == 4  # all four, its half, it alone, and once more
 
     asyncio.run(scenario())
