@@ -17,7 +17,8 @@ from gateways.split.gateway.replica import MAX_FAILURES, PAUSE_S, PROBE_EVERY_S,
 from tests.support.clock import Clock, Loop, run_skipping
 from tests.support.embed_service import FAILURE, EmbedService
 
-TIMEOUT_S = 0.1
+TIMEOUT_S = 0.1  # of a service that never answers
+ENOUGH_S = 20.0
 CALL = Ask("embed", b"{}", bytes.decode)
 
 
@@ -74,7 +75,7 @@ def test_a_service_that_is_not_there_is_unreachable_at_once() -> None:
 
     async def scenario(replica: Replica) -> None:
         with pytest.raises(BackendUnavailable, match="unreachable"):
-            await replica.send(CALL, Deadline(TIMEOUT_S))
+            await replica.send(CALL, Deadline(ENOUGH_S))
         assert not replica.reachable
 
     run(scenario, listening=False)
@@ -102,7 +103,7 @@ async def fail(replica: Replica, service: EmbedService, calls: int) -> None:
     for _ in range(calls):
         service.answers.append(FAILURE)
         with pytest.raises(UpstreamFailed):
-            await replica.send(CALL, Deadline(TIMEOUT_S))
+            await replica.send(CALL, Deadline(ENOUGH_S))
 
 
 def test_only_failures_in_a_row_open_the_circuit_breaker() -> None:
@@ -111,7 +112,7 @@ def test_only_failures_in_a_row_open_the_circuit_breaker() -> None:
     async def scenario(replica: Replica, service: EmbedService, clock: Clock) -> None:
         for _ in range(5):
             await fail(replica, service, MAX_FAILURES - 1)
-            assert await replica.send(CALL, Deadline(TIMEOUT_S)) == "{}"
+            assert await replica.send(CALL, Deadline(ENOUGH_S)) == "{}"
             assert replica.usable()
         await fail(replica, service, MAX_FAILURES)
         assert not replica.usable()
@@ -132,7 +133,7 @@ def test_the_circuit_breaker_closes_after_a_pause() -> None:
         await fail(replica, service, 1)
         assert not replica.usable()
         clock.now_s += PAUSE_S
-        await replica.send(CALL, Deadline(TIMEOUT_S))
+        await replica.send(CALL, Deadline(ENOUGH_S))
         await fail(replica, service, 1)
         assert replica.usable()
 
@@ -145,7 +146,7 @@ def test_only_calls_in_flight_are_counted() -> None:
     async def scenario(replica: Replica, service: EmbedService, clock: Clock) -> None:
         service.go_on.clear()
         service.answers.append(FAILURE)
-        calls = [asyncio.create_task(replica.send(CALL, Deadline(TIMEOUT_S))) for _ in range(3)]
+        calls = [asyncio.create_task(replica.send(CALL, Deadline(ENOUGH_S))) for _ in range(3)]
         for _ in calls:
             await service.arrivals.acquire()
         assert replica.calls == 3
@@ -175,7 +176,7 @@ def test_an_answer_that_is_too_large_fails_the_call() -> None:
             replica = Replica(url, Native(settings), settings, lambda _replica, _models: None)
             replica.reachable = True
             with pytest.raises(UpstreamFailed, match="too large"):
-                await replica.send(CALL, Deadline(TIMEOUT_S))
+                await replica.send(CALL, Deadline(ENOUGH_S))
             assert replica.reachable
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
