@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateways.core.errors import (
+    BackendUnavailable,
     DeadlineExceeded,
     GatewayError,
     InvalidRequest,
