@@ -40,10 +40,9 @@ CALLS_IN_FLIGHT = IDLE_CONNECTIONS
 
 class RemoteBackend:
     """
-    Ask the embed service for everything.
+    Ask the embed service for everything: for vectors in calls that requests share, for all else in one call each.
 
-    Vectors are asked for in calls that requests share, all else in one call each. Whatever a dialect sends, an
-    answer is checked before it goes any further.
+    Whatever a dialect sends, an answer is checked before it goes any further.
     """
 
     def __init__(self, settings: UpstreamSettings) -> None:
