@@ -23,6 +23,9 @@ Lane: TypeAlias = Literal["interactive", "bulk"]
 QUERY_TOKENS = 128
 Span: TypeAlias = tuple[int, int]
 
+# The precision of a model whose service does not tell it.
+UNKNOWN_PRECISION = "upstream"
+
 # sentence-transformers gives every model these two, empty unless the model says otherwise.
 NO_PROMPTS = (("query", ""), ("document", ""))
 
@@ -64,9 +67,10 @@ class ModelInfo:
     `dimensions` is the length of a dense vector, the vocabulary of a sparse model, and 0 for a reranker. `frame`
     counts the special tokens before and after a text. `stands_in_for` names models of the catalogue that are not
     here and for which this one answers. `scores` says what a reranker's raw scores are, and `of` which dense model's
-    tokens it compares, None where it reads pairs. `inference_time_ms` is one warm 16-token text, `pass_cost` what
-    passes cost on this machine; None until first loaded. Without its weights, not `fetched`, a model is only told of,
-    so that errors can say what would help.
+    tokens it compares, None where it reads pairs. `revision` names the version of the weights, `pooling` how a dense
+    model makes one vector of many; None where nobody tells. `inference_time_ms` is one warm 16-token text,
+    `pass_cost` what passes cost on this machine; None until first loaded. Without its weights, not `fetched`, a model
+    is only told of, so that errors can say what would help.
     """
 
     id: str
@@ -86,6 +90,8 @@ class ModelInfo:
     scores: Literal["logits", "cosines"] = "logits"
     of: str | None = None
     stands_in_for: tuple[str, ...] = ()
+    revision: str | None = None
+    pooling: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

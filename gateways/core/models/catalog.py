@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from gateways.core.errors import fetching
 
 # The kinds in the models.yaml of the Unified Embedding API, and ours.
 _UNIFIED_KINDS = {"embeddings": "dense", "sparse-embeddings": "sparse", "rerank": "rerank"}
+
+_COMMIT = re.compile("[0-9a-f]{40}")
+# The modes of sentence-transformers, and their names in the catalogue.
+_POOLINGS = {"mean_tokens": "mean", "cls_token": "cls", "lasttoken": "last"}
 
 
 class CatalogError(Exception):
@@ -77,6 +82,11 @@ class Entry(_Strict):
             raise ValueError(f"type is {value['type']!r}; it may be {', '.join(_UNIFIED_KINDS)}")
         source = {"hub": value["name"], "revision": "main"}
         return {"kind": _UNIFIED_KINDS[value["type"]], "aliases": (value["name"],), "sources": (source,)}
+
+    def revision(self) -> str | None:
+        """Return the commit that the hashes of `files` belong to, None for a branch or a folder of this machine."""
+        commits = (source.revision for source in self.sources if source.hub and source.revision)
+        return next((commit for commit in commits if _COMMIT.fullmatch(commit)), None)
 
     @field_validator("files", mode="before")
     @classmethod
@@ -152,6 +162,8 @@ class Catalog(_Strict):
             precision=precision,
             device=device,
             loaded=False,
+            revision=entry.revision(),
+            pooling=(entry.pooling or _read_pooling(folder)) if entry.kind == "dense" else None,
         )
         return Located(info, entry, folder, folder / weights)
 
@@ -254,3 +266,12 @@ def _read_max_input_tokens(folder: Path) -> int:
         if path.is_file() and (limit := json.loads(path.read_text()).get(key)):
             return int(limit)
     raise CatalogError(f"{folder} does not say how many tokens its model reads: set max_input_tokens")
+
+
+def _read_pooling(folder: Path) -> str | None:
+    """Return the pooling that sentence-transformers reads in the model's files, None if there is not one alone."""
+    path = folder / "1_Pooling" / "config.json"
+    flags = json.loads(path.read_text()) if path.is_file() else {}
+    modes = [name for name, value in flags.items() if name.startswith("pooling_mode_") and value is True]
+    mode = modes[0].removeprefix("pooling_mode_") if len(modes) == 1 else None
+    return mode and _POOLINGS.get(mode, mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from gateways.core.backend import (
 from gateways.core.settings import UpstreamSettings
 from gateways.split import wire_format
 from gateways.split.gateway.dialects.base import Ask, Send, post
+
+_MODEL_FIELDS = frozenset(field.name for field in dataclasses.fields(ModelInfo))
 
 
 class Native:
@@ -85,6 +88,8 @@ def _models(raw: bytes) -> tuple[ModelInfo, ...]:
 
 
 def _model(fields: dict[str, Any]) -> ModelInfo:
+    """Return a model. Fields of a later version are ignored, and those of an earlier one have their default."""
+    fields = {name: value for name, value in fields.items() if name in _MODEL_FIELDS}
     listed = {name: tuple(fields[name]) for name in ("languages", "aliases", "frame", "stands_in_for")}
     prompts = tuple((name, text) for name, text in fields["prompts"])
     cost = PassCost(*fields["pass_cost"]) if fields.get("pass_cost") else None

@@ -48,7 +48,16 @@ class Tei(VectorsOnly):
         special = [token.special for token in (await self.tokenize(send, "", ["probe"]))[0]]
         self._frame = (special.index(False), special[::-1].index(False))
         name, dimensions, length = info["model_id"], probe.vectors.shape[1], info["max_input_length"]
-        dense = ModelInfo(name, "dense", dimensions, length, precision=info["model_dtype"], frame=self._frame)
+        dense = ModelInfo(
+            name,
+            "dense",
+            dimensions,
+            length,
+            precision=info["model_dtype"],
+            frame=self._frame,
+            revision=info.get("model_sha"),
+            pooling=_read_pooling(info["model_type"]),
+        )
         late = ModelInfo(
             "late-interaction", "rerank", 0, length, precision=dense.precision, frame=self._frame, scores="cosines"
         )
@@ -93,6 +102,12 @@ def _info(raw: bytes) -> dict[str, Any]:
     if "embedding" not in info["model_type"]:
         raise ValueError(f"it serves a {', '.join(info['model_type'])}, and a gateway needs an embedding model")
     return info
+
+
+def _read_pooling(model_type: Any) -> str | None:
+    """Return the pooling in `{"embedding": {"pooling": "mean"}}`, None if the service does not tell it."""
+    described = model_type.get("embedding") if isinstance(model_type, dict) else None
+    return described.get("pooling") if isinstance(described, dict) else None
 
 
 def _token_vectors(raw: bytes) -> Embeddings:

@@ -13,6 +13,7 @@ import orjson
 from gateways.core.backend import (
     DEFAULT_OPTIONS,
     F32,
+    UNKNOWN_PRECISION,
     Embeddings,
     EncodeOptions,
     Inputs,
@@ -49,7 +50,7 @@ class VectorsOnly:
         probe = await send(self.embed("", ["probe"], DEFAULT_OPTIONS))
         name = self._model or "upstream"
         dimensions = probe.vectors.shape[1]
-        return (ModelInfo(name, "dense", dimensions, ASSUMED_TOKENS, precision="upstream", frame=(0, 0)),)
+        return (ModelInfo(name, "dense", dimensions, ASSUMED_TOKENS, precision=UNKNOWN_PRECISION, frame=(0, 0)),)
 
     def embed(self, model: str, inputs: Inputs, options: EncodeOptions) -> Ask[Embeddings]:
         """Ask as its clients do; it decides itself how it truncates, so another wish than END is refused."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,30 @@ def test_an_unknown_type_is_told_with_its_line(tmp_path: Path) -> None:
 
     assert "line 2" in message
     assert "rerank" in message
+
+
+@pytest.mark.parametrize(
+    ("entry", "files", "revision", "pooling"),
+    [
+        (f"sources: [{{hub: org/small, revision: {'a' * 40}}}]", {"pooling_mode_cls_token": True}, "a" * 40, "cls"),
+        ("sources: [{hub: org/small, revision: main}]", {"pooling_mode_mean_tokens": True}, None, "mean"),
+        ("pooling: last", {"pooling_mode_mean_tokens": True}, None, "last"),
+        ("licence: MIT", {"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True}, None, None),
+        ("licence: MIT", None, None, None),
+    ],
+)
+def test_a_model_tells_what_makes_its_vectors(
+    tmp_path: Path, entry: str, files: dict[str, bool] | None, revision: str | None, pooling: str | None
+) -> None:
+    """Its revision is a commit of its hub; its pooling is the catalogue's, or the only one in its files."""
+    folder = tmp_path / "small"
+    (folder / "1_Pooling").mkdir(parents=True)
+    for name in ("tokenizer.json", "weights"):
+        (folder / name).touch()
+    if files:
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 384} | files))
+    catalogue = load(written(tmp_path, GOOD.replace("aliases: [org/small]", entry)))
+
+    info = catalogue.locate(tmp_path, "small", "weights", precision="int8", device="cpu").info
+
+    assert (info.revision, info.pooling, info.precision) == (revision, pooling, "int8")
