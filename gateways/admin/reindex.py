@@ -39,6 +39,7 @@ from gateways.core.stores.base import DEFAULT, CollectionDamaged
 from gateways.core.stores.edge.collection import is_collection, load, read_profile
 from gateways.core.stores.edge.document_count import read_count
 from gateways.core.stores.edge.store import EdgeStore
+from gateways.core.vector_source import find_source
 
 # How long a model, or its service, may be away.
 PATIENCE_S, RETRY_S = 60.0, 0.5
@@ -154,8 +155,9 @@ async def _rebuild(backend: Backend, settings: GatewaySettings, journal: Path) -
             replay = Replay(journal, lambda documents: progress.advance(bar, documents))
             progress.update(bar, total=replay.documents_left)
             for name in replay.collections:
-                profile = replay.profiles.get(name) or _read_profile(folder / data_dir.VECTORS / name)
-                await store.put(name, profile or default)
+                profile = replay.profiles.get(name) or _read_profile(folder / data_dir.VECTORS / name) or default
+                source = find_source(registry.models(), profile.embedding_model, profile.sparse_model)
+                await store.put(name, profile.with_source(source))
             # Replay has the methods of a queue that work off jobs, and no other.
             queue, flush_every_s = cast(JobQueue, replay), settings.flush_every_s
             worker = IngestWorker(registry, store, queue, default, flush_every_s, max_errors=1)

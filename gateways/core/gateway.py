@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from gateways.core.backend import Backend
+from gateways.core.backend import Backend, ModelInfo
 from gateways.core.errors import GatewayError, NotFound
 from gateways.core.ingest.worker import IngestWorker
 from gateways.core.jobs.base import Document, Job, JobQueue
@@ -25,6 +25,8 @@ from gateways.core.search.pipeline import SearchResult, search
 from gateways.core.search.plan import Question
 from gateways.core.settings import StoreSettings
 from gateways.core.stores.base import Collection, VectorStore
+from gateways.core.stores.source_check import check_sources
+from gateways.core.vector_source import source_of
 
 log = logging.getLogger(__name__)
 OFF_LOOP_THREADS = 2
@@ -67,7 +69,7 @@ class Gateway(ModelRegistry):
         await self.backend.__aenter__()
         settings, default = self.settings, default_profile(self, self.settings)
         store, jobs = _import_engine("stores.{}.store", settings.store), _import_engine("jobs.{}", settings.jobs)
-        self._store = await store.open_store(settings, default, self.models())
+        self._store = await _open_store(store, settings, default, self.models())
         self._jobs = await jobs.open_jobs(settings)
         metrics.documents.set(self.store.count())
         metrics.damaged_collections.set(len(self.store.damaged))
@@ -204,6 +206,19 @@ def count_damaged(store: VectorStore | None) -> dict[str, object]:
     return {"damaged_collections": len(damaged)} if damaged else {}
 
 
+async def _open_store(
+    engine: Any, settings: GatewaySettings, default: Profile, models: Sequence[ModelInfo]
+) -> VectorStore:
+    """Open the store of a module. Raises StoreMismatch for vectors of other models, or of another source."""
+    store: VectorStore = await engine.open_store(settings, default, models)
+    try:
+        await check_sources(store, models, allow=settings.allow_vector_mismatch)
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
 async def _refresh_counts(store: VectorStore) -> None:
     with suppress(GatewayError):
         await store.refresh(counts=True)
@@ -223,4 +238,5 @@ def default_profile(registry: ModelRegistry, settings: StoreSettings) -> Profile
     """Return the profile of a collection that is created without one."""
     dense, sparse = registry.model(None), registry.model(None, "sparse")
     late = settings.late_interaction and registry.interaction(dense.id) is not None
-    return Profile(dense.id, dense.dimensions, sparse.id, late_interaction=late)
+    source = source_of(dense, sparse)
+    return Profile(dense.id, dense.dimensions, sparse.id, late_interaction=late, vector_source=source)

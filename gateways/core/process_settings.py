@@ -20,6 +20,7 @@ from gateways.core.settings import (
 # The settings that `/v1/config` shows. A new setting stays private until it is named here.
 PUBLIC = frozenset(
     {
+        "allow_vector_mismatch",
         "cors_origins",
         "device",
         "docs_access",

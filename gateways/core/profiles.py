@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from gateways.core.backend import ModelInfo
 from gateways.core.errors import Conflict, InvalidRequest
 from gateways.core.scoring import bm25
 from gateways.core.scoring.fusion import Fusion, Weights
+from gateways.core.vector_source import VectorSource, parse_source
 
 TOP_K = 5
 # Fewer tokens hardly hold a sentence.
@@ -31,6 +32,7 @@ class Profile:
 
     With `late_interaction` token vectors are stored as well, for a late-interaction reranker. `fusion` None means
     reciprocal rank fusion for two rankings, and the weights fitted for the model for late interaction.
+    `vector_source` is what made the stored vectors, None if unknown: an earlier version wrote them.
     """
 
     embedding_model: str
@@ -41,6 +43,7 @@ class Profile:
     chunk: Chunking | None = None
     late_interaction: bool = False
     fusion: Fusion | None = None
+    vector_source: VectorSource | None = None
 
     @property
     def idf(self) -> bool:
@@ -56,13 +59,29 @@ class Profile:
             other.late_interaction,
         )
 
+    def with_source(self, source: VectorSource | None) -> Profile:
+        """Return this profile with another source of vectors."""
+        return replace(self, vector_source=source)
 
-def parse_profile(fields: Mapping[str, Any]) -> Profile:
-    """Return the profile of a JSON object. Raises KeyError or TypeError if it is not a profile."""
-    rest = {name: value for name, value in fields.items() if name not in ("chunk", "fusion")}
-    chunk, fusion = fields["chunk"], fields.get("fusion")
-    weights = Weights(**fusion) if isinstance(fusion, dict) else fusion
-    return Profile(**rest, chunk=Chunking(**chunk) if chunk else None, fusion=weights)
+    def fields_without_source(self) -> dict[str, Any]:
+        """Return the fields that gateways of the version before read too: these refuse any other field."""
+        return {name: value for name, value in asdict(self).items() if name != "vector_source"}
+
+
+def parse_profile(values: Mapping[str, Any]) -> Profile:
+    """
+    Return the profile of a JSON object; fields of a later version are ignored.
+
+    Raises KeyError or TypeError if it is not a profile.
+    """
+    names = {field.name for field in fields(Profile)} - {"chunk", "fusion", "vector_source"}
+    chunk, fusion, source = values["chunk"], values.get("fusion"), values.get("vector_source")
+    return Profile(
+        **{name: value for name, value in values.items() if name in names},
+        chunk=Chunking(**chunk) if chunk else None,
+        fusion=Weights(**fusion) if isinstance(fusion, dict) else fusion,
+        vector_source=parse_source(source) if source else None,
+    )
 
 
 class StoreMismatch(Exception):

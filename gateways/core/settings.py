@@ -101,6 +101,11 @@ class StoreSettings(Settings):
     late_interaction: bool = Field(
         True, description="Set `false` so that new collections store no token vectors unless they ask for them."
     )
+    allow_vector_mismatch: bool = Field(
+        False,
+        description="Set `true` to serve collections whose vectors were made with another precision, revision, "
+        "pooling or prompt. Default: such a gateway does not start.",
+    )
     jobs: Literal["sqlite", "postgres"] = Field(
         "sqlite", description="Job queue: `sqlite` in DATA_DIR, or `postgres` at DATABASE_URL, shared by gateways."
     )

@@ -37,6 +37,7 @@ def test_a_new_collection_has_the_defaults(http: httpx.Client, collection: str, 
         "chunk": None,
         "late_interaction": profile["late_interaction"],
         "fusion": None,
+        "vector_source": profile["vector_source"],
         "document_count": 0,
     }
     assert read_collection(http, collection) == profile

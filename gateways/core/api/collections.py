@@ -19,6 +19,7 @@ from gateways.core.http.json_route import JsonRoute, Strict, json_response
 from gateways.core.profiles import TOP_K, Profile, check_chunking
 from gateways.core.scoring.fusion import FITTED, FUSIONS, Fusion, Weights
 from gateways.core.stores.base import Collection
+from gateways.core.vector_source import VectorSource, source_of
 
 # Written out, because the route of a JSON body declares no other parameters.
 _NAME_PARAMETER = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "pattern": PATTERN}}
@@ -95,6 +96,9 @@ class CollectionAnswer(Strict):
     chunk: Chunk | None
     late_interaction: bool
     fusion: Annotated[Any, WithJsonSchema(_FUSION_SCHEMA)]
+    vector_source: VectorSource | None = Field(
+        description="What made the stored vectors, beside the models. Null, here or in it: not known."
+    )
     document_count: int
 
 
@@ -157,6 +161,7 @@ def _read_profile(gateway: Gateway, current: Profile, body: ProfileRequest) -> P
         chunk=body.chunk.chunking() if body.chunk else None,
         late_interaction=_read_late_interaction(gateway, current, dense, body.late_interaction),
         fusion=_read_fusion(body.fusion, dense),
+        vector_source=source_of(dense, sparse),
     )
 
 
@@ -211,5 +216,6 @@ def _collection_body(collection: Collection) -> dict[str, Any]:
         "chunk": profile.chunk,
         "late_interaction": profile.late_interaction,
         "fusion": profile.fusion,
+        "vector_source": profile.vector_source,
         "document_count": collection.documents,
     }

@@ -17,6 +17,7 @@ from gateways.core.host.gpu_name import card_name
 from gateways.core.http.json_route import json_response
 from gateways.core.http.request_state import process_state
 from gateways.core.observability import metrics
+from gateways.core.stores.source_check import find_mismatches
 
 CAPABILITIES = (
     "embeddings",
@@ -111,6 +112,7 @@ def config(gateway: Gateway) -> APIRouter:
                 "gpu_model": card_name(gpu) if gpu else None,
                 "memory_usage_mb": _resident_mb(),
                 "damaged_collections": {name: error.message for name, error in damaged.items()},
+                "vector_mismatches": find_mismatches(gateway.store, models),
                 "settings": gateway.settings.public(),
             }
         )

@@ -188,7 +188,8 @@ class VectorStore(Protocol):
         """
         Create a collection, or change its profile, durably. Returns True if it was created.
 
-        Raises Conflict if its documents have vectors of other models.
+        Stored vectors keep their source, and an empty collection takes that of `profile`. Raises Conflict if its
+        documents have vectors of other models.
         """
         ...
 

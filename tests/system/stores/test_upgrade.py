@@ -84,7 +84,8 @@ def test_data_of_an_earlier_version_is_opened_with_every_document(upgraded: Gate
             assert all(text(f"queued-{number}") for number in range(QUEUED))
             long = http.get("/v1/documents/long", params={"collection": "books"}).json()
             assert len(long["passages"]) > 1
-            assert http.get("/v1/collections/books").json()["top_k"] == 3
+            books = http.get("/v1/collections/books").json()
+            assert (books["top_k"], books["vector_source"]) == (3, None)
             assert http.get("/healthz").json()["document_count"] == QUEUED + 4
             again = http.post(
                 "/v1/ingest", headers={"Idempotency-Key": "first"}, json={"documents": [{"id": "x", "text": "other"}]}

@@ -143,10 +143,11 @@ class EdgeCollection:
             await self._shard.call(self._count.flush, self._shard)
 
     async def change_profile(self, profile: Profile) -> bool:
-        """Change the profile, durably. Returns False, and does nothing, if the new one needs other vectors."""
+        """Change the profile, but the source of stored vectors, durably. Returns False if it needs other vectors."""
         async with self._writing:
             if not profile.shares_vectors(self._profile):
                 return False
+            profile = profile.with_source(self._profile.vector_source) if self._shard.point_count else profile
             await self._shard.call(write, self._path / PROFILE, orjson.dumps(profile))
             self._profile = profile
             return True

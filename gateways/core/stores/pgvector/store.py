@@ -15,6 +15,7 @@ from gateways.core.settings import StoreSettings
 from gateways.core.stores.base import DEFAULT, CollectionDamaged, unknown_collection
 from gateways.core.stores.pgvector import tables
 from gateways.core.stores.pgvector.collection import PgCollection
+from gateways.core.vector_source import parse_source
 
 
 class PgStore:
@@ -73,8 +74,10 @@ class PgStore:
             if old is None:
                 await self._create(connection, name, profile)
             elif profile.shares_vectors(old.profile):
+                source = old.profile.vector_source if old.passages else profile.vector_source
                 await connection.execute(
-                    "UPDATE gateway_collections SET profile = %s WHERE name = %s", (_to_json(profile), name)
+                    "UPDATE gateway_collections SET profile = %s, vector_source = %s WHERE name = %s",
+                    (*_to_columns(profile.with_source(source)), name),
                 )
                 await self._read_list(connection)
             elif old.passages:
@@ -115,13 +118,13 @@ class PgStore:
 
     async def _read_list(self, connection: Connection) -> dict[str, PgCollection]:
         cursor = await connection.execute(
-            "SELECT number, name, profile::text, documents, passages FROM gateway_collections"
+            "SELECT number, name, profile::text, vector_source, documents, passages FROM gateway_collections"
         )
         by_number = {collection.number: collection for collection in self._collections.values()}
         current: dict[str, PgCollection] = {}
-        for number, name, profile, documents, passages in await cursor.fetchall():
+        for number, name, profile, source, documents, passages in await cursor.fetchall():
             collection = by_number.get(number) or PgCollection(self._database, number, name)
-            collection.profile = parse_profile(orjson.loads(profile))
+            collection.profile = parse_profile(orjson.loads(profile)).with_source(source and parse_source(source))
             collection.documents, collection.passages = documents, passages
             current[name] = collection
         self._collections = current
@@ -129,8 +132,8 @@ class PgStore:
 
     async def _create(self, connection: Connection, name: str, profile: Profile) -> dict[str, PgCollection]:
         cursor = await connection.execute(
-            "INSERT INTO gateway_collections (name, profile) VALUES (%s, %s) RETURNING number",
-            (name, _to_json(profile)),
+            "INSERT INTO gateway_collections (name, profile, vector_source) VALUES (%s, %s, %s) RETURNING number",
+            (name, *_to_columns(profile)),
         )
         row = await cursor.fetchone()
         assert row  # noqa: S101 the statement returns the inserted row
@@ -154,5 +157,8 @@ async def open_store(settings: StoreSettings, default: Profile, models: Sequence
     return store
 
 
-def _to_json(profile: Profile) -> Jsonb:
-    return Jsonb(profile, dumps=orjson.dumps)
+def _to_columns(profile: Profile) -> tuple[Jsonb, Jsonb | None]:
+    """Return the columns `profile` and `vector_source`."""
+    source = profile.vector_source
+    fields = Jsonb(profile.fields_without_source(), dumps=orjson.dumps)
+    return fields, Jsonb(source, dumps=orjson.dumps) if source else None

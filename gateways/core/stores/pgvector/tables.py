@@ -14,8 +14,9 @@ from gateways.core.persistence.versions import check_version
 from gateways.core.profiles import Profile
 from gateways.core.stores.base import CollectionGone
 
-# Version 0 is every database before 2026-12; its tables are those of version 1.
-VERSION = 1
+# Version 0 is every database before 2026-12; its tables are those of version 1. Version 2 adds `vector_source`, apart
+# from `profile`: gateways of version 1 at the same database refuse a profile with a field that they do not know.
+VERSION = 2
 _TABLES = """
 CREATE EXTENSION IF NOT EXISTS vector;
 CREATE TABLE IF NOT EXISTS gateway_collections (
@@ -25,6 +26,7 @@ CREATE TABLE IF NOT EXISTS gateway_collections (
     documents bigint NOT NULL DEFAULT 0,
     passages bigint NOT NULL DEFAULT 0
 );
+ALTER TABLE gateway_collections ADD COLUMN IF NOT EXISTS vector_source jsonb;
 """
 # Answers come from `passage`, JSON in bytes, because a text column cannot hold U+0000. Filters test `metadata`.
 _PASSAGES = """

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from types import MappingProxyType
 
 import orjson
@@ -20,6 +21,7 @@ from gateways.core.stores.payloads import INDEXED
 from gateways.core.stores.qdrant.collection import QdrantCollection
 from gateways.core.stores.qdrant.connection import mapped_errors
 from gateways.core.stores.qdrant.points import vectors_config
+from gateways.core.vector_source import parse_source
 
 # The list of collections: points without vectors, each with a name, a profile, and the server's name.
 _REGISTRY = "gateway-collections"
@@ -71,7 +73,9 @@ class QdrantStore:
             entry = point.payload or {}
             name, server_name = entry["name"], entry["stored"]
             collection = by_server_name.get(server_name) or QdrantCollection(self._client, name, server_name)
-            collection.profile = parse_profile(orjson.loads(entry["profile"]))
+            source = entry.get("vector_source")
+            profile = parse_profile(orjson.loads(entry["profile"]))
+            collection.profile = profile.with_source(parse_source(source) if source else None)
             current[name] = collection
         self._collections = current
         if counts:
@@ -100,17 +104,20 @@ class QdrantStore:
         async with self._changing:
             await self.refresh()
             old = self._collections.get(name)
-            if old and profile.shares_vectors(old.profile):
-                await self._register(name, profile, old.server_name)
+            if old is None:
+                await self._create(name, profile)
+                return True
+            await old.flush()
+            if profile.shares_vectors(old.profile):
+                source = old.profile.vector_source if old.documents else profile.vector_source
+                await self._register(name, profile.with_source(source), old.server_name)
                 await self.refresh()
                 return False
-            if old:
-                await old.flush()
-                if old.documents:
-                    raise vectors_conflict(name, old.profile, profile)
-                await self._drop(old)
+            if old.documents:
+                raise vectors_conflict(name, old.profile, profile)
+            await self._drop(old)
             await self._create(name, profile)
-            return old is None
+            return False
 
     async def delete(self, name: str) -> bool:
         """Delete a collection with its documents, durably. The default one is created again, empty."""
@@ -151,7 +158,10 @@ class QdrantStore:
     async def _register(
         self, name: str, profile: Profile, server_name: str, mode: models.UpdateMode = models.UpdateMode.UPSERT
     ) -> None:
-        payload = {"name": name, "stored": server_name, "profile": orjson.dumps(profile).decode()}
+        # The source is apart: gateways of the version before refuse a profile with a field that they do not know.
+        source = profile.vector_source and asdict(profile.vector_source)
+        fields = orjson.dumps(profile.fields_without_source()).decode()
+        payload = {"name": name, "stored": server_name, "profile": fields, "vector_source": source}
         async with mapped_errors():
             point = models.PointStruct(id=_entry_id(name), vector={}, payload=payload)
             await self._client.upsert(_REGISTRY, [point], wait=True, update_mode=mode)
