@@ -50,7 +50,8 @@ class Gateway(ModelRegistry):
     """Everything behind the routes. Until `start` returns, calls that need the model raise BackendUnavailable."""
 
     def __init__(self, name: str, backend: Backend, settings: GatewaySettings) -> None:
-        super().__init__(backend, settings.embed_cache_mb * 1_000_000)
+        allow = settings.allow_vector_mismatch
+        super().__init__(backend, settings.embed_cache_mb * 1_000_000, allow_vector_mismatch=allow)
         self.name = name
         self.settings = settings
         self._store: VectorStore | None = None

@@ -47,7 +47,7 @@ class Lru(Generic[T]):
 
 
 def key_of(model: str, truncate: Truncate, text: str) -> bytes:
-    """Return the cache key of a text: a 128-bit hash of the model, the truncation and the text."""
+    """Return the cache key of a text: a 128-bit hash of the model, by what tells it apart, truncation and text."""
     # A NUL separates the parts: no model id and no `truncate` contains one.
     content = f"{model}\0{truncate}\0{text}"
     return blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -88,6 +88,8 @@ class Indexer:
         self._passages_per_call = min(PASSAGES_PER_CALL, grown)
 
     async def _embed_batch(self, profile: Profile, texts: Sequence[str]) -> list[Vectors]:
+        # Of gateways that start on an empty shared collection, the last one decides what makes its vectors.
+        self._registry.check_source(profile.vector_source, profile.embedding_model, profile.sparse_model)
         dense = self._registry.model(profile.embedding_model)
         sparse = self._registry.model(profile.sparse_model, "sparse")
         prompted = [dict(dense.prompts)["document"] + text for text in texts]

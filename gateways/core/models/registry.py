@@ -21,19 +21,23 @@ from gateways.core.cache.embedding_cache import EmbeddingCache
 from gateways.core.cache.lru import key_of
 from gateways.core.errors import BackendUnavailable, InvalidRequest, NotFound, fetching
 from gateways.core.scoring import bm25
+from gateways.core.vector_source import VectorSource, describe_differences, find_source
 
 
 class ModelRegistry:
     """What routes, search and ingest ask of the models; the calls raise what Backend's raise."""
 
-    def __init__(self, backend: Backend, embed_cache_bytes: int = 0) -> None:
+    def __init__(self, backend: Backend, embed_cache_bytes: int = 0, *, allow_vector_mismatch: bool = False) -> None:
+        """With `allow_vector_mismatch` the vectors of a collection may have another source than new ones."""
         self.backend = backend
+        self._allow_vector_mismatch = allow_vector_mismatch
         self._embedded = EmbeddingCache(embed_cache_bytes)
         self._backend_models: Sequence[ModelInfo] = ()
         self._served: Sequence[ModelInfo] = ()
         self._by_name: dict[str, ModelInfo] = {}
         self._defaults: dict[Kind, ModelInfo] = {}
         self._absent: Sequence[ModelInfo] = ()
+        self._sources: dict[tuple[str, str], VectorSource | None] = {}
 
     def models(self) -> Sequence[ModelInfo]:
         """Return the models served, the default of each kind first. Raises BackendUnavailable while starting."""
@@ -42,6 +46,7 @@ class ModelRegistry:
             raise starting()
         if models is not self._backend_models:  # the backend makes a new sequence after a load or an unload
             own = () if any(model.id == bm25.ID for model in models) else (bm25.INFO,)
+            self._sources = {}
             self._absent = [model for model in models if not model.fetched]
             self._backend_models, self._served = models, (*(model for model in models if model.fetched), *own)
             # In reverse, so that the first model of a kind or of a name wins.
@@ -84,6 +89,22 @@ class ModelRegistry:
         """Return the reranker that compares the tokens of a dense model, by its id; None where there is none."""
         return next((model for model in self.models() if model.of == dense), None)
 
+    def check_source(self, stored: VectorSource | None, dense: str, sparse: str) -> None:
+        """Raise BackendUnavailable if two models now make vectors unlike those stored: an upstream has changed."""
+        if stored is None or self._allow_vector_mismatch:
+            return
+        models, pair = self.models(), (dense, sparse)
+        if pair not in self._sources:  # every search asks
+            self._sources[pair] = find_source(models, dense, sparse)
+        served = self._sources[pair]
+        if served and served != stored and stored.differences(served):
+            was, now = describe_differences(stored, served)
+            raise BackendUnavailable(
+                f"the stored vectors are of {dense} with {was}, and it is served with {now} now. Serve it as before, "
+                "or build the vectors again.",
+                code="vector_mismatch",
+            )
+
     async def embed(self, model: ModelInfo, inputs: Inputs, options: EncodeOptions = DEFAULT_OPTIONS) -> Embeddings:
         """Embed n inputs with a dense model; a single text that was asked for lately costs no forward pass."""
 
@@ -93,7 +114,9 @@ class ModelRegistry:
         # Passages in bulk, with the vectors of all their tokens, would drive out the queries.
         if options.lane == "bulk" or len(inputs) != 1 or not isinstance(inputs[0], str):
             return await make()
-        key = key_of(model.id, options.truncate, inputs[0]) + (b"tokens" if options.tokens else b"")
+        # A service that comes back with another precision makes other vectors under the same id.
+        identity = f"{model.id} {model.dimensions} {model.precision} {model.revision}"
+        key = key_of(identity, options.truncate, inputs[0]) + (b"tokens" if options.tokens else b"")
         return await self._embedded.get_or_make(key, make)
 
     async def embed_sparse(

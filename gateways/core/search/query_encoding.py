@@ -35,7 +35,12 @@ class EncodedQuery:
 
 
 async def encode(registry: ModelRegistry, query: str, mode: Mode, profile: Profile, *, tokens: bool) -> EncodedQuery:
-    """Encode a query for a mode, one pass per model; `tokens` true adds token vectors for late interaction."""
+    """
+    Encode a query for a mode, one pass per model; `tokens` true adds token vectors for late interaction.
+
+    Raises BackendUnavailable if the models do not make vectors like those stored any more.
+    """
+    registry.check_source(profile.vector_source, profile.embedding_model, profile.sparse_model)
     if mode == "dense":
         return await _encode_dense(registry, query, profile, tokens=tokens)
     if mode == "sparse" and not tokens:

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from gateways.core.backend import ModelInfo
 from gateways.core.profiles import Profile, StoreMismatch
 from gateways.core.stores.source_check import check_sources, find_mismatches
 from gateways.core.vector_source import VectorSource, find_source
-from tests.support.gateways import ROOT, Gateway, StartFailed, describe
+from tests.support.gateways import ROOT, Gateway, Process, StartFailed, describe, wait_until
 from tests.support.ingest_client import client_of
 from tests.system.stores.conftest import DEFAULT, MODELS, Opened
 from tests.system.stores.test_store import write
@@ -177,6 +178,54 @@ def test_a_reindex_makes_the_vectors_of_the_gateway(gateway: Gateway) -> None:
         client.holds_exactly(TEXTS)
     assert _read(gateway, "/v1/collections/default")["vector_source"]["precision"] == "fp32"
     assert _read(gateway, "/v1/config")["vector_mismatches"] == {}
+
+
+@pytest.mark.gateway("split")
+def test_an_upstream_that_comes_back_with_another_precision_mixes_nothing(tmp_path: Path) -> None:
+    """Searches get 503 with the code `vector_mismatch`, ingests wait, and no cached vector is of the old model."""
+    split = describe("split", tmp_path, python=Path(sys.executable), PRECISION="int8", FLUSH_EVERY_S="0.1")
+    embed = split.processes["embed"]
+    try:
+        split.start()
+        with client_of(split) as client:
+            client.completed(client.submit(TEXTS))
+            before = _embed(client.http)
+
+            _restart(embed, "fp32")
+            wait_until(lambda: _precision(client.http) == "fp32", 30, "the other precision")
+            refused = client.http.post("/v1/search", json={"query": "dawn"})
+            after = _embed(client.http)
+            jobs = client.submit({"c": "dawn over the sea"})
+            wait_until(lambda: "ingest retries" in split.front.log(), 30, "an ingest that waits")
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "vector_mismatch")
+            assert before != after
+            assert client.job(jobs[0])["finished_at"] is None
+            assert list(_read(split, "/v1/config")["vector_mismatches"]) == ["default"]
+
+            _restart(embed, "int8")
+            client.completed(jobs)
+            client.holds_exactly({**TEXTS, "c": "dawn over the sea"})
+            assert _embed(client.http) == before
+    finally:
+        split.kill()
+
+
+def _restart(process: Process, precision: str) -> None:
+    process.kill()
+    process.environ["PRECISION"] = precision
+    process.start()
+
+
+def _precision(http: httpx.Client) -> str:
+    models: list[dict[str, str]] = http.get("/v1/models").json()["data"]
+    return models[0]["precision"]
+
+
+def _embed(http: httpx.Client) -> list[float]:
+    answer = http.post("/v1/embeddings", json={"input": "the harbour at dawn"})
+    assert answer.status_code == 200, answer.text
+    vector: list[float] = answer.json()["data"][0]["embedding"]
+    return vector
 
 
 def _read(gateway: Gateway, path: str) -> dict[str, Any]:
