@@ -36,6 +36,7 @@ from gateways.core.models.catalog import CatalogError, Located
 from gateways.core.models.runtime import DenseModel, Runtime
 from gateways.core.scoring.vectors import normalize
 from gateways.core.settings import ModelSettings, StoreSettings
+from gateways.core.vector_source import source_of
 
 GATEWAYS = ("onnx_py", "python")
 STORES = get_args(StoreSettings.model_fields["store"].annotation)
@@ -133,8 +134,9 @@ def embed(corpus: Path, output: Path, gateway: str, settings: ModelSettings, add
     output = output.resolve()
     models = catalog.load(settings.models_file)
     located = runtime_of(gateway).locate(models.resolve(settings.model), models, settings)
-    made_by = {"gateway": gateway, "model": located.info.id, "precision": located.info.precision}
-    _claim(output, {**made_by, "dimensions": located.info.dimensions})
+    made_by = {"gateway": gateway, "model": located.info.id, "dimensions": located.info.dimensions}
+    source = dataclasses.asdict(source_of(located.info, None))
+    _claim(output, {**made_by, **{name: value for name, value in source.items() if value is not None}})
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports its use to its maker otherwise
     ray.init(address=address, include_dashboard=False, log_to_driver=False)
     try:
@@ -216,7 +218,8 @@ def _claim(output: Path, made_by: dict[str, Any]) -> None:
     note = output / MADE_BY
     if not note.is_file():
         note.write_text(json.dumps(made_by, indent=2) + "\n")
-    elif (previous := json.loads(note.read_text())) != made_by:
+    # The note of an earlier version has fewer fields.
+    elif (previous := json.loads(note.read_text())) != {name: made_by.get(name) for name in previous}:
         raise Unusable(f"{output} has vectors of {previous}, and these would be of {made_by}: take another folder")
 
 

@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
@@ -30,7 +31,8 @@ from gateways.core.persistence import data_dir
 from gateways.core.profiles import Profile
 from gateways.core.scoring import bm25
 from gateways.core.settings import StoreSettings
-from gateways.core.stores.base import Collection, Passage, Vectors
+from gateways.core.stores.base import Collection, Passage, Vectors, VectorStore
+from gateways.core.vector_source import describe_differences, parse_source
 
 STORES = get_args(StoreSettings.model_fields["store"].annotation)
 # The file beside the vectors that names the model that made them.
@@ -68,22 +70,39 @@ async def load_into(store: str, source: Path, name: str, settings: StoreSettings
     made_by = json.loads(note.read_text())
     if store == "pgvector" and not settings.database_url:
         raise NotLoaded("DATABASE_URL is not set")
-    profile = Profile(made_by["model"], made_by["dimensions"], bm25.ID)
+    made = replace(parse_source(made_by), sparse_precision=bm25.INFO.precision)
+    profile = Profile(made_by["model"], made_by["dimensions"], bm25.ID, vector_source=made)
     try:
         with data_dir.lock(settings.data_dir):
             vector_store = await import_module(f"gateways.core.stores.{store}.store").open_store(
                 settings, profile, None
             )
             try:
-                collection = await vector_store.ensure(name, profile)
-                if not collection.profile.shares_vectors(profile):
-                    raise NotLoaded(f"collection {name!r} holds {collection.profile}, and these are of {profile}")
+                collection = await _open_collection(vector_store, name, profile, settings)
                 await _write(collection, files)
                 return f"{collection.documents} documents are in collection {name!r} of {store}"
             finally:
                 await vector_store.close()
     except (GatewayError, data_dir.DataDirBusy, data_dir.DataDirUnusable) as error:
         raise NotLoaded(str(error)) from None
+
+
+async def _open_collection(store: VectorStore, name: str, profile: Profile, settings: StoreSettings) -> Collection:
+    """Return a collection for vectors of `profile`. Raises NotLoaded if its documents have other vectors."""
+    collection = await store.ensure(name, profile)
+    if not collection.profile.shares_vectors(profile):
+        raise NotLoaded(f"collection {name!r} holds {collection.profile}, and these are of {profile}")
+    # An empty collection takes this source, and any other one keeps its own.
+    await store.put(name, collection.profile.with_source(profile.vector_source))
+    collection = store.collection(name)
+    stored, loaded = collection.profile.vector_source, profile.vector_source
+    if stored and loaded and stored.differences(loaded) and not settings.allow_vector_mismatch:
+        one, other = describe_differences(stored, loaded)
+        raise NotLoaded(
+            f"collection {name!r} holds vectors with {one}, and these have {other}. "
+            "Load them into another collection, or set ALLOW_VECTOR_MISMATCH=true."
+        )
+    return collection
 
 
 async def _write(collection: Collection, files: Sequence[Path]) -> None:

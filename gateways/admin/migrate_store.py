@@ -91,6 +91,7 @@ async def migrate(source: VectorStore, target: VectorStore, progress: Path) -> s
             await target.put(collection.name, collection.profile)
             bar = display.add_task(f"{collection.name}: documents", total=collection.documents)
             copy = target.collection(collection.name)
+            _require_equal_sources(collection, copy)
             after = uuid.UUID(last_keys[copy.name]) if copy.name in last_keys else None
             while page := await collection.page(after, PAGE):
                 await copy.add([passage for _, passage, _ in page], [vectors for _, _, vectors in page])
@@ -105,6 +106,15 @@ async def migrate(source: VectorStore, target: VectorStore, progress: Path) -> s
     write(progress, b"{}")
     copied = [f"{original.documents} documents in {original.name!r}" for original in source.collections()]
     return f"copied, counted and searched in both: {', '.join(copied)}"
+
+
+def _require_equal_sources(original: Collection, copy: Collection) -> None:
+    """Raise Differs if the target has documents with vectors of another source, which it keeps."""
+    if copy.profile.vector_source != original.profile.vector_source:
+        raise Differs(
+            f"the vectors of {original.name!r} have the source {original.profile.vector_source}. The target has "
+            f"documents of {copy.profile.vector_source}: DELETE its collection first"
+        )
 
 
 def _read_progress(progress: Path) -> dict[str, str]:

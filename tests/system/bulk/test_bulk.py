@@ -89,10 +89,14 @@ def test_the_vectors_are_those_of_the_gateway_and_it_finds_them(
             name, text = next(iter(sample.texts.items()))
             hits = http.post("/v1/search", json={"query": text, "top_k": 1}).json()["results"]
             count = http.get("/healthz").json()["document_count"]
+            loaded = http.get("/v1/collections/default").json()["vector_source"]
+            own = http.put("/v1/collections/own", json={}).json()["vector_source"]
     finally:
         gateway.kill()
     np.testing.assert_allclose(np.array(made["embedding"].to_pylist()), served, atol=CLOSE)
     assert count == 40
+    assert loaded == own
+    assert (loaded["precision"], loaded["pooling"]) == ("fp32", "mean")
     assert [(hit["id"], hit["metadata"]["words"]) for hit in hits] == [(name, len(text.split()))]
 
 

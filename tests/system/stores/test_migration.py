@@ -18,16 +18,18 @@ from gateways.core.scoring import bm25
 from gateways.core.scoring.vectors import normalize
 from gateways.core.stores.base import CollectionDamaged, Passage, Vectors, VectorStore
 from gateways.core.stores.edge.store import EdgeStore
+from gateways.core.vector_source import VectorSource
 from tests.support.gateways import ROOT
 from tests.system.stores.conftest import DEFAULT
 
 PASSAGES = 150
+SOURCE = VectorSource(precision="int8", revision="a" * 40, document_prompt="read: ")
 migrate_store: Any = import_module("gateways.admin.migrate_store")
 
 
 async def fill(store: VectorStore) -> None:
     """Write documents of three passages each, with the vectors of their tokens."""
-    late = dataclasses.replace(DEFAULT, late_interaction=True, top_k=7)
+    late = dataclasses.replace(DEFAULT, late_interaction=True, top_k=7, vector_source=SOURCE)
     collection = await store.ensure("books", late)
     rng = np.random.default_rng(7)
     words = [f"word{n} of passage" for n in range(PASSAGES)]
@@ -111,6 +113,22 @@ def test_a_copy_that_differs_is_told(tmp_path: Path) -> None:
     asyncio.run(source.put("books", target.collection("books").profile))
     with pytest.raises(migrate_store.Differs, match="has 0 documents and its copy 50"):
         asyncio.run(migrate_store.migrate(source, target, tmp_path / "progress.json"))
+    for store in (source, target):
+        asyncio.run(store.close())
+
+
+def test_vectors_of_two_sources_do_not_mix(tmp_path: Path) -> None:
+    """A target that has documents of fp32 takes none of int8; the message has both sources."""
+    source = EdgeStore(tmp_path / "source", DEFAULT, None, 1)
+    target = EdgeStore(tmp_path / "target", DEFAULT, None, 1)
+    asyncio.run(fill(source))
+    fp32 = dataclasses.replace(SOURCE, precision="fp32")
+    asyncio.run(target.put("books", source.collection("books").profile.with_source(fp32)))
+    asyncio.run(fill(target))
+
+    with pytest.raises(migrate_store.Differs, match=r"'books' .*int8.* documents .*fp32.* DELETE"):
+        asyncio.run(migrate_store.migrate(source, target, tmp_path / "progress.json"))
+
     for store in (source, target):
         asyncio.run(store.close())
 
