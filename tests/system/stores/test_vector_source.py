@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import subprocess
@@ -11,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from gateways.core.backend import ModelInfo
 from gateways.core.profiles import Profile, StoreMismatch
+from gateways.core.settings import StoreSettings
+from gateways.core.stores.pgvector import store as pgvector
 from gateways.core.stores.source_check import check_sources, find_mismatches
 from gateways.core.vector_source import VectorSource, find_source
 from tests.support.gateways import ROOT, Gateway, Process, StartFailed, describe, wait_until
@@ -23,6 +27,16 @@ from tests.system.stores.conftest import DEFAULT, MODELS, Opened
 from tests.system.stores.test_store import write
 
 INT8 = VectorSource(precision="int8", revision="a" * 40, pooling="mean", document_prompt="", sparse_precision="exact")
+FIELDS_BEFORE = {
+    "embedding_model",
+    "dimensions",
+    "sparse_model",
+    "reranker_model",
+    "top_k",
+    "chunk",
+    "late_interaction",
+    "fusion",
+}
 TEXTS = {"a": "the harbour at dawn", "b": "bread and butter"}
 REFUSAL = r"collection 'default' .*precision int8.* serves precision fp32.*PRECISION=int8.*ALLOW_VECTOR_MISMATCH"
 
@@ -100,6 +114,25 @@ def test_vectors_of_another_source_are_refused_or_listed(opened: Opened) -> None
     assert (name, mismatch.stored, mismatch.served.precision) == ("books", INT8, "fp32")
     assert source_of(opened) == INT8
     opened.runner.run(check_sources(opened.store, models_with("int8"), allow=False))
+
+
+def test_gateways_of_the_version_before_read_the_profile(database_url: str, tmp_path: Path) -> None:
+    """They fail on a field that they do not know, so the source is not in the profile of a shared database."""
+
+    async def put() -> None:
+        settings = StoreSettings(data_dir=tmp_path, store="pgvector", database_url=database_url)
+        store = await pgvector.open_store(settings, DEFAULT, MODELS)
+        await store.put("books", DEFAULT.with_source(INT8))
+        await store.close()
+
+    asyncio.run(put())
+
+    with psycopg.connect(database_url) as database:
+        [(profile, source)] = database.execute(
+            "SELECT profile, vector_source FROM gateway_collections WHERE name = 'books'"
+        ).fetchall()
+    assert set(profile) == FIELDS_BEFORE
+    assert source["precision"] == "int8"
 
 
 def test_a_model_that_tells_nothing_agrees_with_every_source(opened: Opened) -> None:
