@@ -70,8 +70,8 @@ async def load_into(store: str, source: Path, name: str, settings: StoreSettings
     made_by = json.loads(note.read_text())
     if store == "pgvector" and not settings.database_url:
         raise NotLoaded("DATABASE_URL is not set")
-    made = replace(parse_source(made_by), sparse_precision=bm25.INFO.precision)
-    profile = Profile(made_by["model"], made_by["dimensions"], bm25.ID, vector_source=made)
+    vector_source = replace(parse_source(made_by), sparse_precision=bm25.INFO.precision)
+    profile = Profile(made_by["model"], made_by["dimensions"], bm25.ID, vector_source=vector_source)
     try:
         with data_dir.lock(settings.data_dir):
             vector_store = await import_module(f"gateways.core.stores.{store}.store").open_store(

@@ -35,7 +35,10 @@ class VectorSource:
 def describe_differences(one: VectorSource, other: VectorSource) -> tuple[str, str]:
     """Return how each of two sources differs from the other one, such as "precision int8"."""
     pairs = one.differences(other).items()
-    return _describe((name, mine) for name, (mine, _) in pairs), _describe((name, its) for name, (_, its) in pairs)
+    return (
+        _describe((name, value) for name, (value, _) in pairs),
+        _describe((name, value) for name, (_, value) in pairs),
+    )
 
 
 def source_of(dense: ModelInfo, sparse: ModelInfo | None) -> VectorSource:

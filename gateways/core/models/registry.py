@@ -98,10 +98,10 @@ class ModelRegistry:
             self._sources[pair] = find_source(models, dense, sparse)
         served = self._sources[pair]
         if served and served != stored and stored.differences(served):
-            was, now = describe_differences(stored, served)
+            before, after = describe_differences(stored, served)
             raise BackendUnavailable(
-                f"the stored vectors are of {dense} with {was}, and it is served with {now} now. Serve it as before, "
-                "or build the vectors again.",
+                f"the stored vectors are of {dense} with {before}, and it is served with {after} now. "
+                "Serve it as before, or build the vectors again.",
                 code="vector_mismatch",
             )
 
