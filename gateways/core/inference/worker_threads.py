@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from gateways.core.host.thread_priority import be_nice
+from gateways.core.inference.pass_progress import PassProgress, thread_cpu_s
 from gateways.core.observability import metrics
 
 log = logging.getLogger(__name__)
@@ -29,8 +30,13 @@ class WorkerThread(Generic[T]):
     """
 
     def __init__(
-        self, name: str, work: Callable[[WorkerThread[T]], None], clock: Callable[[], float] = time.perf_counter
+        self,
+        name: str,
+        work: Callable[[WorkerThread[T]], None],
+        progress: PassProgress,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        self.progress = progress
         self.thread = threading.Thread(target=work, args=(self,), name=name, daemon=True)
         self.batch: Sequence[T] = ()
         self.since_s = 0.0
@@ -85,8 +91,8 @@ class WorkerThreads(Generic[T]):
     """
     A pool of `count` threads that run `work`.
 
-    A thread that dies, or that spends more than `hang_s` in one pass, is replaced. `fail` is then called with its
-    batch and the reason, and `requeue` with the batches that it took and had not begun. Threads in the `background`
+    A thread that dies, or whose pass hangs for `hang_s`, is replaced. `fail` is then called with its batch and the
+    reason, and `requeue` with the batches that it took and had not begun. Threads in the `background`
     have a niceness of 10, if the platform supports it: they get a tenth of a core that other threads want as well.
     """
 
@@ -100,13 +106,17 @@ class WorkerThreads(Generic[T]):
         *,
         background: bool = False,
         clock: Callable[[], float] = time.perf_counter,
+        cpu_clock: Callable[[threading.Thread], float | None] = thread_cpu_s,
     ) -> None:
+        """`clock` returns seconds, `cpu_clock` the CPU time of a thread in seconds."""
         self._work = work
         self._fail = fail
         self._requeue = requeue
         self._hang_s = hang_s
         self._background = background
         self._clock = clock
+        self._cpu_clock = cpu_clock
+        self._interval_s = min(WATCH_EVERY_S, hang_s / 4)
         self._threads = [self._create_thread(number) for number in range(count)]
         self._hung = 0
         self._failure: str | None = None
@@ -131,7 +141,13 @@ class WorkerThreads(Generic[T]):
         return next((reason for worker in self._threads if (reason := self._loss(worker))), self._failure)
 
     def replace_lost(self) -> None:
-        """Replace every thread that hangs or died. Without one, clear `failure` if each successor proved itself."""
+        """
+        Observe all passes, and replace every thread that hangs or died.
+
+        Without one, clear `failure` if each successor proved itself.
+        """
+        for worker in self._threads:
+            self._observe(worker)
         losses = [(number, reason) for number, worker in enumerate(self._threads) if (reason := self._loss(worker))]
         for number, reason in losses:
             self._replace(number, reason)
@@ -140,8 +156,11 @@ class WorkerThreads(Generic[T]):
 
     def _create_thread(self, number: int) -> WorkerThread[T]:
         if self._background:
-            return WorkerThread(f"bulk-{number}", self._work_nicely, self._clock)
-        return WorkerThread(f"model-{number}", self._work, self._clock)
+            return WorkerThread(f"bulk-{number}", self._work_nicely, self._create_progress(), self._clock)
+        return WorkerThread(f"model-{number}", self._work, self._create_progress(), self._clock)
+
+    def _create_progress(self) -> PassProgress:
+        return PassProgress(self._hang_s, 2 * self._interval_s)
 
     def _work_nicely(self, worker: WorkerThread[T]) -> None:
         be_nice()
@@ -149,8 +168,12 @@ class WorkerThreads(Generic[T]):
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(min(WATCH_EVERY_S, self._hang_s / 4))
+            await asyncio.sleep(self._interval_s)
             self.replace_lost()
+
+    def _observe(self, worker: WorkerThread[T]) -> None:
+        if worker.batch and worker.thread.is_alive():
+            worker.progress.observe(worker.since_s, self._clock(), self._cpu_clock(worker.thread))
 
     def _loss(self, worker: WorkerThread[T]) -> str | None:
         if worker.replaced or not worker.thread.ident:
@@ -158,7 +181,7 @@ class WorkerThreads(Generic[T]):
         if not worker.thread.is_alive():
             # While the pool closes, a thread ends as soon as the queue is empty.
             return None if self._closing and not worker.batch else f"{worker.thread.name} has died"
-        if worker.batch and worker.elapsed_s > self._hang_s:
+        if worker.batch and worker.progress.hangs:
             return f"{worker.thread.name} has been at one pass for over {self._hang_s:g} s"
         return None
 

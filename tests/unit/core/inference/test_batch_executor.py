@@ -14,6 +14,7 @@ from gateways.core.errors import ModelFailed, ModelHung
 from gateways.core.inference.batch_executor import BatchExecutor
 from gateways.core.inference.batch_scheduler import BatchScheduler
 from gateways.core.inference.batch_size_limit import BatchSizeLimit
+from gateways.core.inference.pass_progress import PassProgress
 from gateways.core.inference.request_queue import QueuedInput, QueuedRequest, RequestQueue
 from gateways.core.inference.throughput import Throughput
 from gateways.core.inference.worker_threads import WorkerThread
@@ -30,7 +31,7 @@ class Execution:
         self.limit, self.throughput = BatchSizeLimit(1_000), Throughput()
         queue = RequestQueue(BatchScheduler(self.limit, THREADS))
         self.executor = BatchExecutor(queue, self.limit, self.throughput, THREADS)
-        self.thread: WorkerThread[QueuedInput] = WorkerThread("model-0", lambda _: None)
+        self.thread: WorkerThread[QueuedInput] = WorkerThread("model-0", lambda _: None, PassProgress(60.0, 2.0))
         self._bad = bad
         self._error = error or ValueError("unlucky")
 

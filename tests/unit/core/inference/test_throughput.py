@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateways.core.inference.throughput import Throughput
+from tests.support.clock import Clock
 
 RATES = st.floats(1, 1e6)
 
@@ -66,19 +67,9 @@ def test_one_pass_is_enough_to_know() -> None:
     assert throughput.amount_within(3) == math.inf
 
 
-class Clock:
-    """A clock that a test sets."""
-
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        """Return the time in seconds."""
-        return self.now_s
-
-
 @pytest.fixture
 def clock() -> Clock:
-    """Return a clock at 0."""
+    """Return a clock that stands still."""
     return Clock()
 
 

@@ -66,6 +66,7 @@ class Passes:
 
     def __init__(self) -> None:
         self.clock = Clock()
+        self.cpu_s = 100.0
         self.lost_inputs: list[str] = []
         self._passes: queue.Queue[threading.Event | None] = queue.Queue()
         self._begins: queue.Queue[None] = queue.Queue()
@@ -77,7 +78,15 @@ class Passes:
             lambda _batches: None,
             self.HANG_S,
             clock=self.clock,
+            cpu_clock=lambda _thread: self.cpu_s,
         )
+
+    def elapse(self, seconds: int, cpu_share: float = 0.0) -> None:
+        """Let time pass for a watchdog that looks each second. The thread gets a share of a core."""
+        for _ in range(seconds):
+            self.clock.now_s += 1
+            self.cpu_s += cpu_share
+            self.pool.replace_lost()
 
     def begin(self) -> threading.Event:
         """Return when the thread is in a pass; the event ends it."""
@@ -105,20 +114,56 @@ class Passes:
             self._ends.put(None)
 
 
-def test_a_pass_may_take_as_long_as_the_limit() -> None:
-    """A thread that is at one pass for longer is replaced, and the inputs of that pass fail."""
+@pytest.mark.parametrize("cpu_share", [0.0, 1.0])
+def test_a_pass_may_take_as_long_as_the_limit(cpu_share: float) -> None:
+    """A thread that stands still, or computes, for longer is replaced, and the inputs of that pass fail."""
 
     async def scenario() -> None:
         passes = Passes()
         passes.pool.start()
         end = passes.begin()
-        passes.clock.now_s += Passes.HANG_S
-        passes.pool.replace_lost()
+        passes.elapse(int(Passes.HANG_S), cpu_share)
         assert (passes.pool.failure(), passes.lost_inputs) == (None, [])
 
-        passes.clock.now_s += 1
+        while not passes.pool.failure() and passes.clock.now_s < 1_100:
+            passes.elapse(1, cpu_share)
         assert "at one pass for over 60 s" in str(passes.pool.failure())
+        assert passes.lost_inputs == ["a text"]
+        passes.finish(end)
+        await passes.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_pass_that_waits_for_a_core_does_not_hang() -> None:
+    """Threads of a higher priority leave it a hundredth of a core: it is slow for an hour, and not lost."""
+
+    async def scenario() -> None:
+        passes = Passes()
+        passes.pool.start()
+        end = passes.begin()
+        passes.elapse(3_600, cpu_share=0.01)
+        assert (passes.pool.failure(), passes.lost_inputs) == (None, [])
+        passes.finish(end)
+        await passes.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_pause_of_the_process_is_no_hang() -> None:
+    """A machine that slept for an hour finds its pass as it left it; one that hangs afterwards is still found."""
+
+    async def scenario() -> None:
+        passes = Passes()
+        passes.pool.start()
+        end = passes.begin()
+        passes.elapse(10)
+        passes.clock.now_s += 3_600
         passes.pool.replace_lost()
+        passes.elapse(10)
+        assert (passes.pool.failure(), passes.lost_inputs) == (None, [])
+
+        passes.elapse(int(Passes.HANG_S))
         assert passes.lost_inputs == ["a text"]
         passes.finish(end)
         await passes.close()
@@ -133,8 +178,7 @@ def test_a_loss_is_reported_until_the_successor_completed_a_pass() -> None:
         passes = Passes()
         passes.pool.start()
         hanging = passes.begin()
-        passes.clock.now_s += Passes.HANG_S + 1
-        passes.pool.replace_lost()
+        passes.elapse(int(Passes.HANG_S) + 1)
         first = passes.begin()
         passes.pool.replace_lost()
         assert "at one pass" in str(passes.pool.failure())
