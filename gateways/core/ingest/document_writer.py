@@ -1,16 +1,18 @@
-"""The writer of documents: a batch that fails is bisected until the one document at fault is skipped."""
+"""The writer of documents: a batch that fails is divided until the one document at fault is skipped."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateways.core.errors import GatewayError
+from gateways.core.errors import GatewayError, ModelCrashed, ModelHung
 from gateways.core.ingest.flush import GroupCommit, JobProgress
 from gateways.core.ingest.indexer import SERVICE_ERRORS, Indexer
 from gateways.core.ingest.job_collections import JobCollections
 from gateways.core.ingest.retry import TRANSIENT
 from gateways.core.jobs.base import Document
 from gateways.core.stores.base import CollectionGone
+
+COSTLY_ERRORS = (ModelHung, ModelCrashed)
 
 
 class DocumentWriter:
@@ -22,7 +24,12 @@ class DocumentWriter:
         self._commit = commit
 
     async def write(self, progress: JobProgress, batch: Sequence[Document], *, first_attempt: bool = True) -> None:
-        """Write a batch; if it fails, bisect it until the one document that the model rejects is skipped."""
+        """
+        Write a batch; if it fails, divide it until the one document that the model rejects is skipped.
+
+        It is halved, but after a hang or a crash each document goes alone: every further failure costs the thread of
+        a model, or a service.
+        """
         try:
             await self._write_batch(progress, batch)
         except (*TRANSIENT, CollectionGone):
@@ -36,10 +43,14 @@ class DocumentWriter:
                     await self.write(progress, batch, first_attempt=False)
                     return
                 await self._commit.skip(progress, batch[0], error.message)
+                if isinstance(error, COSTLY_ERRORS):
+                    await self._commit.flush()  # a restart must not meet it again
                 return
-            half = len(batch) // 2
-            await self.write(progress, batch[:half])
-            await self.write(progress, batch[half:])
+            if isinstance(error, COSTLY_ERRORS):
+                await self._commit.isolate(progress, len(batch))
+            size = 1 if isinstance(error, COSTLY_ERRORS) else (len(batch) + 1) // 2
+            for start in range(0, len(batch), size):
+                await self.write(progress, batch[start : start + size])
 
     async def _write_batch(self, progress: JobProgress, batch: Sequence[Document]) -> None:
         progress.collection = collection = await self._collections.open(progress.job)

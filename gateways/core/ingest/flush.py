@@ -38,7 +38,8 @@ class JobProgress:
     """
     Progress of a job: its first `processed` documents are written, its first `acknowledged` ones are durable.
 
-    `errors` are the documents that were skipped since the last acknowledgement.
+    `errors` are the documents that were skipped since the last acknowledgement. Documents before the position
+    `isolated` go to the model one at a time.
     """
 
     job: Job
@@ -47,6 +48,7 @@ class JobProgress:
     collection: Collection | None = None
     errors: list[DocumentError] = field(default_factory=list)
     complete: bool = False
+    isolated: int = 0
 
 
 class GroupCommit:
@@ -80,7 +82,8 @@ class GroupCommit:
             if progress and progress.acknowledged == current.processed_documents:
                 return progress
             self._pending.pop(job.id, None)
-            return JobProgress(current, current.processed_documents, current.processed_documents)
+            done, isolated = current.processed_documents, current.isolated
+            return JobProgress(current, done, done, isolated=isolated)
 
     async def write(
         self,
@@ -110,6 +113,11 @@ class GroupCommit:
         async with self._lock:
             progress.errors.append(DocumentError(progress.processed, document.id, message))
             self._add_progress(progress, 1)
+
+    async def isolate(self, progress: JobProgress, documents: int) -> None:
+        """Let the next documents of a job go to the model one at a time, after a restart of this process too."""
+        progress.isolated = max(progress.isolated, progress.processed + documents)
+        await self._jobs.isolate(progress.job.id, progress.isolated)
 
     def drop(self, job: Job) -> None:
         """Forget the progress of a job that another process has taken over."""

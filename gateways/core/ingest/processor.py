@@ -113,7 +113,8 @@ class JobProcessor:
         progress = await self._commit.resume(job)
         queue: Sequence[Document] = ()
         while queue := queue or await self._jobs.documents(job.id, progress.processed, PREFETCH_DOCUMENTS):
-            batch = _first_batch(queue, BATCH_CHARACTERS)
+            alone = progress.processed < progress.isolated
+            batch = queue[:1] if alone else _first_batch(queue, BATCH_CHARACTERS)
             await retry_transient(self._require_space, self._commit.flush)
             try:
                 await self._writer.write(progress, batch)

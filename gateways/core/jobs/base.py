@@ -36,7 +36,8 @@ class Job:
     """
     An ingest job; times are seconds since the epoch. With `chunk` None the collection's chunking applies.
 
-    `error` is why a job failed, or why an unfinished one waits.
+    `error` is why a job failed, or why an unfinished one waits. Documents before the position `isolated` go to the
+    model one at a time, because one of them made it hang.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Job:
     started_at: float | None
     finished_at: float | None
     chunk: Chunking | None = None
+    isolated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,10 @@ class JobQueue(Protocol):
 
     async def report(self, job_id: str, error: str | None) -> None:
         """Record why an unfinished job waits, None if it goes on."""
+        ...
+
+    async def isolate(self, job_id: str, isolated: int) -> None:
+        """Record, durably, that documents before this position go to the model one at a time."""
         ...
 
     async def retry(self, job_id: str) -> Job | None:

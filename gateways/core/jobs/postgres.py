@@ -96,14 +96,8 @@ class PostgresJobs:
         self, excluded: Sequence[str] = (), waiting: Sequence[str] = (), served: Sequence[str] = ()
     ) -> Job | None:
         """Claim the next free job. A job is free if its lease has expired."""
-        values = {
-            "now": time.time(),
-            "worker": self._lease.worker_id,
-            "lease_s": self._lease.lease_s,
-            "excluded": list(excluded),
-            "waiting": list(waiting),
-            "served": list(served),
-        }
+        worker = {"now": time.time(), "worker": self._lease.worker_id, "lease_s": self._lease.lease_s}
+        values = {"excluded": list(excluded), "waiting": list(waiting), "served": list(served), **worker}
         async with self._database.connection() as connection:
             cursor = await connection.execute(f"{postgres_order.CLAIM} RETURNING {JOB_COLUMNS}", values)  # nosec B608 our own
             row = await cursor.fetchone()
@@ -166,6 +160,11 @@ class PostgresJobs:
         async with self._database.connection() as connection:
             update = "UPDATE gateway_jobs SET error = %s WHERE id = %s AND worker = %s AND finished_at IS NULL"
             await connection.execute(update, (error and error.replace("\0", ""), job_id, self._lease.worker_id))
+
+    async def isolate(self, job_id: str, isolated: int) -> None:
+        """Record that documents before this position go to the model one at a time."""
+        async with self._database.connection() as connection:
+            await connection.execute("UPDATE gateway_jobs SET isolated = %s WHERE id = %s", (isolated, job_id))
 
     async def retry(self, job_id: str) -> Job | None:
         """Queue a failed job again. Raises Conflict."""

@@ -52,6 +52,7 @@ ALTER TABLE gateway_job_documents ADD COLUMN IF NOT EXISTS document_id bytea;
 CREATE INDEX IF NOT EXISTS gateway_job_document_ids ON gateway_job_documents (md5(document_id));
 ALTER TABLE gateway_changes ADD COLUMN IF NOT EXISTS before_job bigint;
 ALTER TABLE gateway_jobs ADD COLUMN IF NOT EXISTS turn bigint;
+ALTER TABLE gateway_jobs ADD COLUMN IF NOT EXISTS isolated integer NOT NULL DEFAULT 0;
 CREATE INDEX IF NOT EXISTS gateway_deletions ON gateway_changes (collection, md5(document), before_job)
     WHERE kind = 'delete_document';
 """

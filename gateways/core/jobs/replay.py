@@ -85,6 +85,9 @@ class Replay:
         """Keep why the replay waits, None if it goes on."""
         self.error = error
 
+    async def isolate(self, job_id: str, isolated: int) -> None:
+        """Do nothing: the progress of the job, which lasts as long as the replay, has it too."""
+
     async def fail(self, job_id: str, error: str) -> NoReturn:
         """Raise RuntimeError, because an incomplete replay must not replace the store."""
         raise RuntimeError(error)

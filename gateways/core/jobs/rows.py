@@ -11,12 +11,14 @@ from gateways.core.jobs.base import DocumentError, Job
 from gateways.core.profiles import Chunking
 
 # The columns that `to_job` reads, in order.
-JOB_COLUMNS = "id, collection, status, total, processed, error, errors, created_at, started_at, finished_at, chunk"
+JOB_COLUMNS = (
+    "id, collection, status, total, processed, error, errors, created_at, started_at, finished_at, chunk, isolated"
+)
 
 
 def to_job(row: tuple[Any, ...]) -> Job:
     """Return the job of a row of JOB_COLUMNS."""
-    job_id, collection, status, total, processed, error, errors, created, started, finished, chunk = row
+    job_id, collection, status, total, processed, error, errors, created, started, finished, chunk, isolated = row
     document_errors = tuple(DocumentError(**entry) for entry in orjson.loads(errors))
     return Job(
         job_id,
@@ -30,6 +32,7 @@ def to_job(row: tuple[Any, ...]) -> Job:
         started,
         finished,
         to_chunking(chunk),
+        isolated,
     )
 
 

@@ -130,6 +130,10 @@ class SqliteJobs:
         update = "UPDATE jobs SET error = ? WHERE id = ? AND finished_at IS NULL"
         await self._connection.execute(update, error, job_id)
 
+    async def isolate(self, job_id: str, isolated: int) -> None:
+        """Record that documents before this position go to the model one at a time."""
+        await self._connection.execute("UPDATE jobs SET isolated = ? WHERE id = ?", isolated, job_id)
+
     async def retry(self, job_id: str) -> Job | None:
         """Queue a failed job again. Raises Conflict."""
         queued = await self._connection.call(lambda: sqlite_order.retry(self._connection.engine, job_id))

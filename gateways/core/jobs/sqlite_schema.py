@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     created_at REAL NOT NULL,
     started_at REAL,
     finished_at REAL,
+    isolated INTEGER NOT NULL DEFAULT 0,
     turn INTEGER -- The place in the queue of a job that is tried again. Without one it is the number.
 );
 CREATE INDEX IF NOT EXISTS unfinished ON jobs (number) WHERE finished_at IS NULL;
@@ -77,7 +78,8 @@ def open_schema(engine: sqlite3.Connection, path: Path) -> None:
     for statement in _TABLES.split(";"):
         engine.execute(statement)
     columns = {row[1] for row in engine.execute("PRAGMA table_info(jobs)")}
-    for column, kind in {"chunk": "TEXT", "turn": "INTEGER"}.items():
+    added = {"chunk": "TEXT", "turn": "INTEGER", "isolated": "INTEGER NOT NULL DEFAULT 0"}
+    for column, kind in added.items():
         if column not in columns:
             engine.execute(f"ALTER TABLE jobs ADD COLUMN {column} {kind}")
     engine.execute(f"PRAGMA user_version = {VERSION}")

@@ -150,6 +150,49 @@ def test_a_document_that_kills_the_service_is_listed_once_the_service_is_back(tm
         assert status is not None
         assert (status.status, [fault.document_id for fault in status.errors]) == ("completed", ["bad"])
         assert ingest.store.count() == 3
-        assert deaths == 4  # all four, its half, it alone, and once more
+        assert deaths == 3  # all four, it alone, and once more
+
+    asyncio.run(scenario())
+
+
+def test_a_document_that_hangs_the_model_hangs_it_twice(tmp_path: Path) -> None:
+    """Once with its batch and once alone: halving 32 documents would take six threads, and three end the process."""
+
+    async def scenario() -> None:
+        hangs = 0
+
+        def fault(texts: Sequence[str]) -> GatewayError | None:
+            nonlocal hangs
+            hangs += (guilty := any("guilty" in text for text in texts))
+            return ModelHung("hung") if guilty else None
+
+        ingest = Pipeline(tmp_path, FaultyBackend(fault))
+        documents = [*numbered(20), Document("bad", "the guilty one"), Document("last", "innocent")]
+        job = await ingest.submit(documents)
+
+        await ingest.worker().drain()
+
+        status = await ingest.jobs.status(job.id)
+        assert status is not None
+        assert (status.status, [error.document_id for error in status.errors]) == ("completed", ["bad"])
+        assert hangs == 2
+        assert ingest.store.count() == 21
+
+    asyncio.run(scenario())
+
+
+def test_a_restart_remembers_the_batch_that_hung(tmp_path: Path) -> None:
+    """The process ends after the first hang: its successor sends the documents of that batch one at a time."""
+
+    async def scenario() -> None:
+        calls: list[list[str]] = []
+        ingest = Pipeline(tmp_path, FaultyBackend(lambda texts: calls.append([*texts])))
+        job = await ingest.submit(numbered(5))
+        await ingest.commit.isolate(await ingest.claim(), 3)
+
+        await ingest.worker().drain()
+
+        assert calls == [["document 0 "], ["document 1 "], ["document 2 "], ["document 3 ", "document 4 "]]
+        assert await ingest.state(job.id) == ("completed", 5)
 
     asyncio.run(scenario())
