@@ -13,7 +13,7 @@ import yaml
 from bench import paths
 from bench.__main__ import main
 from bench.analysis.summary import Campaign, load
-from bench.recommend.compose_override import override
+from bench.recommend.compose_override import override, services
 from bench.recommend.needs import Needs
 from bench.recommend.plans import plan
 from bench.recommend.text import sentences
@@ -129,20 +129,42 @@ def test_fewer_cores_than_were_measured_is_not_extrapolated(tmp_path: Path) -> N
     "made", [MONOLITH, SPLIT, OpenLoopTarget("onnx_py-int8", 200, {"gateway": 170}, precision="int8")]
 )
 def test_the_override_names_services_that_there_are(tmp_path: Path, made: OpenLoopTarget) -> None:
-    """Services are those of docker-compose.yml, replicas are the plan's, and limits exceed the peak."""
+    """Services are those of docker-compose.yml or extend one. Replicas are the plan's, and limits exceed the peak."""
     best = recommended(tmp_path, [made], Needs(500, LIMITS)).best
     assert best is not None
-    written = yaml.safe_load(override(best).replace("!override", ""))["services"]
+    whole = yaml.safe_load(override(best).replace("!override", ""))
+    written = whole["services"]
     known = yaml.safe_load((paths.ROOT / "docker-compose.yml").read_text())["services"]
+    front = next(name for name in written if "ports" in known[name])
 
-    assert written.keys() <= known.keys()
-    assert all(service["deploy"]["replicas"] == 4 for service in written.values())
-    for service, peak in zip(written.values(), best.shape.peak_mib.values(), strict=True):
+    copies = {name: service for name, service in written.items() if "extends" in service}
+    assert all(service["extends"]["service"] == front for service in copies.values())
+    assert written.keys() - copies.keys() <= known.keys()
+    assert 1 + len(copies) == list(best.roles.values())[-1]
+    assert [service["ports"] for service in copies.values()] == [
+        [f"127.0.0.1:{8000 + number}:8000"] for number in range(1, 1 + len(copies))
+    ]
+    others = {name: service for name, service in written.items() if name not in {front, *copies}}
+    assert [service["deploy"]["replicas"] for service in others.values()] == [*best.roles.values()][:-1]
+    peaks = {name: best.shape.peak_mib[role] for role, name in services(best).items()}
+    for name, service in written.items():
+        peak = peaks[service.get("extends", {}).get("service", name)]
         assert int(service["deploy"]["resources"]["limits"]["memory"].removesuffix("m")) >= 1.25 * peak
-    front = written[next(iter(reversed(written)))]
-    assert front["ports"] == ["127.0.0.1:8000-8003:8000"]
     models = [service for service in written.values() if "environment" in service]
-    assert [service["environment"]["PRECISION"] for service in models] == [best.shape.precision]
+    assert {service["environment"]["PRECISION"] for service in models} == {best.shape.precision}
+
+
+def test_every_front_of_an_override_keeps_its_data(tmp_path: Path) -> None:
+    """Each copy has a named volume, which `docker compose down` leaves; the first one has that of before."""
+    best = recommended(tmp_path, [MONOLITH], Needs(500, LIMITS)).best
+    assert best is not None
+    whole = yaml.safe_load(override(best).replace("!override", ""))
+
+    mounts = [mount for service in whole["services"].values() for mount in service.get("volumes", ())]
+    data = [mount.partition(":") for mount in mounts if isinstance(mount, str)]
+    assert [(name, path) for name, _, path in data] == [(name, "/data") for name in whole["volumes"]]
+    assert len(whole["volumes"]) == 3
+    assert "volumes" not in whole["services"]["onnx_py"]
 
 
 def test_nothing_that_fits_is_an_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
