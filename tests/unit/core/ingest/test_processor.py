@@ -97,7 +97,7 @@ def test_a_collection_that_cannot_go_on_does_not_hold_up_another(
         later = await ingest.submit([Document("b", "a later text")], "books")
         film = await ingest.submit([Document("a", "a film")], "films")
 
-        await worker.drain()
+        await asyncio.wait_for(worker.drain(), 30)  # without a pause it would never end
 
         waiting = await status(ingest, book)
         assert (waiting.status, waiting.error) == ("running", away.message)
