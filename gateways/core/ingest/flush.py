@@ -25,6 +25,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from gateways.core.errors import BackendUnavailable
 from gateways.core.ingest.retry import TRANSIENT
 from gateways.core.jobs.base import Document, DocumentError, Job, JobLost, JobQueue
 from gateways.core.observability import metrics
@@ -39,7 +40,7 @@ class JobProgress:
     Progress of a job: its first `processed` documents are written, its first `acknowledged` ones are durable.
 
     `errors` are the documents that were skipped since the last acknowledgement. Documents before the position
-    `isolated` go to the model one at a time.
+    `isolated` go to the model one at a time. `lost` is True once a flush of its documents failed.
     """
 
     job: Job
@@ -49,6 +50,7 @@ class JobProgress:
     errors: list[DocumentError] = field(default_factory=list)
     complete: bool = False
     isolated: int = 0
+    lost: bool = False
 
 
 class GroupCommit:
@@ -96,10 +98,11 @@ class GroupCommit:
         """
         Write all passages of the next `documents` documents of a job, but those of documents deleted meanwhile.
 
-        Raises JobCancelled, JobLost, CollectionGone.
+        Raises JobCancelled, JobLost, CollectionGone, and BackendUnavailable after a flush that failed.
         """
         document_ids = list({passage.document_id for passage in passages})
         async with self._lock:
+            _require_kept(progress)
             async with self._jobs.write_lease(progress.job, document_ids) as deleted:
                 kept = [number for number, passage in enumerate(passages) if passage.document_id not in deleted]
                 if kept:
@@ -111,6 +114,7 @@ class GroupCommit:
     async def skip(self, progress: JobProgress, document: Document, message: str) -> None:
         """Leave out the next document of a job, and list it with the reason."""
         async with self._lock:
+            _require_kept(progress)
             progress.errors.append(DocumentError(progress.processed, document.id, message))
             self._add_progress(progress, 1)
 
@@ -126,6 +130,7 @@ class GroupCommit:
     async def complete(self, progress: JobProgress) -> None:
         """Complete a job, all of whose documents are written, after the next flush."""
         async with self._lock:
+            _require_kept(progress)
             progress.complete = True
             self._add_progress(progress, 0)
 
@@ -173,6 +178,7 @@ class GroupCommit:
             return
         if error:
             # After a failed fsync the next one may succeed without the data: only a new write is safe.
+            progress.lost = True
             self._failures.append((progress.job, error))
             return
         try:
@@ -189,6 +195,12 @@ class GroupCommit:
         if progress.complete:
             await self._jobs.complete(progress.job.id)
             metrics.jobs_finished.labels("completed").inc()
+
+
+def _require_kept(progress: JobProgress) -> None:
+    """Raise BackendUnavailable if documents of a job must be written again before the next one."""
+    if progress.lost:
+        raise BackendUnavailable("the documents of before could not be flushed, and are written again")
 
 
 async def _flush_collection(collection: Collection) -> Exception | None:

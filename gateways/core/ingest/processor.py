@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
@@ -49,6 +50,8 @@ class JobProcessor:
         self._commit = commit
         self._check_space = check_space
         self._max_errors = max_errors
+        # The errors of a job's own since its last success, by its id.
+        self._own_errors: Counter[str] = Counter()
         self.turns = Turns()
 
     async def process_jobs(self, flush_every_s: float) -> bool:
@@ -69,6 +72,7 @@ class JobProcessor:
             served.pop(job.collection, None)
             await self._handle_error(job, error)
         for collection, job in served.items():
+            self._own_errors.pop(job.id, None)
             if self.turns.resume(collection):
                 await self._jobs.report(job.id, None)
         return active
@@ -97,8 +101,9 @@ class JobProcessor:
         """
         reason = error.message if isinstance(error, GatewayError) else f"{type(error).__name__}: {error}"
         is_passing = isinstance(error, TRANSIENT + SYSTEM_ERRORS)
-        errors = self.turns.pause(job.collection)
-        if is_passing or (errors < self._max_errors and not isinstance(error, GatewayError)):
+        self._own_errors[job.id] += not is_passing
+        if is_passing or (self._own_errors[job.id] < self._max_errors and not isinstance(error, GatewayError)):
+            errors = self.turns.pause(job.collection)
             log.warning("ingest job %s waits after error %d: %s", job.id, errors, reason, exc_info=not is_passing)
             await self._jobs.report(job.id, reason)
             return
@@ -106,6 +111,7 @@ class JobProcessor:
         await self._commit.flush()
         await self._jobs.fail(job.id, reason)
         self.turns.resume(job.collection)
+        self._own_errors.pop(job.id, None)
         metrics.jobs_finished.labels("failed").inc()
 
     async def _process_documents(self, job: Job, deadline_s: float) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateways.core.errors import BackendUnavailable
 from gateways.core.jobs.base import Change, DocumentError, JobCancelled
 from tests.unit.core.ingest.pipeline import Pipeline, full_disk, numbered
 
@@ -160,6 +161,8 @@ def test_documents_that_cannot_be_flushed_are_written_again(tmp_path: Path) -> N
         assert ingest.commit.take_failures() == []
         assert await ingest.state(job.id) == ("running", 0)
         assert ingest.commit.pending_jobs == []
+        with pytest.raises(BackendUnavailable, match="written again"):
+            await ingest.commit.complete(progress)
 
         progress = await ingest.claim()
         assert progress.processed == 0

@@ -166,6 +166,30 @@ def test_an_unknown_error_fails_a_job_when_it_stays(tmp_path: Path, caplog: pyte
     asyncio.run(scenario())
 
 
+@pytest.mark.usefixtures("no_pauses")
+def test_errors_of_the_world_do_not_count_toward_a_failure(tmp_path: Path) -> None:
+    """After a long outage a job has as many attempts left as before."""
+
+    async def scenario() -> None:
+        ingest = Pipeline(tmp_path)
+        jobs = BrokenJobs(tmp_path / "jobs.sqlite")
+        worker = worker_of(ingest, jobs)
+        job = await ingest.submit(numbered(1))
+        jobs.errors[job.id] = BackendUnavailable("away")
+        for _ in range(3 * MAX_ERRORS):
+            await worker.drain()
+            await asyncio.sleep(0.002)
+
+        await worker._processor._handle_error(job, ValueError("a bug, once"))
+
+        assert (await status(ingest, job)).status == "running"
+        jobs.errors.clear()
+        await ingest.finish(worker)
+        assert (await status(ingest, job)).status == "completed"
+
+    asyncio.run(scenario())
+
+
 def test_a_clients_error_fails_a_job_at_once(tmp_path: Path) -> None:
     """It would be the same however often it is tried."""
 
