@@ -132,7 +132,8 @@ class GroupCommit:
         async with self._lock:
             _require_kept(progress)
             progress.complete = True
-            self._add_progress(progress, 0)
+            # Documents that were deleted before their job was tried again may be erased from the journal.
+            self._add_progress(progress, max(0, progress.job.total_documents - progress.processed))
 
     async def flush(self) -> None:
         """

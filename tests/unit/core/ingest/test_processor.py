@@ -13,7 +13,7 @@ from gateways.core.errors import BackendUnavailable, GatewayError
 from gateways.core.ingest import indexer, turns
 from gateways.core.ingest.processor import MAX_ERRORS
 from gateways.core.ingest.worker import IngestWorker
-from gateways.core.jobs.base import Document, DocumentError, Job
+from gateways.core.jobs.base import Change, Document, DocumentError, Job
 from gateways.core.jobs.sqlite import SqliteJobs
 from tests.unit.core.ingest.pipeline import PROFILE, FaultyBackend, Pipeline, numbered
 
@@ -186,6 +186,27 @@ def test_errors_of_the_world_do_not_count_toward_a_failure(tmp_path: Path) -> No
         jobs.errors.clear()
         await ingest.finish(worker)
         assert (await status(ingest, job)).status == "completed"
+
+    asyncio.run(scenario())
+
+
+def test_a_job_that_is_tried_again_counts_documents_that_were_erased(tmp_path: Path) -> None:
+    """Its last document was deleted, and the journal compacted, before it went on."""
+
+    async def scenario() -> None:
+        ingest = Pipeline(tmp_path)
+        worker = ingest.worker()
+        job = await ingest.submit(numbered(3))
+        assert await ingest.jobs.claim() is not None
+        await ingest.jobs.fail(job.id, "it broke")
+        await ingest.jobs.record(Change("delete_document", "default", "d-2"))
+        assert await ingest.jobs.compact() == 1
+
+        await ingest.jobs.retry(job.id)
+        await ingest.finish(worker)
+
+        assert await ingest.state(job.id) == ("completed", 3)
+        assert [await ingest.is_stored(f"d-{n}") for n in range(3)] == [True, True, False]
 
     asyncio.run(scenario())
 
