@@ -185,7 +185,9 @@ def test_a_gateway_that_was_paused_beyond_its_lease_overwrites_nothing(two: list
             wait_until(lambda: client.get(f"/v1/jobs/{newer}").json()["finished_at"], 60, "the newer job")
         finally:
             os.kill(sleeper.front.pid, signal.SIGCONT)
-        wait_until(lambda: "taken over by another" in sleeper.front.log(), 60, "the first one, awake")
+        # It learns of it at its next write, or finds that the server has ended its transaction.
+        signs = ("taken over by another", f"ingest job {job} waits after error")
+        wait_until(lambda: any(sign in sleeper.front.log() for sign in signs), 60, "the first one, awake")
 
         state = client.get(f"/v1/jobs/{job}").json()
         assert (state["status"], state["processed_documents"], state["errors"]) == ("completed", DOCUMENTS, [])
