@@ -24,7 +24,7 @@ PREFETCH_DOCUMENTS = 64
 # Characters embedded and written together. They fill forward passes, and their token vectors are a few megabytes;
 # a larger batch would fragment the heap, and the process would keep that memory.
 BATCH_CHARACTERS = 16_000
-# A job fails after this many errors in a row that are neither transient nor the system's: about 90 s.
+# A job fails after this many errors in a row that are neither transient nor the system's: about a minute.
 MAX_ERRORS = 10
 
 

@@ -54,10 +54,8 @@ class Pipeline:
     async def finish(self, worker: IngestWorker) -> None:
         """Let a worker process all jobs, those as well that wait after an error."""
         async with asyncio.timeout(60):
-            while unfinished := await self.jobs.recent(1_000):
+            while any(job.finished_at is None for job in await self.jobs.recent(1_000)):
                 await worker.drain()
-                if all(job.finished_at for job in unfinished):
-                    return
                 await asyncio.sleep(0.05)
 
     async def submit(self, documents: Sequence[Document], collection: str = "default") -> Job:
