@@ -23,11 +23,11 @@ class PassProgress:
         self._hang_s = hang_s
         self._max_interval_s = max_interval_s
         self._since_s = -1.0
-        self.hangs = False
+        self._over_limit = False
 
     def observe(self, since_s: float, now_s: float, cpu_s: float | None) -> None:
         """
-        Update `hangs` for the pass that began at `since_s`.
+        Look at the pass that began at `since_s`.
 
         `cpu_s` is the CPU time of its thread so far, None if the platform does not tell it. The time alone counts
         then.
@@ -40,7 +40,11 @@ class PassProgress:
         progress_s = (cpu_s or 0.0) - self._cpu_s
         self._still_s = 0.0 if progress_s > MIN_CPU_SHARE * interval_s else self._still_s + interval_s
         self._observed_s, self._cpu_s = now_s, cpu_s or 0.0
-        self.hangs = self._still_s > self._hang_s or self._cpu_s - self._first_cpu_s > self._hang_s
+        self._over_limit = self._still_s > self._hang_s or self._cpu_s - self._first_cpu_s > self._hang_s
+
+    def hangs(self, since_s: float) -> bool:
+        """Return whether the pass that began at `since_s` hung at the last look. One that began later does not."""
+        return self._over_limit and since_s == self._since_s
 
 
 def thread_cpu_s(thread: threading.Thread) -> float | None:

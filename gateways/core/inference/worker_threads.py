@@ -181,7 +181,7 @@ class WorkerThreads(Generic[T]):
         if not worker.thread.is_alive():
             # While the pool closes, a thread ends as soon as the queue is empty.
             return None if self._closing and not worker.batch else f"{worker.thread.name} has died"
-        if worker.batch and worker.progress.hangs:
+        if worker.batch and worker.progress.hangs(worker.since_s):
             return f"{worker.thread.name} has been at one pass for over {self._hang_s:g} s"
         return None
 

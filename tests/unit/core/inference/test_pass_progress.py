@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from gateways.core.inference.pass_progress import PassProgress
 from gateways.core.inference.worker_threads import WorkerThread, WorkerThreads
 from tests.support.clock import Clock
 
@@ -143,3 +144,13 @@ def test_a_loss_is_reported_until_the_successor_completed_a_pass() -> None:
         await passes.close()
 
     asyncio.run(scenario())
+
+
+def test_a_pass_that_begins_after_one_that_hung_does_not_hang() -> None:
+    """The first one ended between the look at it and its replacement."""
+    progress = PassProgress(60.0, 2.0)
+    for second in range(1, 62):
+        progress.observe(100.0, 100.0 + second, 5.0)
+
+    assert progress.hangs(100.0)
+    assert not progress.hangs(161.5)

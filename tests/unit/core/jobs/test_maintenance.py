@@ -1,0 +1,54 @@
+"""The maintenance of a journal: its size is measured, deleted documents are erased, and an error ends nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateways.core.errors import BackendUnavailable
+from gateways.core.jobs import maintenance
+from gateways.core.jobs.base import Change, Document
+from gateways.core.jobs.sqlite import SqliteJobs
+from gateways.core.observability import metrics
+
+
+class UnreliableJobs(SqliteJobs):
+    """A journal whose first call for its size fails."""
+
+    failures = 0
+
+    async def size_bytes(self) -> int:
+        """Return the size, but for the first call."""
+        self.failures += 1
+        if self.failures == 1:
+            raise BackendUnavailable("the journal is away")
+        return await super().size_bytes()
+
+
+def test_deleted_documents_are_erased_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although the first round fails. The metric has the size of the journal."""
+    monkeypatch.setattr(maintenance, "MEASURE_EVERY_S", 0.01)
+    monkeypatch.setattr(maintenance, "COMPACT_EVERY_S", 0.0)
+
+    async def scenario() -> None:
+        jobs = UnreliableJobs(tmp_path / "jobs.sqlite")
+        job = await jobs.submit("books", [Document("a", "a text"), Document("b", "a text")], None)
+        await jobs.advance(job.id, 2, [])
+        await jobs.complete(job.id)
+        await jobs.record(Change("delete_document", "books", "a"))
+
+        task = asyncio.create_task(maintenance.maintain(jobs))
+        async with asyncio.timeout(30):
+            while len(await jobs.documents(job.id, 0, 10)) == 2:
+                assert not task.done()
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+        assert [document.id for document in await jobs.documents(job.id, 0, 10)] == ["b"]
+        assert metrics.journal_bytes._value.get() > 0
+        await jobs.close()
+
+    asyncio.run(scenario())
