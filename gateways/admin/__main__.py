@@ -9,7 +9,7 @@ VERBS = {
     "new-key": "make an API key; the file of keys holds only its hash",
     "reindex": "build the vector store again from the job journal",
     "compact": "erase from the job journal what was deleted or replaced",
-    "snapshot": "save DATA_DIR to one file, or restore it",
+    "snapshot": "save DATA_DIR to one file while a gateway serves or not, check it, restore it",
     "migrate-store": "copy all collections from one store to another",
     "bulk-embed": "embed a corpus on all cores of this machine, or of a Ray cluster",
     "bulk-load": "load the output of bulk-embed into a store",

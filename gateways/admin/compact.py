@@ -40,7 +40,7 @@ async def _compact(settings: StoreSettings) -> str:
         return await _compact_queue(await postgres.open_jobs(settings))
     from gateways.core.jobs.sqlite import SqliteJobs
 
-    journal = settings.data_dir / "jobs.sqlite"
+    journal = settings.data_dir / data_dir.JOURNAL
     if not journal.is_file():
         raise data_dir.DataDirUnusable(f"there is no journal {journal}")
     with data_dir.lock(settings.data_dir):

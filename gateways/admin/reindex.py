@@ -133,7 +133,7 @@ async def rebuild(backend: Backend, settings: GatewaySettings, *, force: bool = 
 
     Raises GatewayError, RuntimeError, DataDirBusy, and without `force` WouldLose.
     """
-    journal = settings.data_dir / "jobs.sqlite"
+    journal = settings.data_dir / data_dir.JOURNAL
     if not journal.is_file():
         raise FileNotFoundError(f"there is no journal {journal}")
     with data_dir.lock(settings.data_dir):

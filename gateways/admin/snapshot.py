@@ -1,56 +1,96 @@
 """
-Save DATA_DIR to one file, or restore it.
+Save DATA_DIR to one file, check such a file, or restore it.
 
-    python -m gateways.admin snapshot save monday.tar.gz
+    python -m gateways.admin snapshot save monday.tar.gz --url http://localhost:8000
+    python -m gateways.admin snapshot check monday.tar.gz
     python -m gateways.admin snapshot restore monday.tar.gz
 
-Set DATA_DIR as for the gateway, and stop the gateway first. A snapshot holds the SHA-256 of every file, which is
-checked before a file is put in place. A restore that was interrupted is finished by the next one; until then no
-gateway starts on the folder.
+With --url a gateway that serves makes the snapshot, and goes on serving. Where it needs a key, set GATEWAY_KEY to one
+of the scope admin. Without --url set DATA_DIR as for the gateway, and stop the gateway first.
+
+A snapshot holds the SHA-256 of every file, which is checked before a file is put in place. A restore that was
+interrupted is finished by the next one; until then no gateway starts on the folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import json
 import os
 import shutil
 import sqlite3
-import tarfile
-import zlib
-from io import BytesIO
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 
 from gateways.core.app.server import read_settings
 from gateways.core.jobs.sqlite import SqliteJobs
 from gateways.core.jobs.sqlite_schema import VERSION
 from gateways.core.persistence import data_dir
+from gateways.core.persistence.archive import ArchiveDamaged, check_archive, unpack, write_archive
 from gateways.core.persistence.atomic_files import move, sync
 from gateways.core.settings import StoreSettings
 
-CONTENTS = "snapshot.json"
-DATA = "data/"
-JOURNAL = "jobs.sqlite"
-EXCLUDED = {"lock", "rebuilding", "restoring", data_dir.RESTORED, data_dir.REBUILT}
+JOURNAL = data_dir.JOURNAL
+EXCLUDED = {"lock", "rebuilding", "restoring", data_dir.RESTORED, data_dir.REBUILT, data_dir.SNAPSHOT}
+# A gateway sends nothing until the archive is complete, which takes a minute for some GB.
+WAIT_S = 3_600
 
 
 class Unusable(Exception):
-    """The file is no intact snapshot, or the folder cannot be saved or restored."""
+    """The file or the folder cannot be used, or the gateway refused."""
 
 
 def main() -> None:
-    """Parse the command line and the environment, then save or restore."""
+    """Parse the command line and the environment, then save, check or restore."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["save", "restore"])
+    parser.add_argument("action", choices=["save", "check", "restore"])
     parser.add_argument("file", type=Path)
+    parser.add_argument("--url", help="with save: base URL of the gateway that makes the snapshot")
     arguments = parser.parse_args()
-    run = save if arguments.action == "save" else restore
+    if arguments.url and arguments.action != "save":
+        parser.error("--url belongs to save: a gateway cannot check or restore")
+    run = _choose(arguments.action, arguments.url)
     try:
-        print(run(read_settings(StoreSettings).data_dir, arguments.file))
-    except (Unusable, data_dir.DataDirBusy, data_dir.DataDirUnusable, OSError) as error:
+        print(run(arguments.file))
+    except (Unusable, ArchiveDamaged, data_dir.DataDirBusy, data_dir.DataDirUnusable, OSError) as error:
         raise SystemExit(f"{arguments.action}: {error}") from None
+
+
+def _choose(action: str, url: str | None) -> Callable[[Path], str]:
+    if action == "check":
+        return check
+    if url:
+        return lambda file: fetch(url, file)
+    folder = read_settings(StoreSettings).data_dir
+    return lambda file: save(folder, file) if action == "save" else restore(folder, file)
+
+
+def fetch(url: str, file: Path) -> str:
+    """Let the gateway at `url` make a snapshot, and write it to `file` once it is checked. Raises Unusable."""
+    _require_absent(file)
+    key = os.environ.get("GATEWAY_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    request = urllib.request.Request(f"{url.rstrip('/')}/v1/snapshot", b"", headers)  # noqa: S310 the operator's URL
+    draft = file.with_name(f".{file.name}.draft")
+    try:
+        with urllib.request.urlopen(request, timeout=WAIT_S) as answer, draft.open("wb") as written:  # noqa: S310 # nosec B310
+            shutil.copyfileobj(answer, written)
+            written.flush()
+            os.fsync(written.fileno())
+        count = check_archive(draft)
+        move(draft, file)
+    except urllib.error.HTTPError as error:
+        raise Unusable(f"{url} answered {error.code}: {_read_message(error)}") from None
+    except (urllib.error.URLError, HTTPException, ValueError) as error:
+        raise Unusable(f"{url} sent no snapshot: {error}") from None
+    finally:
+        draft.unlink(missing_ok=True)
+    return _summarize(count, url, file)
 
 
 def save(folder: Path, file: Path) -> str:
@@ -58,24 +98,36 @@ def save(folder: Path, file: Path) -> str:
     journal = folder / JOURNAL
     if not journal.is_file():
         raise Unusable(f"{folder} is no DATA_DIR: it has no {JOURNAL}")
-    if file.exists():
-        raise Unusable(f"{file} is there already")
-    with data_dir.lock(folder):
+    _require_absent(file)
+    try:
+        lock = data_dir.lock(folder)
+    except data_dir.DataDirBusy as error:
+        raise Unusable(f"{error}. Or let that gateway make the snapshot: add --url with its base URL") from None
+    with lock:
         _compact(journal)
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and _is_saved(path.relative_to(folder))]
-        hashes = {str(path.relative_to(folder)): _sha256(path) for path in paths}
-        draft = file.with_name(f".{file.name}.draft")
-        with tarfile.open(draft, "w:gz", compresslevel=1) as tar:
-            contents = json.dumps({"schema": 1, "files": hashes}, indent=1).encode()
-            info = tarfile.TarInfo(CONTENTS)
-            info.size = len(contents)
-            tar.addfile(info, BytesIO(contents))
-            for path in paths:
-                tar.add(path, f"{DATA}{path.relative_to(folder)}")
-        with draft.open("rb") as written:
-            os.fsync(written.fileno())
-        move(draft, file)
-    return f"{len(paths)} files of {folder} are in {file} ({file.stat().st_size / 1e6:.1f} MB)"
+        return _summarize(write_archive(file, folder, paths), str(folder), file)
+
+
+def check(file: Path) -> str:
+    """Compare every file of a snapshot with its SHA-256. Returns a summary. Raises ArchiveDamaged."""
+    return f"{file} is intact: {check_archive(file)} files"
+
+
+def _require_absent(file: Path) -> None:
+    if file.exists():
+        raise Unusable(f"{file} is there already")
+
+
+def _summarize(count: int, source: str, file: Path) -> str:
+    return f"{count} files of {source} are in {file} ({file.stat().st_size / 1e6:.1f} MB)"
+
+
+def _read_message(error: urllib.error.HTTPError) -> str:
+    """Return the message of a gateway's error, or the reason phrase."""
+    with suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(error.read())["error"]["message"])
+    return str(error.reason)
 
 
 def _compact(journal: Path) -> None:
@@ -97,7 +149,7 @@ async def _erase(journal: Path) -> None:
 
 
 def restore(folder: Path, file: Path) -> str:
-    """Restore a snapshot into an empty folder. Returns a summary. Raises Unusable, DataDirBusy."""
+    """Restore a snapshot into an empty folder. Returns a summary. Raises Unusable, ArchiveDamaged, DataDirBusy."""
     with data_dir.lock(folder, restoring=True):
         restored = folder / data_dir.RESTORED
         if restored.exists():
@@ -109,44 +161,12 @@ def restore(folder: Path, file: Path) -> str:
         draft = folder / "restoring"
         shutil.rmtree(draft, ignore_errors=True)
         try:
-            with tarfile.open(file, "r:gz") as tar:
-                count = _unpack(tar, draft)
-        except (tarfile.TarError, zlib.error, EOFError, ValueError, LookupError) as error:
-            raise Unusable(f"{file} is damaged, or no snapshot: {error}; nothing was put in place") from None
+            count = unpack(file, draft)
+        except ArchiveDamaged as error:
+            raise Unusable(f"{error}; nothing was put in place") from None
         move(draft, restored)
         _put_in_place(restored, folder)
     return f"{count} files of {file} are in {folder}"
-
-
-def _unpack(tar: tarfile.TarFile, draft: Path) -> int:
-    """Write the files that a snapshot lists to `draft`, durably. Returns their number. Raises ValueError."""
-    # Not by `extractall`: its safe mode is missing in the Python 3.11.2 of Debian 12.
-    members = iter(tar)
-    first = next(members, None)
-    contents = tar.extractfile(first) if first and first.name == CONTENTS else None
-    if contents is None:
-        raise ValueError(f"it does not begin with {CONTENTS}")
-    missing = dict(json.load(contents)["files"])
-    count = len(missing)
-    draft.mkdir()
-    for member in members:
-        name = member.name.removeprefix(DATA)
-        expected, content = missing.pop(name, None), tar.extractfile(member)
-        if expected is None or content is None or Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ValueError(f"{member.name} is not one of the files that were saved")
-        path = draft / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            shutil.copyfileobj(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        if _sha256(path) != expected:
-            raise ValueError(f"{name} is not what was saved")
-    if missing:
-        raise ValueError(f"{min(missing)} is missing")
-    for parent in [draft, *(path for path in draft.rglob("*") if path.is_dir())]:
-        sync(parent)
-    return count
 
 
 def _put_in_place(restored: Path, folder: Path) -> None:
@@ -160,11 +180,6 @@ def _put_in_place(restored: Path, folder: Path) -> None:
 def _is_saved(path: Path) -> bool:
     name = path.parts[0]
     return name not in EXCLUDED and not name.startswith(data_dir.REPLACED)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 if __name__ == "__main__":

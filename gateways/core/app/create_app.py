@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 import gateways
-from gateways.core.api import embeddings, ingest, models, operations, rerank, search, sparse
+from gateways.core.api import embeddings, ingest, models, operations, rerank, search, snapshots, sparse
 from gateways.core.dialects import cohere, shared_paths, tei, unified_api
 from gateways.core.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound
 from gateways.core.gateway import Gateway, count_damaged
@@ -50,7 +50,7 @@ def create_app(gateway: Gateway) -> FastPathApp:
     resources = [resource.router(gateway) for resource in (embeddings, sparse, rerank, models, ingest, search)]
     dialects = [dialect.router(gateway) for dialect in (shared_paths, tei, unified_api, cohere)]
     probes = operations.probes(gateway, lambda: count_damaged(gateway.store))
-    routers = [*resources, *dialects, operations.config(gateway), probes]
+    routers = [*resources, *dialects, operations.config(gateway), snapshots.router(gateway), probes]
     admission = gateway.backend.refusal
     app = assemble(gateway.name, routers, gateway.settings, gateway.start, gateway.stop, admission)
     openapi.document(app)

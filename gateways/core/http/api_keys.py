@@ -154,7 +154,13 @@ def read_keys(settings: HttpSettings) -> Keys:
 
 
 def required_scope(method: str, path: str) -> Scope:
-    """Return the scope of a route: `admin` changes collections, `write` documents and jobs, `read` is the rest."""
+    """
+    Return the scope of a route: `write` changes documents and jobs, `read` is the rest.
+
+    `admin` changes collections, and takes all data away in a snapshot.
+    """
+    if path == "/v1/snapshot":
+        return "admin"
     if method == "PUT" or (method == "DELETE" and "/collections/" in path):
         return "admin"
     writes = method == "POST" and (path == "/v1/ingest" or path.startswith("/v1/jobs/"))

@@ -32,6 +32,10 @@ class JobCollections:
             await self._jobs.record(Change("put_collection", name, profile=dataclasses.asdict(profile)))
             return created
 
+    def exclusive(self) -> asyncio.Lock:
+        """Return the lock that keeps collections as they are while it is held."""
+        return self._lock
+
     async def delete_document(self, name: str, document_id: str) -> bool:
         """Delete a document of a collection, durably. Returns False if it is not stored."""
         # Recorded first: from here on, no job that was accepted before writes the document.

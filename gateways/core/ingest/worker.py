@@ -6,8 +6,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from gateways.core.ingest.document_writer import DocumentWriter
 from gateways.core.ingest.flush import GroupCommit
@@ -84,6 +84,12 @@ class IngestWorker:
     def pause_writes(self) -> AbstractAsyncContextManager[None]:
         """Acknowledge all written documents, and write none until the context ends."""
         return self._commit.exclusive()
+
+    @asynccontextmanager
+    async def pause_changes(self) -> AsyncIterator[None]:
+        """Acknowledge all written documents. Until the context ends the files of the store do not change."""
+        async with self._commit.exclusive(), self._collections.exclusive():
+            yield
 
     async def run(self) -> None:
         """Process jobs until cancelled."""

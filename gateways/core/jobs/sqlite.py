@@ -22,6 +22,7 @@ from gateways.core.jobs.rows import (
 )
 from gateways.core.jobs.sqlite_connection import SqliteConnection
 from gateways.core.jobs.sqlite_schema import open_schema
+from gateways.core.persistence.data_dir import JOURNAL
 from gateways.core.profiles import Chunking
 from gateways.core.settings import StoreSettings
 
@@ -181,4 +182,4 @@ class SqliteJobs:
 
 async def open_jobs(settings: StoreSettings) -> SqliteJobs:
     """Open or create the journal below DATA_DIR."""
-    return SqliteJobs(settings.data_dir / "jobs.sqlite")
+    return SqliteJobs(settings.data_dir / JOURNAL)

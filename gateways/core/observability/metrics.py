@@ -66,6 +66,11 @@ latency = Histogram(
 documents = Gauge("gateway_documents", "Documents in the store.", registry=registry)
 data_bytes = Gauge("gateway_data_bytes", "Size of DATA_DIR on disk, in bytes.", registry=registry)
 journal_bytes = Gauge("gateway_journal_bytes", "Size of the job journal, in bytes.", registry=registry)
+last_snapshot = Gauge(
+    "gateway_last_snapshot_timestamp_seconds",
+    "Unix time of the last snapshot that this process made, 0 for none.",
+    registry=registry,
+)
 damaged_collections = Gauge(
     "gateway_damaged_collections", "Collections that are damaged and not served.", registry=registry
 )

@@ -27,6 +27,8 @@ class DataDirUnusable(Exception):
 
 # A snapshot that was checked, and whose files are being moved into DATA_DIR.
 RESTORED = "restored"
+# The job journal in SQLite, and the folder in which a gateway makes a snapshot.
+JOURNAL, SNAPSHOT = "jobs.sqlite", "snapshot"
 # The vector store; a new one that is complete and takes its place; the prefix of a store that was replaced.
 VECTORS, REBUILT, REPLACED = "vectors", "rebuilt", "replaced-"
 
@@ -59,6 +61,7 @@ def lock(data_dir: Path, *, restoring: bool = False) -> TextIO:
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
+    shutil.rmtree(data_dir / SNAPSHOT, ignore_errors=True)  # of a process that was killed
     if (data_dir / REBUILT).exists():
         replace_store(data_dir)
         log.warning("a reindex was interrupted: the store that it built is in place now")

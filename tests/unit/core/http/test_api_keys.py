@@ -196,6 +196,7 @@ def test_the_second_key_is_known_as_well_as_the_first() -> None:
         ("DELETE", "/v1/documents/a", "write"),
         ("PUT", "/v1/collections/a", "admin"),
         ("DELETE", "/v1/collections/a", "admin"),
+        ("POST", "/v1/snapshot", "admin"),
     ],
 )
 def test_a_route_needs_the_scope_of_what_it_changes(method: str, path: str, scope: Scope) -> None:
