@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import resource
+import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
 
+from gateways.admin.snapshot import restore
 from tests.support.gateways import Gateway, Process, describe
+from tests.support.tcp_proxy import Proxy, Spoil, proxy_to
 
 FLUSH_EVERY_S = "0.1"
 RETRY_S = 0.05
@@ -23,16 +30,23 @@ CUT = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
+# The thin gateway gives a call up after this time, so a service that hangs for longer is a 504.
+UPSTREAM_TIMEOUT_S = "2"
+HANG_S = 3.0
+SLOW_S = 0.05
+EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 READ_ONLY = "ALTER DATABASE {name} SET default_transaction_read_only = {value}"
 
 
 class Deployment:
     """One or several gateways over the same data."""
 
-    def __init__(self, name: str, gateways: list[Gateway], database_url: str | None = None) -> None:
-        self.name = name
+    def __init__(self, gateways: list[Gateway], database_url: str | None = None, proxy: Proxy | None = None) -> None:
+        """`proxy` stands before the embed service."""
         self.gateways = gateways
         self.database_url = database_url
+        self._proxy = proxy
+        self._clients = [gateway.client(timeout_s=PATIENCE_S) for gateway in gateways]
         self._turn = 0
 
     def start(self) -> None:
@@ -42,7 +56,8 @@ class Deployment:
 
     def kill(self) -> None:
         """Kill every process."""
-        for gateway in self.gateways:
+        for gateway, client in zip(self.gateways, self._clients, strict=True):
+            client.close()
             gateway.kill()
 
     @property
@@ -58,12 +73,11 @@ class Deployment:
         """
         deadline_s = time.monotonic() + PATIENCE_S
         while True:
-            gateway = self.gateways[self._turn % len(self.gateways)]
+            client = self._clients[self._turn % len(self.gateways)]
             self._turn += 1
             reason = "no answer"
             try:
-                with gateway.client(timeout_s=PATIENCE_S) as http:
-                    response = http.request(method, path, **options)
+                response = client.request(method, path, **options)
                 if response.status_code < 500 and response.status_code != 429:
                     return response
                 reason = response.text
@@ -88,6 +102,38 @@ class Deployment:
         finally:
             os.kill(process.pid, signal.SIGCONT)
 
+    def fill_disk(self, number: int, seconds: float) -> None:
+        """Let no process that holds data make a file longer, as if its disk were full."""
+        front = self.gateways[number % len(self.gateways)].front
+        soft, hard = resource.prlimit(front.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(front.pid, resource.RLIMIT_FSIZE, (0, hard))
+        try:
+            time.sleep(seconds)
+        finally:
+            resource.prlimit(front.pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+    def restore_snapshot(self) -> None:
+        """Replace the data by a snapshot that the gateway makes while it serves."""
+        front = self.gateways[0].front
+        folder = Path(front.environ["DATA_DIR"])
+        file = front.folder / "snapshot.tar.gz"
+        file.write_bytes(self.request("POST", "/v1/snapshot").content)
+        front.kill()
+        shutil.rmtree(folder)
+        restore(folder, file)
+        file.unlink()
+        front.start()
+
+    @contextmanager
+    def spoiled_upstream(self, fault: str) -> Iterator[None]:
+        """Let the embed service be slow, hang, break off its answers, or send interim responses before them."""
+        assert self._proxy is not None
+        self._proxy.spoil = SPOILED[fault]
+        try:
+            yield
+        finally:
+            self._proxy.spoil = None
+
     def cut_database(self) -> None:
         """End every connection to the database."""
         self._execute(CUT)
@@ -107,14 +153,43 @@ class Deployment:
                 connection.execute(statement.encode())
 
 
-def make_deployment(name: str, folder: Path, database_url: str | None) -> Deployment:
-    """Return a deployment by its name: edge, pgvector or split."""
+def _delay(seconds: float) -> Spoil:
+    def delayed(piece: bytes) -> bytes:
+        time.sleep(seconds)
+        return piece
+
+    return delayed
+
+
+SPOILED: dict[str, Spoil] = {
+    "slow": _delay(SLOW_S),
+    "hang": _delay(HANG_S),
+    "break": lambda piece: None,
+    "interim": lambda piece: piece.replace(b"HTTP/1.1 200", EARLY_HINTS + b"HTTP/1.1 200"),
+}
+
+
+@contextmanager
+def deployed(name: str, folder: Path, database_url: str | None) -> Iterator[Deployment]:
+    """Yield a deployment by its name, started: edge, pgvector or split."""
+    with ExitStack() as stack:
+        deployment = _describe(name, folder, database_url, stack)
+        stack.callback(deployment.kill)
+        deployment.start()
+        yield deployment
+
+
+def _describe(name: str, folder: Path, database_url: str | None, stack: ExitStack) -> Deployment:
     python = Path(sys.executable)
     if name == "edge":
-        return Deployment(name, [describe("pseudo", folder, python=python, FLUSH_EVERY_S=FLUSH_EVERY_S)])
+        return Deployment([describe("pseudo", folder, python=python, FLUSH_EVERY_S=FLUSH_EVERY_S)])
     if name == "split":
-        return Deployment(name, [describe("split", folder, FLUSH_EVERY_S=FLUSH_EVERY_S)])
+        gateway = describe("split", folder, FLUSH_EVERY_S=FLUSH_EVERY_S, REQUEST_TIMEOUT_S=UPSTREAM_TIMEOUT_S)
+        service = urlsplit(gateway.processes["embed"].url)
+        proxy = stack.enter_context(proxy_to(str(service.hostname), int(service.port or 0)))
+        gateway.front.environ["EMBEDDING_API_URL"] = proxy.url
+        return Deployment([gateway], proxy=proxy)
     assert database_url is not None
     shared = {"FLUSH_EVERY_S": FLUSH_EVERY_S, "STORE": "pgvector", "JOBS": "postgres", "DATABASE_URL": database_url}
     gateways = [describe("pseudo", folder / str(number), python=python, **shared) for number in range(2)]
-    return Deployment(name, gateways, database_url)
+    return Deployment(gateways, database_url)

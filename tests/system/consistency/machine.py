@@ -9,7 +9,7 @@ import uuid
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from tests.system.consistency.deployments import PATIENCE_S, RETRY_S, Deployment
+from tests.system.consistency.deployments import PATIENCE_S, RETRY_S, SPOILED, Deployment
 from tests.system.consistency.expected import Expected, ExpectedCollection, ExpectedJob, Json
 
 LEASE_S = 15.0
@@ -20,7 +20,8 @@ NAME_LISTS = st.lists(NAMES, min_size=1, max_size=4, unique=True)
 AFTERWARDS = st.sampled_from(["", "delete", "delete", "cancel", "kill"])
 COLLECTIONS = st.integers(0, 1)
 PAUSE_S = 0.3
-FAULTS = st.sampled_from([*["kill"] * 4, *["pause"] * 4, *["cut"] * 4, *["read-only"] * 4, "pause beyond the lease"])
+FAULTS = st.sampled_from(["kill", "pause", "cut", "read-only", "full disk", "snapshot"])
+UPSTREAM_FAULTS = st.sampled_from([*SPOILED])
 # A large job is still at work when the next operations come.
 SIZES = st.sampled_from([0, 300])
 _numbers = itertools.count()
@@ -126,18 +127,37 @@ class ConsistencyMachine(RuleBasedStateMachine):
 
     @rule(fault=FAULTS, number=st.integers(0, 5))
     def fault(self, fault: str, number: int) -> None:
-        """Kill or pause a process, or take the database away."""
+        """Kill or pause a process, take the database or the disk away, or go on with the data of a snapshot."""
         deployment = self.deployment
+        shared = deployment.database_url is not None
         if fault == "kill":
             deployment.restart(number)
         elif fault == "pause":
             deployment.pause(number, PAUSE_S)
-        elif deployment.database_url and fault == "cut":
+        elif fault == "cut" and shared:
             deployment.cut_database()
-        elif deployment.database_url and fault == "read-only":
+        elif fault == "read-only" and shared:
             deployment.refuse_writes(PAUSE_S)
-        elif deployment.database_url and self.expected.unfinished():
-            deployment.pause(number, LEASE_S + 2)
+        elif fault == "full disk" and not shared:
+            deployment.fill_disk(number, PAUSE_S)
+        elif fault == "snapshot" and not shared:
+            deployment.restore_snapshot()
+
+    @rule(number=st.integers(0, 99))
+    def pause_beyond_the_lease(self, number: int) -> None:
+        """Let a process sleep while another one takes its job over. It takes long, so few of these are done."""
+        if number < 5 and self.deployment.database_url and self.expected.unfinished():
+            self.deployment.pause(number, LEASE_S + 2)
+
+    @rule(fault=UPSTREAM_FAULTS, collection=COLLECTIONS, names=NAME_LISTS)
+    def upstream_fault(self, fault: str, collection: int, names: list[str]) -> None:
+        """Ingest and read while the embed service is slow, hangs, breaks off, or sends interim responses."""
+        if "embed" not in self.deployment.gateways[0].processes:
+            return
+        with self.deployment.spoiled_upstream(fault):
+            self._submit(collection, names, 0)
+            self.read(collection, names[0])
+            time.sleep(PAUSE_S)
 
     @rule()
     def check_all(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.system.consistency.deployments import Deployment, make_deployment
+from tests.system.consistency.deployments import Deployment, deployed
 from tests.system.consistency.machine import ConsistencyMachine
 
 # CONSISTENCY_STEPS: of all three deployments together. CONSISTENCY_SEED repeats a run.
@@ -23,12 +23,8 @@ STEPS_PER_EXAMPLE = 40
 def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
     """Yield each deployment, started."""
     database_url = request.getfixturevalue("database_url") if request.param == "pgvector" else None
-    running = make_deployment(request.param, tmp_path, database_url)
-    try:
-        running.start()
+    with deployed(request.param, tmp_path, database_url) as running:
         yield running
-    finally:
-        running.kill()
 
 
 @pytest.mark.slow("minutes: hundreds of operations and faults")
