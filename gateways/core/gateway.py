@@ -15,7 +15,7 @@ from gateways.core.backend import Backend, ModelInfo
 from gateways.core.errors import GatewayError, NotFound
 from gateways.core.ingest.worker import IngestWorker
 from gateways.core.jobs.base import Document, Job, JobQueue
-from gateways.core.jobs.maintenance import maintain
+from gateways.core.jobs.maintenance import JournalMaintenance
 from gateways.core.models.registry import ModelRegistry, starting
 from gateways.core.observability import metrics
 from gateways.core.persistence import data_dir
@@ -77,7 +77,8 @@ class Gateway(ModelRegistry):
         metrics.data_bytes.set_function(lambda: data_dir.size_bytes(settings.data_dir))
         self._worker = IngestWorker(self, self.store, self.jobs, default, settings.flush_every_s, self.check_space)
         self._worker_task = asyncio.create_task(self._worker.run())
-        self._maintenance_task = asyncio.create_task(maintain(self.jobs))
+        self._maintenance = JournalMaintenance(self.jobs, settings.journal_budget_bytes())
+        self._maintenance_task = asyncio.create_task(self._maintenance.run())
 
     async def stop(self) -> None:
         """Stop the worker between two writes, close the store and the queue, unload the model."""
@@ -155,6 +156,7 @@ class Gateway(ModelRegistry):
         Raises InvalidRequest for a `chunk` that the model cannot read, Conflict, NoSpace, CollectionDamaged.
         """
         self.check_space()
+        self._maintenance.check_budget()
         require_intact(self.store, collection)
         if chunk:
             check_chunking(chunk, self.model((await self.profile(collection)).embedding_model))

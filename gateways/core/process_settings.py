@@ -44,6 +44,7 @@ PUBLIC = frozenset(
         "max_queue_tokens",
         "max_wait_ms",
         "metrics_access",
+        "max_journal_mb",
         "min_free_mb",
         "model",
         "model_hang_s",

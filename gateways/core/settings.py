@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -134,11 +135,21 @@ class IngestSettings(Settings):
     min_free_mb: int = Field(
         256, ge=0, description="Minimum free MB (10^6) on the disk of DATA_DIR. Below it an ingest gets 507."
     )
+    max_journal_mb: int = Field(
+        0,
+        ge=0,
+        description="Maximum MB (10^6) of the job journal, which keeps the text of every document. Above it an "
+        "ingest gets 507. Measured each minute. Default: no limit but MIN_FREE_MB.",
+    )
     flush_every_s: float = Field(
         2.0, ge=0, description="Seconds between two flushes, which small ingest jobs share. Set 0 to flush per job."
     )
     max_documents: int = Field(10_000, ge=1, description="Maximum documents per ingest request.")
     max_metadata_bytes: int = Field(65_536, ge=2, description="Maximum bytes of a document's metadata as JSON.")
+
+    def journal_budget_bytes(self) -> float:
+        """Return the maximum bytes of the job journal, infinity without a limit."""
+        return self.max_journal_mb * 1e6 or math.inf
 
 
 class AdmissionSettings(Settings):
