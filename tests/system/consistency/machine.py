@@ -194,8 +194,10 @@ class ConsistencyMachine(RuleBasedStateMachine):
                 assert hits[0]["text"] == text, f"the vectors of {key} are not those of its text: {hits[0]}"
 
     def teardown(self) -> None:
-        """End each example with a full comparison."""
+        """End each example with a full comparison. Its collections are deleted, so that starts stay fast."""
         self.check_all()
+        for number in range(2):
+            self.delete_collection(number)
 
     def _check_document(self, collection: int, name: str) -> None:
         possible = self.expected.texts(self.names[collection], name)
