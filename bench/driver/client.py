@@ -20,6 +20,11 @@ class Answer:
     done_ns: int
 
 
+def authority(host: str, port: int) -> str:
+    """Return `host:port` as a URL and the header Host have it, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Client:
     """One keep-alive connection, which reconnects after the server closed it."""
 
@@ -31,7 +36,7 @@ class Client:
     def serialise(self, path: str, body: bytes) -> bytes:
         """Return the bytes of a whole request."""
         head = (
-            f"POST {path} HTTP/1.1\r\nhost: {self._host}:{self._port}\r\ncontent-type: application/json\r\n"
+            f"POST {path} HTTP/1.1\r\nhost: {authority(self._host, self._port)}\r\ncontent-type: application/json\r\n"
             f"accept: application/json\r\n{self._headers}content-length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body

@@ -8,7 +8,7 @@ from functools import cache
 
 import httpx
 
-from bench.driver.client import Answer
+from bench.driver.client import Answer, authority
 
 HTTPS = 443
 _tls_context = cache(httpx.create_ssl_context)  # shared, because creating one takes 20 ms
@@ -18,7 +18,7 @@ class Client:
     """One httpx client with one keep-alive connection. After `close`, the next use opens another."""
 
     def __init__(self, host: str, port: int, headers: Mapping[str, str]) -> None:
-        self._base_url = f"{'https' if port == HTTPS else 'http'}://{host}:{port}"
+        self._base_url = f"{'https' if port == HTTPS else 'http'}://{authority(host, port)}"
         self._headers = {"content-type": "application/json", **headers}
         self._client: httpx.AsyncClient | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -41,9 +42,10 @@ def describe(
     if precision not in PRECISIONS:
         raise TargetError(f"--precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
     address = _parse_address(url)
+    netloc = urlsplit(address).netloc
     return Target(
-        name=name or urlsplit(address).netloc.replace(":", "-"),
-        title=f"{name or urlsplit(address).netloc}, external ({dialect}, {precision})",
+        name=name or "-".join(re.findall(r"[\w.]+", netloc)),
+        title=f"{name or netloc}, external ({dialect}, {precision})",
         dialect=dialect,
         precision=precision,
         capabilities=CAPABILITIES[dialect],

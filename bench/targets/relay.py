@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from bench.driver.client import Client
+from bench.driver.client import Client, authority
 
 
 class Request(NamedTuple):
@@ -57,7 +57,7 @@ class Upstream:
         """Return the server's answer, or a 502 if the connection to it breaks."""
         client = self._free.pop() if self._free else Client(self._host, self._port, {})
         try:
-            answer = await client.send(request.raw(f"{self._host}:{self._port}"))
+            answer = await client.send(request.raw(authority(self._host, self._port)))
         except OSError as error:
             return Reply(502, f'{{"error": "upstream: {type(error).__name__}"}}'.encode())
         self._free.append(client)
