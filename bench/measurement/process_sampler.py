@@ -1,9 +1,14 @@
-"""Memory and CPU of every role's process tree, sampled during a window, and CPU of the whole machine."""
+"""
+Memory and CPU of every role's process tree, sampled during a window, and CPU of the whole machine.
+
+A value is None if the system does not let the harness read one of the processes, as those of another user.
+"""
 
 from __future__ import annotations
 
 import statistics
 import threading
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -17,27 +22,32 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory of one role in MiB: resident, proportional and unique set size."""
+    """Memory of one role in MiB: resident, proportional and unique set size. None for a value that is unreadable."""
 
-    rss: float
-    pss: float
-    uss: float
+    rss: float | None
+    pss: float | None
+    uss: float | None
 
 
 @dataclass
 class Usage:
-    """Usage in a window, by role: RSS samples in MiB, and CPU seconds between start and end."""
+    """
+    Usage in a window, by role: RSS samples in MiB, and CPU seconds between start and end.
+
+    `cpu_s` is empty, and `cpu_readable` is False, if the CPU seconds of one role are unreadable.
+    """
 
     rss: dict[str, list[float]] = field(default_factory=dict)
     cpu_s: dict[str, float] = field(default_factory=dict)
+    cpu_readable: bool = True
 
-    def steady(self) -> dict[str, float]:
-        """Return the median RSS of each role."""
-        return {role: statistics.median(samples) for role, samples in self.rss.items() if samples}
+    def steady(self) -> dict[str, float | None]:
+        """Return the median RSS of each role, None without a sample."""
+        return {role: statistics.median(samples) if samples else None for role, samples in self.rss.items()}
 
-    def peak(self) -> dict[str, float]:
-        """Return the maximum RSS of each role."""
-        return {role: max(samples) for role, samples in self.rss.items() if samples}
+    def peak(self) -> dict[str, float | None]:
+        """Return the maximum RSS of each role, None without a sample."""
+        return {role: max(samples, default=None) for role, samples in self.rss.items()}
 
 
 class Sampler:
@@ -46,7 +56,7 @@ class Sampler:
     def __init__(self, server: Server) -> None:
         self._processes = server.processes
         self._usage = Usage(rss={process.role.name: [] for process in server.processes})
-        self._before: dict[str, float] = {}
+        self._before: dict[str, float | None] = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="sampler", daemon=True)
 
@@ -60,24 +70,25 @@ class Sampler:
         after = cpu_seconds(self._processes)
         self._done.set()
         self._thread.join()
-        self._usage.cpu_s = {role: after[role] - before for role, before in self._before.items()}
+        spent_s = {role: _subtract(after[role], before_s) for role, before_s in self._before.items()}
+        readable = {role: value_s for role, value_s in spent_s.items() if value_s is not None}
+        self._usage.cpu_readable = len(readable) == len(spent_s)
+        self._usage.cpu_s = readable if self._usage.cpu_readable else {}
         return self._usage
 
     def _sample(self) -> None:
         while True:
             for process in self._processes:
-                self._usage.rss[process.role.name].append(rss(process))
+                if (resident_mib := rss(process)) is not None:
+                    self._usage.rss[process.role.name].append(resident_mib)
             if self._done.wait(INTERVAL_S):
                 return
 
 
-def rss(process: Process) -> float:
+def rss(process: Process) -> float | None:
     """Return the resident MiB of a role's process tree."""
-    total = 0
-    for member in process.tree():
-        with suppress(psutil.NoSuchProcess):
-            total += member.memory_info().rss
-    return total / MIB
+    resident_bytes = _total(process.tree(), lambda member: member.memory_info().rss)
+    return None if resident_bytes is None else resident_bytes / MIB
 
 
 def memory(server: Server) -> dict[str, Memory]:
@@ -85,28 +96,49 @@ def memory(server: Server) -> dict[str, Memory]:
     return {process.role.name: _read_memory(process) for process in server.processes}
 
 
+def total(values: Iterable[float | None]) -> float | None:
+    """Return the sum of the roles' values, None if one of them is None: a part of a sum would mislead."""
+    known = list(values)
+    return None if None in known else sum(value for value in known if value is not None)
+
+
 def _read_memory(process: Process) -> Memory:
-    totals = [0, 0, 0]
-    for member in process.tree():
-        with suppress(psutil.NoSuchProcess):
-            full = member.memory_full_info()
-            for i, value in enumerate((full.rss, getattr(full, "pss", 0), full.uss)):
-                totals[i] += value
-    return Memory(*(total / MIB for total in totals))
-
-
-def cpu_seconds(processes: list[Process]) -> dict[str, float]:
-    """Return the CPU seconds of each role's process tree so far, with those of its ended children."""
-    seconds: dict[str, float] = {}
-    for process in processes:
-        total = 0.0
+    pss_mib = uss_mib = 0.0
+    try:
         for member in process.tree():
             with suppress(psutil.NoSuchProcess):
-                times = member.cpu_times()
-                total += times.user + times.system
-                total += times.children_user + times.children_system
-        seconds[process.role.name] = total
-    return seconds
+                full = member.memory_full_info()
+                pss_mib += getattr(full, "pss", 0) / MIB
+                uss_mib += full.uss / MIB
+    except psutil.AccessDenied:  # Linux shows the resident size of any process, and the rest to its user only
+        return Memory(rss(process), None, None)
+    return Memory(rss(process), pss_mib, uss_mib)
+
+
+def cpu_seconds(processes: list[Process]) -> dict[str, float | None]:
+    """Return the CPU seconds of each role's process tree so far, with those of its ended children."""
+    return {process.role.name: _total(process.tree(), _cpu_s) for process in processes}
+
+
+def _cpu_s(member: psutil.Process) -> float:
+    times = member.cpu_times()
+    return float(times.user + times.system + times.children_user + times.children_system)
+
+
+def _total(members: Iterable[psutil.Process], read: Callable[[psutil.Process], float]) -> float | None:
+    """Return the sum over the members that are alive, None if one is unreadable."""
+    value = 0.0
+    try:
+        for member in members:
+            with suppress(psutil.NoSuchProcess):
+                value += read(member)
+    except psutil.AccessDenied:
+        return None
+    return value
+
+
+def _subtract(after: float | None, before: float | None) -> float | None:
+    return None if after is None or before is None else after - before
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from bench.machine import speed as machine_speed
 from bench.measurement import gpu_sampler
 from bench.measurement.gpu_sampler import GpuSampler, GpuUsage
 from bench.measurement.plan import Cell
-from bench.measurement.process_sampler import Sampler, SystemCpu, Usage, memory
+from bench.measurement.process_sampler import Sampler, SystemCpu, Usage, memory, total
 from bench.measurement.session import Bench, Session
 from bench.records import refusal_codes
 from bench.records.refusal_codes import WindowEvidence
@@ -30,8 +30,9 @@ class Environment:
     """
     The state of the machine in a window: CPU in cores lost to others, MiB swapped, and drift of its speed.
 
-    `foreign_cores` is None beside an external server on this machine, because its CPU cannot be separated from other
-    processes. `drift` is the speed relative to the campaign's start, minus 1.
+    `foreign_cores` is None beside an external server on this machine, and beside processes that the harness may not
+    read, because their CPU cannot be separated from that of others. `drift` is the speed relative to the campaign's
+    start, minus 1.
     """
 
     steal: float
@@ -136,7 +137,7 @@ def _drive(bench: Bench, session: Session, load: Load) -> tuple[Outcome, Usage, 
     drifts = [speed / bench.speed_s - 1 for speed in speeds]
     environment = Environment(
         steal=interference.steal,
-        foreign_cores=interference.foreign_cores if session.server.accounted else None,
+        foreign_cores=interference.foreign_cores if session.server.accounted and usage.cpu_readable else None,
         swapped_mib=system.swapped_mib - system_before.swapped_mib,
         drift=max(drifts, key=abs),
     )
@@ -197,12 +198,12 @@ def _fill_memory(row: Row, observation: Observation, session: Session) -> None:
         return
     steady, peak = observation.usage.steady(), observation.usage.peak()
     now = memory(session.server)
-    row.rss_idle_mib = sum(role.rss for role in session.idle.values())
-    row.rss_steady_mib = sum(steady.values())
-    row.rss_peak_mib = sum(peak.values())
-    row.rss_recovered_mib = sum(role.rss for role in now.values())
-    row.pss_mib = sum(role.pss for role in now.values())
-    row.uss_mib = sum(role.uss for role in now.values())
+    row.rss_idle_mib = total(role.rss for role in session.idle.values())
+    row.rss_steady_mib = total(steady.values())
+    row.rss_peak_mib = total(peak.values())
+    row.rss_recovered_mib = total(role.rss for role in now.values())
+    row.pss_mib = total(role.pss for role in now.values())
+    row.uss_mib = total(role.uss for role in now.values())
     row.rss_roles_mib = pairs(steady, 1)
     row.pss_roles_mib = pairs({name: role.pss for name, role in now.items()}, 1)
 
@@ -216,9 +217,11 @@ def _fill_gpu(row: Row, observation: Observation, load: Load) -> None:
         setattr(row, name, value)
 
 
-def pairs(by_role: Mapping[str, float], digits: int) -> str:
-    """Return numbers by role as a column of runs.csv: role=number, joined by spaces."""
-    return " ".join(f"{role}={number:.{digits}f}" for role, number in by_role.items())
+def pairs(by_role: Mapping[str, float | None], digits: int) -> str:
+    """Return numbers by role as a column of runs.csv: role=number, joined by spaces; "" if one is None."""
+    known = {role: number for role, number in by_role.items() if number is not None}
+    texts = [f"{role}={number:.{digits}f}" for role, number in known.items()]
+    return " ".join(texts) if len(known) == len(by_role) else ""
 
 
 def texts_of(request: RequestTexts) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from bench.errors import AnswerError
 from bench.measurement import page_cache, window
 from bench.measurement.disk_footprint import models_mb
 from bench.measurement.plan import Cell, Options
-from bench.measurement.process_sampler import memory
+from bench.measurement.process_sampler import memory, total
 from bench.measurement.session import Bench
 from bench.records.runs_csv import Row
 from bench.targets import Target
@@ -79,9 +79,9 @@ def _time_phases(server: Server, api: Api, row: Row, text: str, bench: Bench) ->
     server.wait(lambda: _answers_correctly(api, server.target, text, bench), timeout_s=30)
     row.first_answer_s = time.perf_counter() - server.started_at
     idle = memory(server)
-    row.rss_idle_mib = sum(role.rss for role in idle.values())
-    row.pss_mib = sum(role.pss for role in idle.values())
-    row.uss_mib = sum(role.uss for role in idle.values())
+    row.rss_idle_mib = total(role.rss for role in idle.values())
+    row.pss_mib = total(role.pss for role in idle.values())
+    row.uss_mib = total(role.uss for role in idle.values())
     row.rss_roles_mib = window.pairs({name: role.rss for name, role in idle.items()}, 1)
     row.pss_roles_mib = window.pairs({name: role.pss for name, role in idle.items()}, 1)
 

@@ -84,7 +84,7 @@ def _measure(bench: Bench, cell: Cell, session: Session, request: LoadRequest) -
     server_s = sum(usage.cpu_s.values())
     interference = system.interference(system_before, server_s + harness_s - harness_before_s, wall_s)
     row.steal = interference.steal
-    row.foreign_cores = interference.foreign_cores if session.server.accounted else None
+    row.foreign_cores = interference.foreign_cores if session.server.accounted and usage.cpu_readable else None
     if usage.cpu_s and result.requests:
         row.cpu_ms_per_req = 1000 * server_s / result.requests
     row.codes = " ".join(_judge(bench, session, row, result))

@@ -171,13 +171,15 @@ class Server:
         return f"{self.target.name}/{process.role.name} {failure}; the end of its log:\n{tail(process.log)}"
 
     def on_server_cores(self) -> bool:
-        """Return whether the affinity of every thread of every process lies within the server cores."""
+        """Return whether the affinity of every thread lies within the server cores; False if one is unreadable."""
         if not hasattr(os, "sched_getaffinity"):
             return False
         allowed = set(self.place.pinning.server)
-        return all(
-            _get_affinity(thread) <= allowed for process in self.processes for thread in _list_threads(process)
-        )
+        try:
+            threads = [thread for process in self.processes for thread in _list_threads(process)]
+            return all(_get_affinity(thread) <= allowed for thread in threads)
+        except (psutil.AccessDenied, PermissionError):
+            return False
 
     def stop(self) -> None:
         """Send SIGTERM to each role, the front one first; after 10 s send SIGKILL to the processes still alive."""
@@ -189,7 +191,7 @@ class Server:
             with suppress(subprocess.TimeoutExpired):
                 process.popen.wait(STOP_TIMEOUT_S)
             for survivor in tree:
-                with suppress(psutil.NoSuchProcess):
+                with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                     survivor.kill()
             process.popen.wait()
 

@@ -180,11 +180,11 @@ def test_processes_are_pinned_sampled_and_stopped(driver: Driver, place: Place) 
 
         assert server.on_server_cores()
         assert os.sched_getaffinity(pid) == set(place.pinning.server)
-        assert memory(server)["null"].rss > 10
+        assert (memory(server)["null"].rss or 0) > 10
 
     assert outcome.errors == 0
-    assert usage.steady()["null"] > 10
-    assert usage.peak()["null"] >= usage.steady()["null"]
+    steady_mib, peak_mib = usage.steady()["null"] or 0, usage.peak()["null"] or 0
+    assert peak_mib >= steady_mib > 10
     assert server.front.popen.returncode is not None
 
 
