@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
+import subprocess
 from collections.abc import Collection, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,16 @@ import psutil
 
 from bench.machine import gpu
 
-CPUINFO = Path("/proc/cpuinfo")
-# Flag of /proc/cpuinfo -> its word in a folder name, the widest vector unit first.
-VECTORS = {"amx_int8": "amx", "avx512_vnni": "avx512vnni", "avx512f": "avx512", "avx2": "avx2", "asimddp": "dotprod"}
+SYSTEM = Path("/")
+# Flag of /proc/cpuinfo -> its word in a folder name, the fastest unit for int8 first.
+VECTORS = {
+    "amx_int8": "amx",
+    "avx512_vnni": "avx512vnni",
+    "avx512f": "avx512",
+    "avx2": "avx2",
+    "i8mm": "i8mm",
+    "asimddp": "dotprod",
+}
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
@@ -23,11 +33,11 @@ def describe() -> dict[str, Any]:
     """Return CPU, cores, memory, kernel, governor, Python and GPUs as JSON; None for a fact that is not available."""
     return {
         "cpu": cpu_name(),
-        "cpu_flags": _cpuinfo("flags").split(),
+        "cpu_flags": cpu_flags(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "swap_gib": round(psutil.swap_memory().total / 2**30, 1),
-        "virtual": "hypervisor" in _cpuinfo("flags").split(),
+        "virtual": "hypervisor" in cpu_flags() if platform.machine() == "x86_64" else None,
         "system": platform.system(),
         "kernel": platform.release(),
         "architecture": platform.machine(),
@@ -38,9 +48,23 @@ def describe() -> dict[str, Any]:
     }
 
 
-def cpu_name() -> str:
-    """Return the processor's name from the system."""
-    return _cpuinfo("model name") or platform.processor() or platform.machine()
+@cache
+def cpu_name(system: Path = SYSTEM) -> str:
+    """
+    Return the processor's name. `system` is the folder with its proc and sys.
+
+    Linux has names of x86 processors only. Of an ARM processor it has the numbers of maker and part, which lscpu
+    knows the name of: "Neoverse-N1". Without lscpu the numbers are the name: "ARM 0x41 part 0xd0c".
+    """
+    name = _cpuinfo(system, "model name") or _lscpu(system, "Model name")
+    maker, part = _cpuinfo(system, "CPU implementer"), _cpuinfo(system, "CPU part")
+    numbers = f"ARM {maker} part {part}" if maker and part else ""
+    return name or numbers or platform.processor() or platform.machine()
+
+
+def cpu_flags(system: Path = SYSTEM) -> list[str]:
+    """Return the processor's features as Linux calls them, [] elsewhere."""
+    return (_cpuinfo(system, "flags") or _cpuinfo(system, "Features")).split()
 
 
 def folder(devices: Sequence[str] = ()) -> str:
@@ -55,7 +79,7 @@ def folders() -> list[str]:
 
 
 def _folder(card: str) -> str:
-    return slug(cpu_name(), _cpuinfo("flags").split(), os.cpu_count() or 1, card)
+    return slug(cpu_name(), cpu_flags(), os.cpu_count() or 1, card)
 
 
 def slug(cpu: str, flags: Collection[str], cores: int, card: str = "") -> str:
@@ -72,8 +96,22 @@ def slug(cpu: str, flags: Collection[str], cores: int, card: str = "") -> str:
     return "-".join([*re.findall(r"[a-z0-9]+", words)[:5], *vectors, f"{cores}c", *model])
 
 
-def _cpuinfo(name: str) -> str:
-    if not CPUINFO.exists():
+def _cpuinfo(system: Path, name: str) -> str:
+    file = system / "proc" / "cpuinfo"
+    return _find_value(file.read_text(), name) if file.exists() else ""
+
+
+def _lscpu(system: Path, name: str) -> str:
+    """Return a value of lscpu, "" without the program or the value."""
+    program = shutil.which("lscpu")
+    if not program:
         return ""
-    match = re.search(rf"^{name}\s*:\s*(.*)$", CPUINFO.read_text(), re.MULTILINE)
+    command = [program] if system == SYSTEM else [program, "--sysroot", str(system)]
+    environ = {**os.environ, "LC_ALL": "C"}
+    output = subprocess.run(command, capture_output=True, text=True, check=False, env=environ).stdout  # noqa: S603 lscpu
+    return _find_value(output, name).strip("-")  # it writes a dash for a processor that it does not know
+
+
+def _find_value(text: str, name: str) -> str:
+    match = re.search(rf"^{name}[ \t]*:[ \t]*(.*)$", text, re.MULTILINE)
     return match[1].strip() if match else ""
