@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Protocol, cast
 
+from bench import terminal_text
 from bench.errors import BenchError
 
 VERBS = {
@@ -35,6 +36,7 @@ class Command(Protocol):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code: 1 if the verb raised BenchError."""
+    terminal_text.adapt_output()
     words = sys.argv[1:] if argv is None else list(argv)
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmark harness: verify, then measure.")
     verbs = parser.add_subparsers(required=True, metavar="verb")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 
 VERBS = {
@@ -20,6 +21,8 @@ EXTRAS = {"ray": "bulk", "pyarrow": "bulk", "psycopg": "pgvector", "qdrant_clien
 
 def main() -> None:
     """Run one verb. Exits with 2 for an unknown verb, and with 1 if a package is missing."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path or a name may have what the terminal cannot show
     verb, *arguments = sys.argv[1:] or ["--help"]
     if verb in ("-h", "--help"):
         print(_help_text())
