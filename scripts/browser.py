@@ -7,6 +7,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -91,6 +92,7 @@ def _run(command: list[str]) -> bool:
 
 def main() -> None:
     """Install it; without one the tests of the report are skipped, so this does not fail."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     path = install()
     print(
         f"browser: {path or 'none; put a Chromium on the PATH, or run as root with apt, or install npm'}", flush=True

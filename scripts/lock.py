@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ HEADER = """\
 
 def main() -> None:
     """Write the versions of this environment, without the project itself and without local version tags."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     command = [sys.executable, "-m", "pip", "freeze", "--exclude-editable", "--disable-pip-version-check"]
     listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 our own command
     pins = sorted({line.partition("+")[0] for line in listing.splitlines() if "==" in line}, key=str.lower)

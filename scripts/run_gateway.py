@@ -6,6 +6,7 @@ Each process gets the variables that it reads: one environment serves both proce
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import signal
@@ -31,9 +32,9 @@ FRONT_ONLY = ("API_KEYS", "API_KEYS_FILE", "TLS_CERTFILE", "TLS_KEYFILE")
 
 def main() -> None:
     """Start the processes, hand on SIGINT and SIGTERM, end when one of them ends."""
-    name = sys.argv[1] if len(sys.argv) == 2 else ""
-    if name not in SHAPES:
-        raise SystemExit(f"GATEWAY={name or '?'}: choose one of {', '.join(SHAPES)}")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("gateway", choices=SHAPES, help="the shape; its settings are environment variables")
+    name = parser.parse_args().gateway
     environ = {**os.environ, "DATA_DIR": os.environ.get("DATA_DIR") or f"data/{name}"}
     if name == "pseudo":
         environ.pop("EMBEDDING_API_URL", None)

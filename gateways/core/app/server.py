@@ -27,7 +27,7 @@ from gateways.core.http.connection import connection_class
 from gateways.core.http.fast_path import FastPathApp
 from gateways.core.http.request_state import ProcessState, process_state
 from gateways.core.observability import logs, tracing
-from gateways.core.process_settings import GatewaySettings, ProcessSettings, refusals
+from gateways.core.process_settings import GatewaySettings, ProcessSettings, refusals, usage
 from gateways.core.settings import HttpSettings, Settings
 
 # Connections that the kernel holds until the server accepts them.
@@ -38,6 +38,7 @@ S = TypeVar("S", bound=Settings)
 
 def read_process_settings(kind: type[P]) -> P:
     """Return the settings of a process. A wrong or ignored variable ends it: one line each, exit code 2."""
+    _read_arguments(kind, sys.argv[1:])
     lines = refusals(kind, os.environ)
     try:
         settings = kind.read(os.environ)
@@ -49,6 +50,15 @@ def read_process_settings(kind: type[P]) -> P:
     if lines:
         raise _exit(lines)
     return settings
+
+
+def _read_arguments(kind: type[ProcessSettings], arguments: Sequence[str]) -> None:
+    """Print the settings for --help and end. An argument would be ignored, so any other one ends the process."""
+    if arguments in (["--help"], ["-h"]):
+        print(usage(kind))
+        raise SystemExit(0)
+    if arguments:
+        raise _exit([f"{' '.join(arguments)}: settings are environment variables, not arguments; --help lists them"])
 
 
 def read_settings(kind: type[S]) -> S:

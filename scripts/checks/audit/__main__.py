@@ -9,6 +9,7 @@ Writes a CycloneDX bill of materials (SBOM) of each gateway to build/sbom. The t
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -27,6 +28,7 @@ NOT_SECRET = ("Base64HighEntropyString", "HexHighEntropyString")
 
 def main() -> int:
     """Run all audits. Returns exit status 1 if one of them has a finding."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     failed = [name for name, check in (("bandit", check_code), ("secrets", check_secrets)) if not check()]
     for gateway in GATEWAYS:
         write_sbom(gateway)
