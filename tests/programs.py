@@ -9,8 +9,14 @@ from collections.abc import Callable
 import pytest
 
 from scripts import browser
+from scripts.checks.fetch_helm import HELM
 
-FIND: dict[str, Callable[[], str | None]] = {"chromium": browser.find}
+FIND: dict[str, Callable[[], str | None]] = {
+    "chromium": browser.find,
+    "helm": lambda: str(HELM) if HELM.is_file() else None,
+}
+# How to install what apt has under another name, or not at all.
+INSTALL = {"helm": "python -m scripts.checks.fetch_helm"}
 
 
 def find(name: str) -> str | None:
@@ -21,7 +27,7 @@ def find(name: str) -> str | None:
 def require(name: str) -> None:
     """Return where a program is installed; otherwise skip the test, or fail it where CI=true."""
     if find(name) is None:
-        missing = f"{name} is not installed: apt-get install {name}"
+        missing = f"{name} is not installed: {INSTALL.get(name, f'apt-get install {name}')}"
         if os.environ.get("CI", "").lower() == "true":
             pytest.fail(f"{missing} (CI=true)", pytrace=False)
         pytest.skip(missing)

@@ -25,7 +25,7 @@ CHART = ROOT / "deploy" / "helm" / "embedding-gateways"
 # Values files to render the chart with. There are none on a machine for which helm cannot be fetched.
 CASES = sorted(path.name for path in CHART.glob("ci/*.yaml")) if platform.machine() == "x86_64" else []
 # The oldest supported release of Kubernetes, and API groups that are not part of Kubernetes.
-KUBERNETES, EXTENSION_GROUPS = "1.33", {"keda.sh"}
+KUBERNETES, EXTENSION_GROUPS = "1.33", {"keda.sh", "monitoring.coreos.com"}
 COMPOSE = ROOT / "docker-compose.yml"
 COMPOSE_GPU = ROOT / "deploy" / "docker-compose.gpu.yml"
 BAKED = ROOT / "deploy" / "baked.Dockerfile"

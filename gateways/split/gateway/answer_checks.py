@@ -52,7 +52,9 @@ def error(status: int, raw: bytes, retry_after_s: int = 1) -> GatewayError:
         return ModelFailed(message)
     if code == ModelHung.default_code:
         return ModelHung(message)
-    # Any other error, such as a wrong key or path, is not the client's fault.
+    if status in (401, 403):
+        return UpstreamFailed(f"the embed service refuses the key EMBEDDING_API_KEY of this gateway: {message}")
+    # Any other error, such as a wrong path, is not the client's fault.
     return UpstreamFailed(f"the embed service answered {status}: {message}")
 
 

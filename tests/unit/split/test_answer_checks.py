@@ -139,3 +139,12 @@ def test_chunks_outside_of_their_text_are_refused(chunks: list[list[tuple[int, i
     answer_checks.check_chunks([[(0, 2), (1, 5)]], ["fiver"])
     with pytest.raises(errors.UpstreamFailed):
         answer_checks.check_chunks(chunks, ["fiver"])
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_is_refused_is_named(status: int) -> None:
+    """The operator reads which setting is wrong, and the client gets no 401 for a key that is not its own."""
+    error = answer_checks.error(status, orjson.dumps(OURS))
+
+    assert type(error) is errors.UpstreamFailed
+    assert "EMBEDDING_API_KEY" in error.message

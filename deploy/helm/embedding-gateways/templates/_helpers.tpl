@@ -31,6 +31,10 @@ app.kubernetes.io/component: {{ .role }}
 {{- join "," $urls -}}
 {{- end -}}
 
+{{- define "gateways.embed_key_secret" -}}
+{{- .Values.embed.keySecretName | default (printf "%s-embed-key" (include "gateways.name" .)) -}}
+{{- end -}}
+
 {{- define "gateways.checked" -}}
 {{- $shapes := list "onnx_py" "python" "split" "pseudo" -}}
 {{- if not (has .Values.shape $shapes) -}}
@@ -40,20 +44,50 @@ app.kubernetes.io/component: {{ .role }}
 {{- if and $several (not .Values.database.secretName) -}}
 {{- fail "several gateways need a database that they share: set database.secretName" -}}
 {{- end -}}
+{{- $scraped := or .Values.keda.enabled .Values.serviceMonitor.enabled -}}
+{{- if and (eq .Values.shape "split") .Values.networkPolicy.enabled $scraped (not .Values.networkPolicy.metricsFrom) -}}
+{{- fail "Prometheus must reach the embed services: name its pods in networkPolicy.metricsFrom" -}}
+{{- end -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.host) -}}
+{{- fail "an ingress needs a host name: set ingress.host" -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* The pod template of a role. */ -}}
 {{- define "gateways.pod" -}}
 {{- $values := .root.Values -}}
+{{- $role := index $values .role -}}
 {{- $kind := ternary "embed" $values.shape (eq .role "embed") -}}
+{{- $claim := and (eq .role "gateway") (not $values.database.secretName) -}}
 metadata:
   labels:
     {{- include "gateways.selector" . | nindent 4 }}
   annotations:
     prometheus.io/scrape: "true"
     prometheus.io/port: "8000"
+    {{- with $role.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 spec:
   automountServiceAccountToken: false
+  # Kubernetes would set variables for each Service of the namespace: a Service `store` would set STORE_PORT.
+  enableServiceLinks: false
+  {{- with $values.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $role.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $role.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $role.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
   terminationGracePeriodSeconds: 40
   securityContext:
     runAsNonRoot: true
@@ -77,9 +111,14 @@ spec:
       env:
         # Endpoints are updated within this time, so a stopping pod gets no new requests.
         - {name: DRAIN_S, value: "5"}
-        {{- if eq .role "gateway" }}
+        {{- if eq .role "embed" }}
+        - name: API_KEYS
+          valueFrom: {secretKeyRef: {name: {{ include "gateways.embed_key_secret" .root }}, key: key}}
+        {{- else }}
         {{- if eq $values.shape "split" }}
         - {name: EMBEDDING_API_URL, value: {{ include "gateways.embed_urls" .root | quote }}}
+        - name: EMBEDDING_API_KEY
+          valueFrom: {secretKeyRef: {name: {{ include "gateways.embed_key_secret" .root }}, key: key}}
         {{- end }}
         {{- if $values.database.secretName }}
         - {name: STORE, value: pgvector}
@@ -91,8 +130,11 @@ spec:
         - name: API_KEYS
           valueFrom: {secretKeyRef: {name: {{ $values.apiKeys.secretName }}, key: keys}}
         {{- end }}
+        {{- if $values.apiKeys.fileSecretName }}
+        - {name: API_KEYS_FILE, value: /etc/gateways/keys.yaml}
         {{- end }}
-        {{- range $name, $value := (index $values .role).env }}
+        {{- end }}
+        {{- range $name, $value := $role.env }}
         - {name: {{ $name }}, value: {{ $value | quote }}}
         {{- end }}
       # Alive as soon as it listens; ready when it can serve a request.
@@ -121,13 +163,27 @@ spec:
         {{- if and (include "gateways.computes" .) $values.models }}
         - {name: models, mountPath: /models, readOnly: true}
         {{- end }}
+        {{- if and (eq .role "gateway") $values.apiKeys.fileSecretName }}
+        - {name: api-keys, mountPath: /etc/gateways, readOnly: true}
+        {{- end }}
+        {{- with $role.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
   volumes:
-    - {name: tmp, emptyDir: {}}
-    {{- if and (eq .role "gateway") (not $values.database.secretName) }}
+    - name: tmp
+      emptyDir: {sizeLimit: {{ $values.scratch.tmp }}}
     - name: data
-      persistentVolumeClaim: {claimName: {{ include "gateways.name" .root }}-data}
-    {{- else }}
-    - {name: data, emptyDir: {}}
+      {{- if $claim }}
+      persistentVolumeClaim: {claimName: {{ $values.persistence.existingClaim | default (printf "%s-data" (include "gateways.name" .root)) }}}
+      {{- else }}
+      emptyDir: {sizeLimit: {{ $values.scratch.data }}}
+      {{- end }}
+    {{- if and (eq .role "gateway") $values.apiKeys.fileSecretName }}
+    - name: api-keys
+      secret: {secretName: {{ $values.apiKeys.fileSecretName }}, items: [{key: keys.yaml, path: keys.yaml}]}
+    {{- end }}
+    {{- with $role.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
     {{- end }}
     {{- if and (include "gateways.computes" .) $values.models }}
     - name: models
