@@ -36,6 +36,7 @@ PUBLIC = frozenset(
         "log_format",
         "log_level",
         "max_batch_tokens",
+        "max_bodies_bytes",
         "max_body_bytes",
         "max_bulk_wait_ms",
         "max_documents",

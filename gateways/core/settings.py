@@ -50,6 +50,11 @@ class RequestLimits(Settings):
 
     max_inputs: int = Field(2_048, ge=1, description="Maximum texts, or documents to rerank, per request.")
     max_body_bytes: int = Field(33_554_432, ge=1_024, description="Maximum bytes of a request body.")
+    max_bodies_bytes: int = Field(
+        67_108_864,
+        ge=1_024,
+        description="Maximum bytes of all request bodies over 64 KiB that are at work. Above it a request gets 429.",
+    )
     request_timeout_s: float = Field(60.0, gt=0, description="Maximum seconds per request before it gets 504.")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 from fastapi import Path, Query
 from pydantic import Field, StringConstraints
 
-from gateways.core.http.json_route import Strict
+from gateways.core.http.schemas import Strict
 from gateways.core.profiles import Chunking
 
 # The name of a collection is that of its folder.

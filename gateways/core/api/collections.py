@@ -15,7 +15,8 @@ from gateways.core.api.collection_fields import NAME, PATTERN, Chunk
 from gateways.core.backend import Kind, ModelInfo
 from gateways.core.errors import GatewayError, InvalidRequest, NotFound
 from gateways.core.gateway import Gateway
-from gateways.core.http.json_route import JsonRoute, Strict, json_response
+from gateways.core.http.json_route import JsonRoute, json_response
+from gateways.core.http.schemas import Strict
 from gateways.core.profiles import TOP_K, Profile, check_chunking
 from gateways.core.scoring.fusion import FITTED, FUSIONS, Fusion, Weights
 from gateways.core.stores.base import Collection

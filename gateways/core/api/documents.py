@@ -9,7 +9,8 @@ from fastapi import APIRouter, Response
 from gateways.core.api.collection_fields import COLLECTION
 from gateways.core.errors import NotFound
 from gateways.core.gateway import Gateway
-from gateways.core.http.json_route import JsonRoute, Strict, json_response
+from gateways.core.http.json_route import JsonRoute, json_response
+from gateways.core.http.schemas import Strict
 from gateways.core.ingest.passages import whole_text
 
 

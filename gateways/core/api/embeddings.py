@@ -13,7 +13,8 @@ from gateways.core.api.input_names import name_inputs
 from gateways.core.backend import F32, Embeddings, EncodeOptions, ModelInfo, Truncate
 from gateways.core.errors import InvalidRequest, TooLarge
 from gateways.core.gateway import Gateway
-from gateways.core.http.json_route import JsonRoute, Lenient, json_response
+from gateways.core.http.json_route import JsonRoute, json_response
+from gateways.core.http.schemas import Items, Lenient
 from gateways.core.scoring.vectors import normalize, shorten
 
 _TEXT = {"type": "string", "minLength": 1}
@@ -30,7 +31,7 @@ _INPUT = {
 Input = Annotated[Any, WithJsonSchema(_INPUT)]
 # What the descriptions say of texts, `read_inputs` checks.
 Text = Annotated[str, WithJsonSchema(_TEXT)]
-Texts = Annotated[list[str], WithJsonSchema({"type": "array", "items": _TEXT, "minItems": 1})]
+Texts = Annotated[Items[str], WithJsonSchema({"type": "array", "items": _TEXT, "minItems": 1})]
 
 
 class EmbeddingsRequest(Lenient):

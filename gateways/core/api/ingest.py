@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -14,12 +13,13 @@ from gateways.core.api.collection_fields import Chunk, Collection
 from gateways.core.api.embeddings import Text
 from gateways.core.errors import InvalidRequest, TooLarge
 from gateways.core.gateway import Gateway
-from gateways.core.http.json_route import JsonRoute, Strict, json_response
+from gateways.core.http.json_route import JsonRoute, json_response
+from gateways.core.http.json_values import ShallowObject
+from gateways.core.http.schemas import Items, Strict
 from gateways.core.jobs.base import Document
 from gateways.core.settings import IngestSettings
 
 MAX_KEY_CHARACTERS = 255
-MAX_METADATA_DEPTH = 32
 
 
 class IngestDocument(Strict):
@@ -32,15 +32,13 @@ class IngestDocument(Strict):
         description="A document of this id is replaced. Default: hash of the text.",
     )
     text: Text = Field(description="Text to embed and search.")
-    metadata: dict[str, Any] = Field(
-        default_factory=dict, description="Returned with results, and tested by filters."
-    )
+    metadata: ShallowObject = Field(default_factory=dict, description="Returned with results, and tested by filters.")
 
 
 class IngestRequest(Strict):
     """Documents to make searchable."""
 
-    documents: list[IngestDocument] = Field(
+    documents: Items[IngestDocument] = Field(
         json_schema_extra={"minItems": 1},
         examples=[[{"id": "handbook-7", "text": "You get 20 vacation days a year.", "metadata": {"year": 2026}}]],
     )
@@ -85,12 +83,6 @@ def _read_document(sent: IngestDocument, path: str, settings: IngestSettings) ->
         raise InvalidRequest(
             f"{path}.text is empty; there is nothing to find.", param=f"{path}.text", code="empty_input"
         )
-    if _is_deeper(sent.metadata, MAX_METADATA_DEPTH):
-        raise InvalidRequest(
-            f"{path}.metadata is nested more than {MAX_METADATA_DEPTH} deep.",
-            param=f"{path}.metadata",
-            code="too_deep",
-        )
     if len(orjson.dumps(sent.metadata)) > settings.max_metadata_bytes:
         raise TooLarge(
             f"{path}.metadata is over {settings.max_metadata_bytes} bytes as JSON.",
@@ -99,15 +91,6 @@ def _read_document(sent: IngestDocument, path: str, settings: IngestSettings) ->
         )
     content_id = hashlib.sha256(sent.text.encode()).hexdigest()[:32]
     return Document(sent.id or content_id, sent.text, sent.metadata)
-
-
-def _is_deeper(value: Any, depth: int) -> bool:
-    """Return whether lists and objects are nested more than `depth` deep."""
-    if not isinstance(value, dict | list):
-        return False
-    return depth == 0 or any(
-        _is_deeper(item, depth - 1) for item in (value.values() if isinstance(value, dict) else value)
-    )
 
 
 def _check_unique(body: IngestRequest, documents: list[Document]) -> None:

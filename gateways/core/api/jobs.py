@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query, Response
 
 from gateways.core.errors import NotFound
 from gateways.core.gateway import Gateway
-from gateways.core.http.json_route import JsonRoute, Strict, json_response
+from gateways.core.http.json_route import JsonRoute, json_response
+from gateways.core.http.schemas import Strict
 from gateways.core.jobs.base import Job, Status
 
 

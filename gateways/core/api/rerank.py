@@ -14,7 +14,8 @@ from gateways.core.api.input_names import name_inputs
 from gateways.core.backend import EncodeOptions
 from gateways.core.errors import InvalidRequest
 from gateways.core.gateway import Gateway
-from gateways.core.http.json_route import JsonRoute, Lenient, json_response
+from gateways.core.http.json_route import JsonRoute, json_response
+from gateways.core.http.schemas import Lenient
 from gateways.core.scoring.relevance import relevance
 
 _DOCUMENT = {

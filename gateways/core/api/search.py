@@ -12,7 +12,9 @@ from gateways.core.api.collection_fields import Collection
 from gateways.core.api.embeddings import Text
 from gateways.core.errors import InvalidRequest
 from gateways.core.gateway import Gateway
-from gateways.core.http.json_route import JsonRoute, Strict, json_response
+from gateways.core.http.json_route import JsonRoute, json_response
+from gateways.core.http.json_values import JsonObject
+from gateways.core.http.schemas import Strict
 from gateways.core.search.plan import Question
 from gateways.core.stores.base import Hit
 
@@ -38,7 +40,7 @@ class SearchRequest(Strict):
         description="Maximum results. Default: `top_k` of the collection's profile, 5 if not set.",
     )
     collection: Collection = "default"
-    filter: dict[str, Any] | None = Field(
+    filter: JsonObject | None = Field(
         None,
         description='On metadata: {"lang": "en"}, {"year": {"gte": 2000}}, {"lang": {"in": [..]}}, and, or, not.',
         examples=[{"year": {"gte": 2020}, "not": {"lang": "de"}}],

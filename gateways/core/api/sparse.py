@@ -11,7 +11,8 @@ from gateways.core.api.embeddings import Input, Usage, read_inputs
 from gateways.core.backend import EncodeOptions
 from gateways.core.errors import InvalidRequest
 from gateways.core.gateway import Gateway
-from gateways.core.http.json_route import JsonRoute, Lenient, json_response
+from gateways.core.http.json_route import JsonRoute, json_response
+from gateways.core.http.schemas import Lenient
 
 
 class SparseRequest(Lenient):

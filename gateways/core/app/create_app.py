@@ -22,6 +22,7 @@ from gateways.core.gateway import Gateway, count_damaged
 from gateways.core.host import memory
 from gateways.core.http import openapi
 from gateways.core.http.api_keys import read_keys
+from gateways.core.http.body_errors import describe
 from gateways.core.http.fast_path import AdmissionControl, FastPathApp, internal_error
 from gateways.core.http.json_route import JsonRoute, json_response
 from gateways.core.http.request_state import process_state
@@ -160,7 +161,7 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 the handler is registered for it
     first = error.errors()[0]
     param = ".".join(str(part) for part in first["loc"][1:])
-    return _error_response(InvalidRequest(f"{param}: {first['msg']}.", param=param))
+    return _error_response(InvalidRequest(f"{param} {describe(first)}.", param=param))
 
 
 async def _on_unexpected_error(request: Request, error: Exception) -> Response:

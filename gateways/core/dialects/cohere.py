@@ -17,13 +17,14 @@ from gateways.core.backend import F32
 from gateways.core.dialects.reranking import rank
 from gateways.core.errors import GatewayError, InvalidRequest
 from gateways.core.gateway import Gateway
-from gateways.core.http.json_route import JsonRoute, Lenient, json_response
+from gateways.core.http.json_route import JsonRoute, json_response
+from gateways.core.http.schemas import Items, Lenient
 
 # The prompt that belongs to an input type, where a model has one of that name; the others are names as they are.
 PROMPTS = {"search_query": "query", "search_document": "document"}
 
 EmbeddingType: TypeAlias = Literal["float", "base64", "int8", "binary", "ubinary"]
-NoImages = Annotated[list[str], WithJsonSchema({"type": "array", "items": {"type": "string"}, "maxItems": 0})]
+NoImages = Annotated[Items[str], WithJsonSchema({"type": "array", "items": {"type": "string"}, "maxItems": 0})]
 
 
 class CohereAnswer(BaseModel):
@@ -51,7 +52,7 @@ class Content(Lenient):
 class ContentInput(Lenient):
     """An input made of parts, which are embedded as one text."""
 
-    content: list[Content] = Field(min_length=1)
+    content: Items[Content] = Field(min_length=1)
 
 
 class CohereEmbedRequest(Lenient):
@@ -61,13 +62,13 @@ class CohereEmbedRequest(Lenient):
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["texts"]}, {"required": ["inputs"]}]})
 
     texts: Texts | None = Field(None, description="This or `inputs`.", examples=[["hello", "goodbye"]])
-    inputs: list[ContentInput] | None = Field(None, description="This or `texts`.")
+    inputs: Items[ContentInput] | None = Field(None, description="This or `texts`.")
     images: NoImages | None = Field(None, description="Refused: the models here read text.")
     model: str | None = Field(None, description="Id or alias; default: the gateway's default model.")
     input_type: Literal["search_document", "search_query", "classification", "clustering"] | None = Field(
         None, description="Chooses the prompt put before each text, where the model has one for it."
     )
-    embedding_types: list[EmbeddingType] | None = Field(
+    embedding_types: Items[EmbeddingType] | None = Field(
         None, min_length=1, description="int8: scaled until its largest number is 127. binary: signs, packed."
     )
     output_dimension: int | None = Field(None, gt=0, description="Keep this many leading dimensions.")

@@ -15,8 +15,10 @@ from gateways.core.dialects.detail_errors import DetailAnswer, DetailRoute, deta
 from gateways.core.dialects.tei_schemas import InputsEmbedRequest, TeiAnswer, TeiRoute, TextsRerankRequest
 from gateways.core.errors import GatewayError, InvalidRequest
 from gateways.core.gateway import Gateway
-from gateways.core.http.json_route import JsonRoute, Lenient, parse, read
+from gateways.core.http.body import read
+from gateways.core.http.json_route import JsonRoute, parse
 from gateways.core.http.request_state import process_state
+from gateways.core.http.schemas import Lenient
 
 
 class AnyObject(Lenient):
@@ -43,7 +45,10 @@ class SharedPath:
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
         try:
-            raw = await read(request, process_state(request.app).settings.max_body_bytes)
+            process = process_state(request.app)
+            # The handler below counts the body again, before any other request may.
+            with process.bodies.lease() as lease:
+                raw = await read(request, process.settings.max_body_bytes, lease)
             fields = parse(AnyObject, raw).model_extra or {}
             handle = next((self._handlers[field] for field in self._handlers if field in fields), None)
             if handle is None:

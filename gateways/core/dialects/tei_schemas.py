@@ -12,7 +12,8 @@ import gateways
 from gateways.core.api.embeddings import Input, Text, Texts
 from gateways.core.backend import ModelInfo, Timings, Token, Truncate
 from gateways.core.errors import GatewayError
-from gateways.core.http.json_route import JsonRoute, Lenient, json_response
+from gateways.core.http.json_route import JsonRoute, json_response
+from gateways.core.http.schemas import Lenient
 from gateways.core.process_settings import GatewaySettings
 
 # TEI's status and type for our codes, and else for our statuses; what it has no word for keeps our status.

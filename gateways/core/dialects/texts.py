@@ -13,7 +13,8 @@ from pydantic import Field
 
 from gateways.core.api.embeddings import Input, embed
 from gateways.core.gateway import Gateway
-from gateways.core.http.json_route import Lenient, json_response
+from gateways.core.http.json_route import json_response
+from gateways.core.http.schemas import Lenient
 
 
 class TextsRequest(Lenient):

@@ -23,7 +23,8 @@ from gateways.core.dialects.detail_errors import DetailAnswer, DetailRoute
 from gateways.core.dialects.reranking import rank
 from gateways.core.dialects.sparse_pairs import Weight, pairs
 from gateways.core.gateway import Gateway
-from gateways.core.http.json_route import Lenient, json_response
+from gateways.core.http.json_route import json_response
+from gateways.core.http.schemas import Lenient
 
 # What it calls the kinds of models.
 TYPES = {"dense": "embeddings", "sparse": "sparse-embeddings", "rerank": "rerank"}

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, TypeVar, get_args, get_type_hints
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, get_type_hints
 
 import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ValidationError
 from starlette.convertors import PathConvertor, register_url_convertor
 
-from gateways.core.errors import DeadlineExceeded, GatewayError, InvalidRequest, TooLarge, UnsupportedMedia
+from gateways.core.errors import DeadlineExceeded, GatewayError, InvalidRequest
+from gateways.core.http.body import check_value_count, read
+from gateways.core.http.body_errors import invalid_body
 from gateways.core.http.request_state import process_state
 
 M = TypeVar("M", bound=BaseModel)
@@ -28,30 +29,6 @@ class AnyPath(PathConvertor):
 
 
 register_url_convertor("path", AnyPath())
-
-
-class _Body(BaseModel):
-    """A body in which null is the default of an optional field, because some clients send every field."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_nulls(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
-        return {name: item for name, item in value.items() if item is not None or name not in optional}
-
-
-class Strict(_Body):
-    """A body in which an unknown field is an error."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class Lenient(_Body):
-    """A body in which unknown fields are ignored, because its clients send some."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
 
 
 class JsonRoute(APIRoute):
@@ -72,14 +49,15 @@ class JsonRoute(APIRoute):
             return super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            settings = process_state(request.app).settings
-            limit_s = settings.request_timeout_s
+            process = process_state(request.app)
+            limit_s = process.settings.request_timeout_s
             try:
                 limit_s = timeout_s(request, limit_s)
-                body = parse(model, await read(request, settings.max_body_bytes))
-                async with asyncio.timeout(limit_s):
-                    response: Response = await endpoint(request, body)
-                    return response
+                with process.bodies.lease() as lease:
+                    body = parse(model, await read(request, process.settings.max_body_bytes, lease))
+                    async with asyncio.timeout(limit_s):
+                        response: Response = await endpoint(request, body)
+                        return response
             except TimeoutError:
                 return self.error_response(DeadlineExceeded(f"no answer within {limit_s:g} s"))
             except GatewayError as error:
@@ -105,81 +83,39 @@ def timeout_s(request: Request, limit_s: float) -> float:
     return limit_s
 
 
-async def read(request: Request, limit_bytes: int) -> bytes:
-    """Return the body. Raises UnsupportedMedia unless it is JSON, TooLarge as soon as it is over `limit_bytes`."""
-    kind, declared = b"application/json", b""
-    for name, value in request.scope["headers"]:
-        if name == b"content-type":
-            kind = value.partition(b";")[0].strip().lower()
-        elif name == b"content-length":
-            declared = value
-    if kind != b"application/json" and not kind.endswith(b"+json"):
-        sent = kind.decode("latin-1")
-        raise UnsupportedMedia(f"Content-Type is {sent!r}; send JSON with Content-Type: application/json")
-    if declared.isdigit() and int(declared) > limit_bytes:
-        raise _too_large(limit_bytes)
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit_bytes:
-            raise _too_large(limit_bytes)
-    return b"".join(chunks)
-
-
 def parse(model: type[M], raw: bytes) -> M:
-    """Return the body as `model`. Raises InvalidRequest that names the first wrong field."""
+    """
+    Return the body as `model`. Validators get the bytes as their context.
+
+    Raises InvalidRequest that names the first wrong field, TooLarge for too many values.
+    """
+    check_value_count(raw)
     try:
         content = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        message = "the body is empty" if not raw else f"the body is not valid JSON: {error}"
-        raise InvalidRequest(message, code="invalid_json") from None
+        raise InvalidRequest(_describe_json_error(raw, error), code="invalid_json") from None
     if not isinstance(content, dict):
         raise InvalidRequest("the body must be a JSON object", code="invalid_type")
     try:
-        return model.model_validate(content)
+        return model.model_validate(content, context=raw)
     except ValidationError as error:
-        raise _invalid(model, error.errors(include_url=False)[0]) from None
+        raise invalid_body(model, content, error.errors(include_url=False)[0]) from None
+
+
+def _describe_json_error(raw: bytes, error: orjson.JSONDecodeError) -> str:
+    if not raw:
+        return "the body is empty"
+    try:
+        raw.decode()
+    except UnicodeDecodeError as wrong:
+        return (
+            f"the body is not valid UTF-8: byte 0x{raw[wrong.start]:02x} at offset {wrong.start}; "
+            "encode the JSON as UTF-8"
+        )
+    return f"the body is not valid JSON: {error}"
 
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return `content` as JSON. A numpy array becomes a list of the shortest decimals that read back the same."""
     raw = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(raw, status, headers, media_type="application/json")
-
-
-def _invalid(model: type[BaseModel], error: ErrorDetails) -> InvalidRequest:
-    field = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        names = ", ".join(_fields_at(model, error["loc"][:-1]))
-        return InvalidRequest(
-            f"{field} is not a known field; known here: {names}.", param=field, code="unknown_field"
-        )
-    if error["type"] == "missing":
-        return InvalidRequest(f"{field} is missing.", param=field, code="missing_field")
-    wrong_type = error["type"].endswith(("_type", "_parsing")) or error["type"] in (
-        "int_from_float",
-        "is_instance_of",
-    )
-    message = f"{field}: {error['msg'].removeprefix('Value error, ')}, got {_abbreviate(error['input'])}."
-    return InvalidRequest(message, param=field, code="invalid_type" if wrong_type else "invalid_value")
-
-
-def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> Iterable[str]:
-    """Return the names of the fields at a path such as ("documents", 3)."""
-    for name in path:
-        if isinstance(name, str):
-            annotation = model.model_fields[name].annotation
-            model = next(
-                (part for part in (*get_args(annotation), annotation) if hasattr(part, "model_fields")), model
-            )
-    return model.model_fields
-
-
-def _abbreviate(value: Any) -> str:
-    text = orjson.dumps(value).decode()
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _too_large(limit_bytes: int) -> TooLarge:
-    return TooLarge(f"the body is over {limit_bytes} bytes; send less at once", code="body_too_large")

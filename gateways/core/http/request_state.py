@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import FastAPI
 from starlette.types import Scope
 
+from gateways.core.http.body import BodyBudget
 from gateways.core.settings import HttpSettings
 
 # Keys of a request's scope.
@@ -24,6 +25,11 @@ class ProcessState:
     # True from SIGTERM until the server stops: /readyz answers 503, other requests are served.
     draining: bool = False
     start_error: Exception | None = None
+    bodies: BodyBudget = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the budget. One body of the largest size always fits."""
+        self.bodies = BodyBudget(max(self.settings.max_bodies_bytes, self.settings.max_body_bytes))
 
 
 def attach_process_state(app: FastAPI, settings: HttpSettings) -> ProcessState:

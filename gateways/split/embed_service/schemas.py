@@ -8,7 +8,7 @@ from pydantic import Field
 
 from gateways.core.api.embeddings import Input
 from gateways.core.backend import EncodeOptions
-from gateways.core.http.json_route import Lenient
+from gateways.core.http.schemas import Items, Lenient
 
 
 class _OfModel(Lenient):
@@ -47,18 +47,18 @@ class RerankRequest(_Request):
     """A query, and documents to score."""
 
     query: str
-    documents: list[str]
+    documents: Items[str]
 
 
 class TokenizeRequest(_OfModel):
     """Texts to show the tokens of."""
 
-    texts: list[str]
+    texts: Items[str]
 
 
 class ChunkRequest(_OfModel):
     """Texts to cut, into chunks of how many tokens, and how many of them two neighbours may share."""
 
-    texts: list[str]
+    texts: Items[str]
     max_tokens: int = Field(gt=0)
     overlap: int = Field(0, ge=0)

@@ -14,7 +14,8 @@ from gateways.core.errors import GatewayError, Overloaded
 from gateways.core.http import request_state
 from gateways.core.http.api_keys import Keys
 from gateways.core.http.fast_path import FastPathApp
-from gateways.core.http.json_route import JsonRoute, Strict, json_response
+from gateways.core.http.json_route import JsonRoute, json_response
+from gateways.core.http.schemas import Strict
 from gateways.core.settings import HttpSettings
 
 MODEL, WRITE = "/v1/embed", "/v1/write"
