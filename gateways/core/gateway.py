@@ -25,6 +25,7 @@ from gateways.core.search.pipeline import SearchResult, search
 from gateways.core.search.plan import Question
 from gateways.core.settings import StoreSettings
 from gateways.core.stores.base import Collection, VectorStore
+from gateways.core.stores.filters import Limits
 from gateways.core.stores.source_check import check_sources
 from gateways.core.vector_source import source_of
 
@@ -54,6 +55,7 @@ class Gateway(ModelRegistry):
         super().__init__(backend, settings.embed_cache_mb * 1_000_000, allow_vector_mismatch=allow)
         self.name = name
         self.settings = settings
+        self._filter_limits = Limits(settings.max_filter_conditions, settings.max_filter_values)
         self._store: VectorStore | None = None
         self._jobs: JobQueue | None = None
         self._count_refresh: asyncio.Task[None] | None = None
@@ -194,7 +196,7 @@ class Gateway(ModelRegistry):
     async def search(self, question: Question) -> SearchResult:
         """Return the best passages."""
         await self.store.refresh()
-        return await search(self, self.store, question)
+        return await search(self, self.store, question, self._filter_limits)
 
 
 def require_intact(store: VectorStore, name: str) -> None:

@@ -13,6 +13,7 @@ from gateways.core.settings import (
     HttpSettings,
     IngestSettings,
     ModelSettings,
+    SearchSettings,
     StoreSettings,
     UpstreamSettings,
 )
@@ -40,6 +41,8 @@ PUBLIC = frozenset(
         "max_body_bytes",
         "max_bulk_wait_ms",
         "max_documents",
+        "max_filter_conditions",
+        "max_filter_values",
         "max_inputs",
         "max_metadata_bytes",
         "max_queue_tokens",
@@ -71,7 +74,7 @@ class ProcessSettings(HttpSettings):
     process: ClassVar[str]
 
 
-class GatewaySettings(ProcessSettings, StoreSettings, IngestSettings, AdmissionSettings):
+class GatewaySettings(ProcessSettings, StoreSettings, IngestSettings, SearchSettings, AdmissionSettings):
     """A gateway of any kind: the routes, the store and the job queue."""
 
     embed_cache_mb: int = Field(

@@ -157,6 +157,13 @@ class IngestSettings(Settings):
         return self.max_journal_mb * 1e6 or math.inf
 
 
+class SearchSettings(Settings):
+    """Searches."""
+
+    max_filter_conditions: int = Field(200, ge=1, description="Maximum conditions in the filter of a search.")
+    max_filter_values: int = Field(1_000, ge=1, description="Maximum values in the `in` lists of a filter, together.")
+
+
 class AdmissionSettings(Settings):
     """Which texts wait for the model, and how long."""
 

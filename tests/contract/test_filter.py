@@ -13,8 +13,8 @@ from tests.contract.client import ingest, list_ids, search
 pytestmark = pytest.mark.requires("ingest", "jobs", "search", "filter")
 
 BOOKS: dict[str, dict[str, Any]] = {
-    "a": {"lang": "en", "year": 1999, "price": 9.5, "tags": ["sea", "war"], "signed": True},
-    "b": {"lang": "en", "year": 2005, "price": 12.0, "tags": ["sea"], "signed": False},
+    "a": {"lang": "en", "year": 1999, "price": 9.5, "tags": ["sea", "war"], "signed": True, "at": {"sale": True}},
+    "b": {"lang": "en", "year": 2005, "price": 12.0, "tags": ["sea"], "signed": False, "at": {"sale": [False, 1]}},
     "c": {"lang": "de", "year": 2005, "price": -1, "author": {"name": "Mann", "born": 1875}},
     "d": {"lang": "fr", "year": 2010, "signed": 1, "big": 2**53 + 1},
     "e": {"lang": "EN", "year": "2005", "a field": "x", "big": 2**53},
@@ -29,6 +29,11 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("a string is not a number", {"year": "2005"}, "e"),
     ("a boolean", {"signed": True}, "a"),
     ("false is not absent", {"signed": False}, "b"),
+    ("a nested boolean", {"at.sale": True}, "a"),
+    ("a boolean in a list", {"at.sale": False}, "b"),
+    ("not a nested boolean", {"not": {"at.sale": True}}, "bcdef"),
+    ("membership in booleans", {"signed": {"in": [True, False]}}, "ab"),
+    ("membership in many", {"lang": {"in": ["de", None, *range(100)]}}, "c"),
     ("one is not true", {"signed": 1}, "d"),
     ("a value in a list", {"tags": "war"}, "a"),
     ("a nested field", {"author.name": "Mann"}, "c"),

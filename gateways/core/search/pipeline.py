@@ -43,10 +43,12 @@ class _Ranked:
     scored: Rankings = field(default_factory=dict)
 
 
-async def search(registry: ModelRegistry, store: VectorStore, question: Question) -> SearchResult:
+async def search(
+    registry: ModelRegistry, store: VectorStore, question: Question, limits: filters.Limits | None = None
+) -> SearchResult:
     """Return the best passages of a collection. Errors in the question are raised before a model runs."""
     started_s = time.perf_counter()
-    condition = filters.parse(question.where) if question.where else None
+    condition = filters.parse(question.where, limits) if question.where else None
     collection = store.collection(question.collection)
     plan = make_plan(registry, question, collection.profile)
     query = await encode(registry, question.query, question.mode, collection.profile, tokens=plan.stored)
@@ -56,6 +58,7 @@ async def search(registry: ModelRegistry, store: VectorStore, question: Question
     ranked = await _rank(registry, collection, plan, question, query, hits)
     best = ranked.hits[: plan.top_k]
     finished_s = time.perf_counter()
+    rerank_s = finished_s - retrieved_s if plan.reranker else 0.0
     stage_timing.took("retrieve", retrieving_s, retrieved_s)
     if plan.reranker:
         stage_timing.took("rerank", retrieved_s, finished_s, plan.reranker.id)
@@ -68,15 +71,21 @@ async def search(registry: ModelRegistry, store: VectorStore, question: Question
         model=query.model,
         reranker=plan.reranker.id if plan.reranker else None,
         took_ms=round((time.perf_counter() - started_s) * 1e3, 3),
-        timings_ms={
-            "tokenize": round(query.timings.tokenize_ms, 3),
-            "queue": round(query.timings.queue_ms, 3),
-            "infer": round(query.timings.infer_ms, 3),
-            "retrieve": round((retrieved_s - retrieving_s) * 1e3, 3),
-            "rerank": round((finished_s - retrieved_s) * 1e3, 3) if plan.reranker else 0.0,
-        },
+        timings_ms=_round_times(query, retrieved_s - retrieving_s, rerank_s),
         explained=explained,
     )
+
+
+def _round_times(query: EncodedQuery, retrieve_s: float, rerank_s: float) -> dict[str, float]:
+    """Return the milliseconds of each stage."""
+    times_ms = {
+        "tokenize": query.timings.tokenize_ms,
+        "queue": query.timings.queue_ms,
+        "infer": query.timings.infer_ms,
+        "retrieve": retrieve_s * 1e3,
+        "rerank": rerank_s * 1e3,
+    }
+    return {stage: round(time_ms, 3) for stage, time_ms in times_ms.items()}
 
 
 async def _rank(

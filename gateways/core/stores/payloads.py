@@ -12,6 +12,8 @@ INDEXED = ("document_id", "marks")
 # The mark of every passage after the first of its document.
 CONTINUATION = "later"
 
+METADATA, BOOLEANS = "metadata", "bools"
+
 
 def to_payload(passage: Passage) -> dict[str, Any]:
     """
@@ -21,7 +23,7 @@ def to_payload(passage: Passage) -> dict[str, Any]:
     `bools` repeats boolean metadata as 0 and 1, because this engine does not match booleans.
     """
     optional = {
-        "bools": {name: int(value) for name, value in passage.metadata.items() if isinstance(value, bool)},
+        BOOLEANS: booleans(passage.metadata),
         "number": passage.number,
         "before": passage.before,
         "after": passage.after,
@@ -33,14 +35,26 @@ def to_payload(passage: Passage) -> dict[str, Any]:
         "text": passage.text,
         "start": passage.start,
         "end": passage.end,
-        "metadata": passage.metadata,
+        METADATA: passage.metadata,
     } | {name: value for name, value in optional.items() if value}
+
+
+def booleans(value: Any) -> Any:
+    """Return the booleans in metadata as 0 and 1, each in its place in objects and lists; None without any."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, list):
+        return [int(item) for item in value if isinstance(item, bool)] or None
+    if isinstance(value, dict):
+        nested = ((name, booleans(item)) for name, item in value.items())
+        return {name: item for name, item in nested if item is not None} or None
+    return None
 
 
 def to_passage(payload: dict[str, Any] | None) -> Passage:
     """Return the passage of a payload."""
     fields = payload or {}
-    metadata: Metadata = fields["metadata"]
+    metadata: Metadata = fields[METADATA]
     return Passage(
         fields["id"],
         fields["document_id"],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import qdrant_edge as qdrant
 
 from gateways.core.stores import filters
+from gateways.core.stores.payloads import BOOLEANS, METADATA
 
 # A double is exact up to 53 bits, and the engine matches integers up to 63. Between them, integers are matched.
 _EXACT_IN_DOUBLE, _MATCHED_INTEGERS = 2**53, 2**63
@@ -20,27 +22,36 @@ def translate(condition: filters.Condition) -> qdrant.Filter:
             return qdrant.Filter(should=parts)
         return qdrant.Filter(must_not=parts) if condition.how == "not" else qdrant.Filter(must=parts)
     if isinstance(condition, filters.Range):
-        return _test_paths(condition.field, lambda path: _test_range(path, **condition.bounds))
-    return _test_paths(condition.field, lambda path: _test_equality(path, condition.value), condition.value)
+        paths = engine_paths(condition.field, METADATA)
+        return qdrant.Filter(should=[_test_range(path, **condition.bounds) for path in paths])
+    return qdrant.Filter(should=list(_test_values(condition.field, filters.values_of(condition))))
 
 
-def _test_paths(name: str, test: Any, value: object = None) -> qdrant.Filter:
-    """Return a test of the field `name` or, if the name has dots, of the nested field of that path."""
-    root = "bools" if isinstance(value, bool) else "metadata"
-    paths = [f'{root}."{name}"']
-    if "." in name and all(name.split(".")):
-        paths.append(root + "".join(f'."{part}"' for part in name.split(".")))
-    return qdrant.Filter(should=[test(path) for path in paths])
+def engine_paths(name: str, *roots: str) -> list[str]:
+    """Return the engine's paths of a filter's field, below each of the payload's fields `roots`."""
+    return [root + "".join(f'."{part}"' for part in path) for root in roots for path in filters.paths(name)]
 
 
-def _test_equality(path: str, value: filters.Scalar) -> Any:
-    if value is None:
-        return qdrant.IsNullCondition(path)
-    if isinstance(value, str):
-        return qdrant.FieldCondition(path, match=qdrant.MatchValue(value))
-    if isinstance(value, bool) or (isinstance(value, int) and _EXACT_IN_DOUBLE < abs(value) < _MATCHED_INTEGERS):
-        return qdrant.FieldCondition(path, match=qdrant.MatchValue(int(value)))
-    return _test_range(path, gte=float(value), lte=float(value))
+def _test_values(name: str, values: Sequence[filters.Scalar]) -> Iterator[Any]:
+    """Yield tests one of which holds where a value is one of these."""
+    strings = [value for value in values if isinstance(value, str)]
+    truths = [int(value) for value in values if isinstance(value, bool)]
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    for path in engine_paths(name, METADATA):
+        if strings:
+            yield qdrant.FieldCondition(path, match=qdrant.MatchAny(strings))
+        if None in values:
+            yield qdrant.IsNullCondition(path)
+        for number in dict.fromkeys(numbers):
+            yield _test_number(path, number)
+    for path in engine_paths(name, BOOLEANS) if truths else ():
+        yield qdrant.FieldCondition(path, match=qdrant.MatchAny(truths))
+
+
+def _test_number(path: str, number: float) -> qdrant.FieldCondition:
+    if isinstance(number, int) and _EXACT_IN_DOUBLE < abs(number) < _MATCHED_INTEGERS:
+        return qdrant.FieldCondition(path, match=qdrant.MatchValue(number))
+    return _test_range(path, gte=float(number), lte=float(number))
 
 
 def _test_range(path: str, **bounds: float) -> qdrant.FieldCondition:

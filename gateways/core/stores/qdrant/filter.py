@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 
 from qdrant_client import models
 
 from gateways.core.stores import filters
+from gateways.core.stores.payloads import METADATA
 
 # A double is exact up to 53 bits, and the engine matches integers up to 63. Between them, integers are matched.
 _EXACT_IN_DOUBLE, _MATCHED_INTEGERS = 2**53, 2**63
@@ -20,27 +21,34 @@ def translate(condition: filters.Condition) -> models.Filter:
             return models.Filter(should=parts)
         return models.Filter(must_not=parts) if condition.how == "not" else models.Filter(must=parts)
     if isinstance(condition, filters.Range):
-        return _test_paths(condition.field, lambda path: _test_range(path, **condition.bounds))
-    return _test_paths(condition.field, lambda path: _test_equality(path, condition.value))
+        bounds = models.Range(**condition.bounds)
+        return models.Filter(
+            should=[models.FieldCondition(key=path, range=bounds) for path in _paths(condition.field)]
+        )
+    return models.Filter(should=list(_test_values(condition.field, filters.values_of(condition))))
 
 
-def _test_paths(name: str, test: Callable[[str], models.Condition]) -> models.Filter:
-    """Return a test of the field `name` or, if the name has dots, of the nested field of that path."""
-    paths = [f'metadata."{name}"']
-    if "." in name and all(name.split(".")):
-        paths.append("metadata" + "".join(f'."{part}"' for part in name.split(".")))
-    return models.Filter(should=[test(path) for path in paths])
+def _paths(name: str) -> list[str]:
+    return [METADATA + "".join(f'."{part}"' for part in path) for path in filters.paths(name)]
 
 
-def _test_equality(path: str, value: filters.Scalar) -> models.Condition:
-    if value is None:
-        return models.IsNullCondition(is_null=models.PayloadField(key=path))
-    if isinstance(value, str | bool) or (
-        isinstance(value, int) and _EXACT_IN_DOUBLE < abs(value) < _MATCHED_INTEGERS
-    ):
-        return models.FieldCondition(key=path, match=models.MatchValue(value=value))
-    return _test_range(path, gte=float(value), lte=float(value))
+def _test_values(name: str, values: Sequence[filters.Scalar]) -> Iterator[models.Condition]:
+    """Yield tests one of which holds where a value is one of these."""
+    strings = [value for value in values if isinstance(value, str)]
+    truths = [value for value in values if isinstance(value, bool)]
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    for path in _paths(name):
+        if strings:
+            yield models.FieldCondition(key=path, match=models.MatchAny(any=strings))
+        if None in values:
+            yield models.IsNullCondition(is_null=models.PayloadField(key=path))
+        for truth in dict.fromkeys(truths):
+            yield models.FieldCondition(key=path, match=models.MatchValue(value=truth))
+        for number in dict.fromkeys(numbers):
+            yield _test_number(path, number)
 
 
-def _test_range(path: str, **bounds: float) -> models.Condition:
-    return models.FieldCondition(key=path, range=models.Range(**bounds))
+def _test_number(path: str, number: float) -> models.Condition:
+    if isinstance(number, int) and _EXACT_IN_DOUBLE < abs(number) < _MATCHED_INTEGERS:
+        return models.FieldCondition(key=path, match=models.MatchValue(value=number))
+    return models.FieldCondition(key=path, range=models.Range(gte=float(number), lte=float(number)))
