@@ -20,16 +20,15 @@ from gateways.core.stores.base import CollectionDamaged, Hit, Passage, Vectors
 from gateways.core.stores.edge import points
 from gateways.core.stores.edge import shard as edge_shard
 from gateways.core.stores.edge.document_count import COUNT, DocumentCount
+from gateways.core.stores.edge.field_indexes import FieldIndexes
 from gateways.core.stores.edge.search import EdgeSearch
 from gateways.core.stores.edge.shard import POINTS_PER_CALL, Shard
+from gateways.core.stores.edge.writer import PointWriter
 from gateways.core.stores.filters import Condition
 from gateways.core.stores.keys import passage_key
 from gateways.core.stores.payloads import to_passage
 
 PROFILE = "collection.json"
-# The engine holds the interpreter's lock for over a millisecond for each point with token vectors, and no request is
-# served meanwhile.
-_TOKEN_POINTS_PER_CALL = 2
 
 
 class EdgeCollection:
@@ -38,7 +37,9 @@ class EdgeCollection:
     def __init__(self, path: Path, shard: Shard, profile: Profile) -> None:
         self._path = path
         self._shard = shard
-        self._search = EdgeSearch(shard)
+        fields = FieldIndexes(path, shard)
+        self._search = EdgeSearch(shard, fields)
+        self._writer = PointWriter(shard, fields, tokens=profile.late_interaction)
         self._profile = profile
         # Held while points are written, and while a document is read.
         self._writing = asyncio.Lock()
@@ -173,15 +174,7 @@ class EdgeCollection:
 
     async def _write(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
         self._count.add_written(passage.document_id for passage in passages)
-        per_call = _TOKEN_POINTS_PER_CALL if self._profile.late_interaction else POINTS_PER_CALL
-        for start in range(0, len(passages), per_call):
-            batch = passages[start : start + per_call], vectors[start : start + per_call]
-            await self._shard.call(self._upsert, *batch, background=True)
-
-    def _upsert(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
-        pairs = zip(passages, vectors, strict=True)
-        batch = [points.to_point(passage, row, self._shard.has_coarse) for passage, row in pairs]
-        self._shard.engine.update(qdrant.UpdateOperation.upsert_points(batch))
+        await self._writer.write(passages, vectors)
 
 
 def create(path: Path, profile: Profile, threads: int) -> EdgeCollection:
