@@ -17,7 +17,7 @@ _LONG_INTEGER = re.compile(rb"(?<![\w.+-])-?\d{19,}(?![\w.])")
 def check_depth(value: dict[str, Any]) -> dict[str, Any]:
     """Return an object. Raises an error of pydantic if lists and objects are nested more than MAX_DEPTH deep."""
     level: list[Any] = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [inner for outer in level for inner in _parts(outer) if isinstance(inner, dict | list)]
         if not level:
             return value
