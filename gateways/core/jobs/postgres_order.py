@@ -12,7 +12,7 @@ import orjson
 
 from gateways.core.jobs.base import Document
 from gateways.core.jobs.postgres_schema import to_bytes
-from gateways.core.jobs.rows import idempotency_conflict, to_json
+from gateways.core.jobs.rows import content_hash, idempotency_conflict, same_content, to_json
 from gateways.core.persistence.postgres import Connection
 from gateways.core.profiles import Chunking
 
@@ -67,7 +67,7 @@ async def submit(
     connection: Connection, collection: str, documents: Sequence[Document], key: str | None, chunk: Chunking | None
 ) -> str:
     """Write a pending job, or find the one of an idempotency key, and return its id. Raises Conflict."""
-    content = hashlib.sha256(orjson.dumps([collection, documents, chunk])).hexdigest()
+    content = content_hash(collection, documents, chunk)
     job_id = uuid.uuid4().hex
     chunking = to_json(chunk) if chunk else None
     values = (job_id, collection, len(documents), key, content, chunking, time.time())
@@ -75,7 +75,7 @@ async def submit(
     if row is None:
         query = "SELECT id, content_hash FROM gateway_jobs WHERE idempotency_key = %s"
         row = await (await connection.execute(query, (key,))).fetchone()
-        if row is None or row[1] != content:
+        if row is None or not same_content(row[1], content, collection, documents, chunk):
             raise idempotency_conflict()
         return str(row[0])
     async with connection.cursor() as inserts:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from gateways.core.errors import Conflict
-from gateways.core.jobs.base import DocumentError, Job
+from gateways.core.jobs.base import Document, DocumentError, Job
 from gateways.core.profiles import Chunking
 
 # The columns that `to_job` reads, in order.
@@ -44,6 +46,22 @@ def to_chunking(column: str | None) -> Chunking | None:
 def to_json(value: Any) -> str:
     """Return a value as JSON. A dataclass becomes an object."""
     return orjson.dumps(value).decode()
+
+
+def content_hash(collection: str, documents: Sequence[Document], chunk: Chunking | None) -> str:
+    """Return the hash of what a request submits. The order of keys in metadata makes no difference."""
+    return _hash([collection, documents, chunk], orjson.OPT_SORT_KEYS)
+
+
+def same_content(
+    stored_hash: str, content: str, collection: str, documents: Sequence[Document], chunk: Chunking | None
+) -> bool:
+    """Return whether a stored hash is `content`, or the hash that earlier versions made of the same request."""
+    return stored_hash == content or stored_hash == _hash([collection, documents, chunk], 0)
+
+
+def _hash(content: Any, option: int) -> str:
+    return hashlib.sha256(orjson.dumps(content, option=option)).hexdigest()
 
 
 def idempotency_conflict() -> Conflict:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import time
 import uuid
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
-import orjson
-
 from gateways.core.jobs.base import Document, Job, JobCancelled, JobLost
-from gateways.core.jobs.rows import idempotency_conflict, to_json
+from gateways.core.jobs.rows import content_hash, idempotency_conflict, same_content, to_json
 from gateways.core.profiles import Chunking
 
 _CLAIM = """
@@ -52,9 +49,9 @@ def submit(
     chunk: Chunking | None,
 ) -> str:
     """Write a pending job, or find the one of an idempotency key, and return its id. Raises Conflict."""
-    content = hashlib.sha256(orjson.dumps([collection, documents, chunk])).hexdigest()
+    content = content_hash(collection, documents, chunk)
     row = engine.execute("SELECT id, content_hash FROM jobs WHERE idempotency_key = ?", (key,)).fetchone()
-    if row and row[1] != content:
+    if row and not same_content(row[1], content, collection, documents, chunk):
         raise idempotency_conflict()
     if row:
         return str(row[0])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import sqlite3
 from pathlib import Path
 
+import orjson
 import pytest
 
 from gateways.core.errors import Conflict
@@ -82,3 +85,27 @@ def test_a_job_keeps_its_chunking(tmp_path: Path) -> None:
     stored = [asyncio.run(reopened.status(job_id)) for job_id in (job.id, whole.id)]
     assert [job.chunk if job else "missing" for job in stored] == [Chunking(64, 8), None]
     assert asyncio.run(reopened.documents(job.id, 1, 5)) == DOCUMENTS[1:]
+
+
+def test_the_order_of_keys_makes_no_other_request(tmp_path: Path) -> None:
+    """Many languages write the keys of an object in any order when the client tries again."""
+    jobs = SqliteJobs(tmp_path / "jobs.sqlite")
+    first, again = ([Document("a", "one", metadata)] for metadata in ({"x": 1, "y": [2]}, {"y": [2], "x": 1}))
+
+    job = asyncio.run(jobs.submit("books", first, "key", None))
+
+    assert asyncio.run(jobs.submit("books", again, "key", None)).id == job.id
+    with pytest.raises(Conflict):
+        asyncio.run(jobs.submit("books", [Document("a", "one", {"x": 1, "y": [3]})], "key", None))
+
+
+def test_a_key_of_an_earlier_version_answers_with_its_job(tmp_path: Path) -> None:
+    """Its hash was made of the keys in the order in which they came."""
+    jobs = SqliteJobs(tmp_path / "jobs.sqlite")
+    documents = [Document("a", "one", {"y": 1, "x": 2})]
+    job = asyncio.run(jobs.submit("books", documents, "key", None))
+    content = hashlib.sha256(orjson.dumps(["books", documents, None])).hexdigest()
+    with sqlite3.connect(tmp_path / "jobs.sqlite") as engine:
+        engine.execute("UPDATE jobs SET content_hash = ?", (content,))
+
+    assert asyncio.run(jobs.submit("books", documents, "key", None)).id == job.id
