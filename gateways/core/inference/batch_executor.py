@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from gateways.core.errors import ModelFailed, ModelHung
 from gateways.core.inference.batch_size_limit import BatchSizeLimit, is_out_of_memory
 from gateways.core.inference.request_queue import QueuedInput, RequestQueue, settle
@@ -102,12 +104,20 @@ class BatchExecutor:
 
 
 def _run_model(batch: Batch) -> list[Any] | Exception:
-    """Return n results, or the error of the pass."""
+    """Return n results, or the error of the pass, which is also one whose numbers are not finite."""
     # The error is a value, because the halves of a batch that run inside `except` could not reuse its memory.
     try:
         results = list(batch[0].request.run([item.item for item in batch]))
         if len(results) != len(batch):
             raise ValueError(f"{len(results)} results for {len(batch)} inputs")
+        if not all(map(_is_finite, results)):
+            raise ValueError("the model gave NaN or infinity")
     except Exception as error:
         return error
     return results
+
+
+def _is_finite(result: Any) -> bool:
+    """Return whether all numbers of a result are finite: of an array, a number, or a tuple of arrays."""
+    arrays = result if isinstance(result, tuple) else (result,)
+    return all(np.isfinite(array).all() for array in arrays)

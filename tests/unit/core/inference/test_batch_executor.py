@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
+import numpy as np
 import pytest
 
 from gateways.core.backend import F32, PADDED, TokenIds
@@ -195,3 +198,38 @@ def test_the_memory_of_a_failed_pass_is_free_before_its_halves_run() -> None:
     run(scenario)
 
     assert alive == [0] * 7
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_a_result_that_is_no_number_is_a_failure_of_its_input(wrong: float) -> None:
+    """It is neither stored nor answered with; the other inputs of the pass get their results."""
+    execution = Execution()
+
+    async def scenario() -> None:
+        requests = execution.requests([[1]], [[2]], [[3]])
+        for request, _ in requests:
+            request.run = lambda batch: [np.array([wrong if ids == [2] else ids[0]], np.float32) for ids in batch]
+        execution.execute(requests)
+        for request, _ in requests:
+            await request.settled
+        assert isinstance(requests[1][0].error, ModelFailed)
+        assert [results(requests[at][0]) for at in (0, 2)] == [[[1]], [[3]]]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_every_array_of_a_result_is_looked_at(part: int) -> None:
+    """A vector and the vectors of its tokens, or indices and weights."""
+    execution = Execution()
+    arrays: list[Any] = [np.zeros(2, np.float32), np.zeros((2, 2), np.float16)]
+    arrays[part][...] = math.nan
+
+    async def scenario() -> None:
+        [(request, inputs)] = execution.requests([[1]])
+        request.run = lambda _: [tuple(arrays)]
+        execution.execute([(request, inputs)])
+        await request.settled
+        assert isinstance(request.error, ModelFailed)
+
+    run(scenario)
