@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from gateways.core.backend import F16, F32, ModelInfo, TokenIds
-from gateways.core.scoring.vectors import normalize
+from gateways.core.scoring.vectors import clip_cosines, normalize
 
 
 def maxsim(query: F32, documents: Sequence[F32]) -> F32:
@@ -19,9 +19,8 @@ def maxsim(query: F32, documents: Sequence[F32]) -> F32:
     Documents are scored one at a time. All at once would copy tens of MB of token vectors to save microseconds.
     """
     query_unit = normalize(query).T
-    return np.array(
-        [(normalize(document) @ query_unit).max(axis=0).mean() for document in documents], dtype=np.float32
-    )
+    scores = [(normalize(document) @ query_unit).max(axis=0).mean() for document in documents]
+    return clip_cosines(np.array(scores, dtype=np.float32))
 
 
 class TokenEncoder:

@@ -12,6 +12,7 @@ from gateways.core.models.registry import ModelRegistry
 from gateways.core.observability import stage_timing
 from gateways.core.scoring import fusion
 from gateways.core.scoring.relevance import relevance
+from gateways.core.scoring.vectors import ROUNDING, clip_cosine, clip_cosines
 from gateways.core.search.explain import explain
 from gateways.core.search.plan import Question, SearchPlan, make_plan
 from gateways.core.search.query_encoding import EncodedQuery, Mode, encode
@@ -53,7 +54,7 @@ async def search(
     plan = make_plan(registry, question, collection.profile)
     query = await encode(registry, question.query, question.mode, collection.profile, tokens=plan.stored)
     retrieving_s = time.perf_counter()
-    hits = await collection.search(*query.searched_by(question.mode), plan.candidates, condition, plan.min_score)
+    hits = await _retrieve(collection, query, question.mode, plan.candidates, condition, plan.min_score)
     retrieved_s = time.perf_counter()
     ranked = await _rank(registry, collection, plan, question, query, hits)
     best = ranked.hits[: plan.top_k]
@@ -88,6 +89,24 @@ def _round_times(query: EncodedQuery, retrieve_s: float, rerank_s: float) -> dic
     return {stage: round(time_ms, 3) for stage, time_ms in times_ms.items()}
 
 
+async def _retrieve(
+    collection: Collection,
+    query: EncodedQuery,
+    mode: Mode,
+    k: int,
+    condition: filters.Condition | None,
+    min_score: float | None = None,
+) -> Sequence[Hit]:
+    """Return the `k` best hits of a mode. Cosines are within their bounds, so that 1.0 finds an equal text."""
+    dense, sparse = query.searched_by(mode)
+    if mode != "dense":
+        return await collection.search(dense, sparse, k, condition, min_score)
+    loosened = None if min_score is None else min_score - ROUNDING
+    hits = await collection.search(dense, sparse, k, condition, loosened)
+    bounded = [Hit(hit.passage, clip_cosine(hit.score)) for hit in hits]
+    return [hit for hit in bounded if min_score is None or hit.score >= min_score]
+
+
 async def _rank(
     registry: ModelRegistry,
     collection: Collection,
@@ -104,6 +123,7 @@ async def _rank(
         ordered = _sort_hits(hits, relevance(plan.reranker, scores.values), question.min_score)
         return _Ranked(ordered, {"rerank": ordered})
     by_kind = await collection.scores([hit.passage for hit in hits], query.dense, query.sparse, query.tokens)
+    by_kind = {kind: values if kind == "sparse" else clip_cosines(values) for kind, values in by_kind.items()}
     ordered = _sort_hits(hits, fusion.fuse(by_kind, plan.weights), question.min_score)
     if not question.explain:
         return _Ranked(ordered)
@@ -132,7 +152,7 @@ async def _retrieval_rankings(
         return {mode: hits}
     depth = max(candidates, FUSION_DEPTH)
     return {
-        "dense": await collection.search(query.dense, None, depth, condition),
-        "sparse": await collection.search(None, query.sparse, depth, condition),
+        "dense": await _retrieve(collection, query, "dense", depth, condition),
+        "sparse": await _retrieve(collection, query, "sparse", depth, condition),
         "fused": hits,
     }
