@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from unicodedata import normalize
 
 import numpy as np
 import qdrant_edge as qdrant
@@ -31,11 +32,13 @@ def embed(texts: Sequence[str], *, query: bool) -> SparseEmbeddings:
     Return the weights of the stemmed words of n texts without stop words. All weights of a query are 1.
 
     The formula is that of Robertson & Zaragoza 2009 with k1 1.2, b 0.75 and an average length of 256 words. IDF is
-    left to the store, because only the store knows the collection. `token_counts` counts words.
+    left to the store, because only the store knows the collection. `token_counts` counts words. Words are compared
+    in Unicode's form NFKC: "é" is one character or two, and "ﬁ" is two letters.
     """
     weigh_words = _encoder.embed_query if query else _encoder.embed_document
+    texts = [normalize("NFKC", text) for text in texts]
     rows = [_to_sparse_vector(weigh_words(text)) for text in texts]
-    return SparseEmbeddings(rows, [len(_WORD.findall(text)) for text in texts])
+    return SparseEmbeddings(rows, [sum(1 for _ in _WORD.finditer(text)) for text in texts])
 
 
 def _to_sparse_vector(vector: qdrant.SparseVector) -> SparseVector:
