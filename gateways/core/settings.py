@@ -55,6 +55,12 @@ class RequestLimits(Settings):
         ge=1_024,
         description="Maximum bytes of all request bodies over 64 KiB that are at work. Above it a request gets 429.",
     )
+    max_query_chars: int = Field(32_768, ge=1, description="Maximum characters of a query to search or rerank with.")
+    max_document_chars: int = Field(
+        1_000_000,
+        ge=1,
+        description="Maximum characters of a document to ingest or to weigh, and of texts to tokenise.",
+    )
     request_timeout_s: float = Field(60.0, gt=0, description="Maximum seconds per request before it gets 504.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from gateways.core.gateway import Gateway
 from gateways.core.http.json_route import JsonRoute, json_response
 from gateways.core.http.schemas import Items, Lenient
 from gateways.core.scoring.vectors import normalize, shorten
+from gateways.core.settings import RequestLimits
 
 _TEXT = {"type": "string", "minLength": 1}
 _IDS = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
@@ -172,6 +174,34 @@ def check_count(items: list[Any], limit: int, field: str) -> None:
             f"{field} has {len(items)} entries and {limit} may come at once; send several requests.",
             param=field,
             code="too_many_inputs",
+        )
+
+
+def check_length(text: str, limit: int, setting: str, field: str) -> None:
+    """Raise TooLarge for a text of more than `limit` characters, which `setting` sets."""
+    if len(text) > limit:
+        raise TooLarge(
+            f"{field} has {len(text)} characters and may have {limit} ({setting}); send it in parts.",
+            param=field,
+            code="text_too_long",
+        )
+
+
+def check_query(query: str, limits: RequestLimits, purpose: str) -> None:
+    """Raise InvalidRequest for a query without a word, TooLarge for one over MAX_QUERY_CHARS."""
+    check_length(query, limits.max_query_chars, "MAX_QUERY_CHARS", "query")
+    if not query.strip():
+        raise InvalidRequest(f"query is empty; {purpose}.", param="query", code="empty_input")
+
+
+def check_documents(texts: Sequence[str], limits: RequestLimits, field: str) -> None:
+    """Raise TooLarge for texts that are over MAX_DOCUMENT_CHARS together."""
+    if sum(map(len, texts)) > limits.max_document_chars:
+        raise TooLarge(
+            f"{field} have {sum(map(len, texts))} characters and may have {limits.max_document_chars} together "
+            "(MAX_DOCUMENT_CHARS); send several requests.",
+            param=field,
+            code="text_too_long",
         )
 
 

@@ -10,14 +10,14 @@ from pydantic import Field
 
 from gateways.core.api import collections, documents, jobs
 from gateways.core.api.collection_fields import Chunk, Collection
-from gateways.core.api.embeddings import Text
+from gateways.core.api.embeddings import Text, check_length
 from gateways.core.errors import InvalidRequest, TooLarge
 from gateways.core.gateway import Gateway
 from gateways.core.http.json_route import JsonRoute, json_response
 from gateways.core.http.json_values import ShallowObject
 from gateways.core.http.schemas import Items, Strict
 from gateways.core.jobs.base import Document
-from gateways.core.settings import IngestSettings
+from gateways.core.process_settings import GatewaySettings
 
 MAX_KEY_CHARACTERS = 255
 
@@ -63,7 +63,7 @@ def router(gateway: Gateway) -> APIRouter:
     return routes
 
 
-def _read_documents(body: IngestRequest, settings: IngestSettings) -> list[Document]:
+def _read_documents(body: IngestRequest, settings: GatewaySettings) -> list[Document]:
     if not body.documents:
         raise InvalidRequest("documents is empty; send at least one.", param="documents", code="empty_input")
     if len(body.documents) > settings.max_documents:
@@ -78,11 +78,12 @@ def _read_documents(body: IngestRequest, settings: IngestSettings) -> list[Docum
     return list({document.id: document for document in documents}.values())
 
 
-def _read_document(sent: IngestDocument, path: str, settings: IngestSettings) -> Document:
+def _read_document(sent: IngestDocument, path: str, settings: GatewaySettings) -> Document:
     if not sent.text.strip():
         raise InvalidRequest(
             f"{path}.text is empty; there is nothing to find.", param=f"{path}.text", code="empty_input"
         )
+    check_length(sent.text, settings.max_document_chars, "MAX_DOCUMENT_CHARS", f"{path}.text")
     if len(orjson.dumps(sent.metadata)) > settings.max_metadata_bytes:
         raise TooLarge(
             f"{path}.metadata is over {settings.max_metadata_bytes} bytes as JSON.",

@@ -9,7 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from pydantic import AliasChoices, Field, WithJsonSchema
 
-from gateways.core.api.embeddings import Text, check_count
+from gateways.core.api.embeddings import Text, check_count, check_query
 from gateways.core.api.input_names import name_inputs
 from gateways.core.backend import EncodeOptions
 from gateways.core.errors import InvalidRequest
@@ -17,6 +17,7 @@ from gateways.core.gateway import Gateway
 from gateways.core.http.json_route import JsonRoute, json_response
 from gateways.core.http.schemas import Lenient
 from gateways.core.scoring.relevance import relevance
+from gateways.core.settings import RequestLimits
 
 _DOCUMENT = {
     "anyOf": [
@@ -70,7 +71,7 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.post("/v1/rerank", response_model=RerankAnswer)
     async def rerank(request: Request, body: RerankRequest) -> Response:
         """Score up to MAX_INPUTS documents against a query."""
-        texts = read_documents(body.query, body.documents, gateway.settings.max_inputs)
+        texts = read_documents(body.query, body.documents, gateway.settings)
         model = gateway.model(body.model, "rerank")
         with name_inputs("documents"):
             scores = await gateway.rerank(model, body.query, texts, EncodeOptions(body.truncate))
@@ -97,15 +98,14 @@ def best(values: Any, top_n: int | None) -> list[int]:
     return order
 
 
-def read_documents(query: str, documents: list[Any], limit: int, field: str = "documents") -> list[str]:
+def read_documents(query: str, documents: list[Any], limits: RequestLimits, field: str = "documents") -> list[str]:
     """
     Return the texts of documents that are texts or `{"text": ...}`.
 
-    Raises InvalidRequest with the place of the first bad one, TooLarge beyond `limit`.
+    Raises InvalidRequest with the place of the first bad one, TooLarge beyond `limits`.
     """
-    if not query.strip():
-        raise InvalidRequest("query is empty; say what the documents may answer.", param="query", code="empty_input")
-    check_count(documents, limit, field)
+    check_query(query, limits, "say what the documents may answer")
+    check_count(documents, limits.max_inputs, field)
     return [_text(document, f"{field}.{position}") for position, document in enumerate(documents)]
 
 

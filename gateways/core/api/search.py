@@ -9,8 +9,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from gateways.core.api.collection_fields import Collection
-from gateways.core.api.embeddings import Text
-from gateways.core.errors import InvalidRequest
+from gateways.core.api.embeddings import Text, check_query
 from gateways.core.gateway import Gateway
 from gateways.core.http.json_route import JsonRoute, json_response
 from gateways.core.http.json_values import JsonObject
@@ -110,8 +109,7 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.post("/v1/search", response_model=SearchAnswer)
     async def search(request: Request, body: SearchRequest) -> Response:
         """Find the passages that answer a query."""
-        if not body.query.strip():
-            raise InvalidRequest("query is empty; say what to look for.", param="query", code="empty_input")
+        check_query(body.query, gateway.settings, "say what to look for")
         outcome = await gateway.search(_question(body))
         results = [_result(hit) for hit in outcome.hits]
         for result, explanation in zip(results, outcome.explained, strict=False):

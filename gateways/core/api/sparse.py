@@ -7,12 +7,13 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from gateways.core.api.embeddings import Input, Usage, read_inputs
+from gateways.core.api.embeddings import Input, Usage, check_length, read_inputs
 from gateways.core.backend import EncodeOptions
 from gateways.core.errors import InvalidRequest
 from gateways.core.gateway import Gateway
 from gateways.core.http.json_route import JsonRoute, json_response
 from gateways.core.http.schemas import Lenient
+from gateways.core.settings import RequestLimits
 
 
 class SparseRequest(Lenient):
@@ -55,7 +56,7 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.post("/v1/embed_sparse", response_model=SparseAnswer)
     async def embed_sparse(request: Request, body: SparseRequest) -> Response:
         """Weigh the terms of up to MAX_INPUTS texts. BM25's weights want the IDF modifier of the store."""
-        texts = read_texts(body.input, gateway.settings.max_inputs)
+        texts = read_texts(body.input, gateway.settings)
         model = gateway.model(body.model, "sparse")
         options = EncodeOptions(body.truncate)
         answer = await gateway.embed_sparse(model, texts, options, query=body.input_type == "query")
@@ -70,10 +71,17 @@ def router(gateway: Gateway) -> APIRouter:
     return routes
 
 
-def read_texts(value: Any, limit: int, field: str = "input") -> list[str]:
-    """Return one text or a list of them as a list. Raises as `read_inputs`, and for token ids: they are no terms."""
-    inputs = read_inputs(value, limit, field)
+def read_texts(value: Any, limits: RequestLimits, field: str = "input") -> list[str]:
+    """
+    Return one text or a list of them as a list.
+
+    Raises as `read_inputs`, InvalidRequest for token ids, which are no terms, TooLarge for a long text.
+    """
+    inputs = read_inputs(value, limits.max_inputs, field)
     texts = [item for item in inputs if isinstance(item, str)]
     if len(texts) < len(inputs):
         raise InvalidRequest(f"{field} must be text here, not token ids.", param=field, code="invalid_type")
+    for position, text in enumerate(texts):
+        name = field if isinstance(value, str) else f"{field}.{position}"
+        check_length(text, limits.max_document_chars, "MAX_DOCUMENT_CHARS", name)
     return texts

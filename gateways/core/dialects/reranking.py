@@ -53,7 +53,7 @@ async def rank(
     `field` is what the client calls the documents, in errors about them. Raises as `read_documents`, `Gateway.model`
     and `Backend.rerank` do.
     """
-    texts = read_documents(query, documents, gateway.settings.max_inputs, field)
+    texts = read_documents(query, documents, gateway.settings, field)
     info = gateway.model(model, "rerank")
     with name_inputs(field):
         answer = await gateway.rerank(info, query, texts, EncodeOptions(truncate))

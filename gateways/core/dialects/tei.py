@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from gateways.core.api.embeddings import embed, prompt_of, read_inputs
+from gateways.core.api.embeddings import check_documents, embed, prompt_of, read_inputs
 from gateways.core.api.input_names import name_inputs
 from gateways.core.api.sparse import read_texts
 from gateways.core.backend import EncodeOptions
@@ -112,7 +112,7 @@ def router(gateway: Gateway) -> APIRouter:
     async def embed_sparse(request: Request, body: InputsRequest) -> Response:
         """Weigh the terms of `inputs`: a list of `{"index", "value"}` each. The prompt `query` is for queries."""
         model = gateway.model(body.model, "sparse")
-        texts = read_texts(body.inputs, gateway.settings.max_inputs, "inputs")
+        texts = read_texts(body.inputs, gateway.settings, "inputs")
         prompt = prompt_of(model, body.prompt_name)
         with name_inputs("inputs"):
             answer = await gateway.embed_sparse(
@@ -129,7 +129,8 @@ def router(gateway: Gateway) -> APIRouter:
         """Return the tokens of each text, and the characters they stand for."""
         model = gateway.model(body.model)
         prompt = prompt_of(model, body.prompt_name)
-        texts = read_texts(body.inputs, gateway.settings.max_inputs, "inputs")
+        texts = read_texts(body.inputs, gateway.settings, "inputs")
+        check_documents(texts, gateway.settings, "inputs")
         tokens = await gateway.backend.tokenize(model.id, [prompt + text for text in texts])
         return await asyncio.to_thread(
             lambda: json_response([shown(found, body.add_special_tokens) for found in tokens])

@@ -78,7 +78,7 @@ def router(gateway: Gateway) -> APIRouter:
     async def embed_sparse(request: Request, body: UnifiedSparseRequest) -> Response:
         """Weigh the terms of texts: a list of `{"index", "value"}` each."""
         model = gateway.model(body.model, "sparse")
-        texts = read_texts(body.input, gateway.settings.max_inputs)
+        texts = read_texts(body.input, gateway.settings)
         answer = await gateway.embed_sparse(model, texts, query=body.input_type == "query")
         return await asyncio.to_thread(lambda: json_response(pairs(answer.rows)))
 

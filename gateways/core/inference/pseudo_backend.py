@@ -33,11 +33,14 @@ from gateways.core.observability import metrics
 from gateways.core.scoring.late_interaction import maxsim
 from gateways.core.text.chunking import chunk
 from gateways.core.text.truncation import check_ids, cut, of_document
+from gateways.core.text.windows import MAX_WINDOW, cut_text
 
 DIMENSIONS = {"pseudo-384": 384, "pseudo-64": 64}
 DEFAULT = "pseudo-384"
 MAX_TOKENS = 256
 VOCABULARY = 30_522
+# Longer requests are hashed in a thread.
+INLINE_CHARACTERS = 100_000
 U8: TypeAlias = npt.NDArray[np.uint8]
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -78,15 +81,15 @@ class PseudoBackend:
 
     async def embed(self, model: str, inputs: Inputs, options: EncodeOptions = DEFAULT_OPTIONS) -> Embeddings:
         """Hash n texts, or n lists of ids, to float32 (n, dimensions)."""
-        if options.lane == "bulk":
+        if options.lane == "bulk" or sum(map(len, inputs)) > INLINE_CHARACTERS:
             return await asyncio.to_thread(_embed, model, inputs, options)
         return _embed(model, inputs, options)
 
     async def embed_tokens(self, model: str, inputs: Inputs, options: EncodeOptions = DEFAULT_OPTIONS) -> Embeddings:
         """Hash every word of n texts to a unit vector; those of a text add up to its vector."""
-        tokens = _read(inputs, options.truncate)
-        vectors = np.concatenate([_signs(_bits(words, DIMENSIONS[model])) for words in tokens])
-        return Embeddings(vectors, [len(words) for words in tokens])
+        if sum(map(len, inputs)) > INLINE_CHARACTERS:
+            return await asyncio.to_thread(_embed_words, model, inputs, options)
+        return _embed_words(model, inputs, options)
 
     async def embed_sparse(
         self, model: str, inputs: Inputs, options: EncodeOptions = DEFAULT_OPTIONS
@@ -133,6 +136,12 @@ def _info(model: str, kind: Kind, dimensions: int) -> ModelInfo:
     )
 
 
+def _embed_words(model: str, inputs: Inputs, options: EncodeOptions) -> Embeddings:
+    tokens = _read(inputs, options.truncate)
+    vectors = np.concatenate([_signs(_bits(words, DIMENSIONS[model])) for words in tokens])
+    return Embeddings(vectors, [len(words) for words in tokens])
+
+
 def _embed(model: str, inputs: Inputs, options: EncodeOptions) -> Embeddings:
     read = _read(inputs, options.truncate)
     bits = [_bits(words, DIMENSIONS[model]) for words in read]
@@ -146,10 +155,15 @@ def _embed(model: str, inputs: Inputs, options: EncodeOptions) -> Embeddings:
 
 
 def _read(inputs: Inputs, truncate: Truncate) -> list[list[str]]:
-    tokens = [cut(_words(item, at), MAX_TOKENS, truncate, at) for at, item in enumerate(inputs)]
+    tokens = [_cut_words(item, truncate, at) for at, item in enumerate(inputs)]
     metrics.forward(len(tokens), sum(map(len, tokens)))
     metrics.embedded_texts.inc(len(tokens))
     return tokens
+
+
+def _cut_words(item: str | TokenIds, truncate: Truncate, position: int) -> list[str]:
+    window = cut_text(item, MAX_WINDOW, truncate) if isinstance(item, str) else item
+    return cut(_words(window, position), MAX_TOKENS, truncate, position, whole=len(window) == len(item))
 
 
 def _words(item: str | TokenIds, position: int) -> list[str]:

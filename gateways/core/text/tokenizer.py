@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from tokenizers import Encoding, Tokenizer
@@ -12,6 +12,7 @@ from tokenizers import Encoding, Tokenizer
 from gateways.core.backend import Inputs, Span, Token, TokenIds, Truncate
 from gateways.core.text.chunking import chunk
 from gateways.core.text.truncation import check_fits, check_ids, cut
+from gateways.core.text.windows import read_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,19 @@ class TextTokenizer:
         """
         Return n pairs for a cross-encoder. The longer side of a pair is truncated until both sides fit.
 
-        Raises InvalidInput if `truncate` is "NONE" and a pair does not fit.
+        The query is tokenised once. Raises InvalidInput if `truncate` is "NONE" and a pair does not fit.
         """
         tokenizer = self._left_pairs if truncate == "START" else self._right_pairs
-        encodings = tokenizer.encode_batch([(query, document) for document in documents])
-        if truncate == "NONE":
-            for position, encoding in enumerate(encodings):
-                check_fits(bool(encoding.overflowing), self._max_tokens, position)
-        return [_to_pair(encoding) for encoding in encodings]
+        encode = partial(self._tokenizer.encode_batch, add_special_tokens=False)
+        [question] = read_windows(encode, [query], self._max_tokens, truncate)
+        pairs = []
+        for position, window in enumerate(read_windows(encode, documents, self._max_tokens, truncate)):
+            encoding = tokenizer.post_process(question.encoding, window.encoding)
+            if truncate == "NONE":
+                whole = question.whole and window.whole
+                check_fits(not whole or bool(encoding.overflowing), self._max_tokens, position)
+            pairs.append(_to_pair(encoding))
+        return pairs
 
     @cached_property
     def _right_pairs(self) -> Tokenizer:
@@ -94,16 +100,16 @@ class TextTokenizer:
         Raises InvalidInput for an id outside the vocabulary, and for an input that is too long if `truncate` is
         "NONE".
         """
-        contents = [
-            self._strip_special_ids(item, position) if isinstance(item, list) else item
-            for position, item in enumerate(inputs)
-        ]
-        texts = [content for content in contents if isinstance(content, str)]
-        encoded = iter(self._tokenizer.encode_batch_fast(texts, add_special_tokens=False) if texts else ())
-        return [
-            self._fit(content if isinstance(content, list) else next(encoded).ids, truncate, position)
-            for position, content in enumerate(contents)
-        ]
+        encode = partial(self._tokenizer.encode_batch_fast, add_special_tokens=False)
+        windows = read_windows(encode, (item for item in inputs if isinstance(item, str)), self._room, truncate)
+        rows = []
+        for position, item in enumerate(inputs):
+            if isinstance(item, list):
+                rows.append(self._fit(self._strip_special_ids(item, position), truncate, position))
+            else:
+                window = next(windows)
+                rows.append(self._fit(window.encoding.ids, truncate, position, whole=window.whole))
+        return rows
 
     def _strip_special_ids(self, ids: TokenIds, position: int) -> TokenIds:
         check_ids(ids, self._vocabulary, position)
@@ -111,8 +117,8 @@ class TextTokenizer:
         framed = ids[: len(self._prefix)] == self._prefix and ids[ends:] == self._suffix
         return ids[len(self._prefix) : ends] if framed else ids
 
-    def _fit(self, content: TokenIds, truncate: Truncate, position: int) -> TokenIds:
-        return self._prefix + cut(content, self._room, truncate, position) + self._suffix
+    def _fit(self, content: TokenIds, truncate: Truncate, position: int, *, whole: bool = True) -> TokenIds:
+        return self._prefix + cut(content, self._room, truncate, position, whole=whole) + self._suffix
 
 
 def _to_pair(encoding: Encoding) -> Pair:

@@ -11,17 +11,17 @@ from gateways.core.errors import InvalidInput, InvalidRequest
 T = TypeVar("T", str, int)
 
 
-def cut(tokens: list[T], room: int, truncate: Truncate, position: int) -> list[T]:
+def cut(tokens: list[T], room: int, truncate: Truncate, position: int, *, whole: bool = True) -> list[T]:
     """
     Keep the first (END) or the last (START) `room` tokens.
 
-    Raises InvalidInput when there are more and `truncate` is NONE.
+    Raises InvalidInput when there are more and `truncate` is NONE. `whole` false tells that the text goes on.
     """
-    if len(tokens) <= room:
+    if len(tokens) <= room and (whole or truncate != "NONE"):
         return tokens
     if truncate == "NONE":
         raise InvalidInput(
-            f"has {len(tokens)} tokens and this model reads {room}, special tokens aside. "
+            f"has {'' if whole else 'over '}{len(tokens)} tokens and this model reads {room}, special tokens aside. "
             "Shorten it, or send truncate: END or START.",
             item=position,
             code="context_length_exceeded",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from gateways.core.api.embeddings import read_inputs
+from gateways.core.api.embeddings import check_documents, check_length, read_inputs
 from gateways.core.api.input_names import name_inputs
 from gateways.core.api.rerank import read_documents
 from gateways.core.api.sparse import read_texts
@@ -66,7 +66,7 @@ def router(backend: Backend, settings: RequestLimits) -> APIRouter:
     @routes.post("/embed_sparse")
     async def embed_sparse(request: Request, body: SparseRequest) -> Response:
         """Weigh the vocabulary for texts."""
-        texts = read_texts(body.texts, settings.max_inputs)
+        texts = read_texts(body.texts, settings)
         model = registry.model(body.model, "sparse")
         answer = await registry.embed_sparse(model, texts, body.options(), query=body.query)
         if _binary(request):
@@ -76,7 +76,7 @@ def router(backend: Backend, settings: RequestLimits) -> APIRouter:
     @routes.post("/rerank")
     async def rerank(request: Request, body: RerankRequest) -> Response:
         """Score documents: as the model does, in the order given."""
-        documents = read_documents(body.query, body.documents, settings.max_inputs)
+        documents = read_documents(body.query, body.documents, settings)
         model = registry.model(body.model, "rerank")
         with name_inputs("documents"):
             scores = await backend.rerank(model.id, body.query, documents, body.options())
@@ -87,6 +87,7 @@ def router(backend: Backend, settings: RequestLimits) -> APIRouter:
         """Show the tokens of texts, special ones included."""
         _check_number(body.texts, settings.max_inputs)
         model = registry.any_model(body.model) if body.model else registry.model(None)
+        check_documents(body.texts, settings, "texts")
         found = await backend.tokenize(model.id, body.texts)
         return json_response({"model": model.id, "tokens": [[token._asdict() for token in text] for text in found]})
 
@@ -94,6 +95,8 @@ def router(backend: Backend, settings: RequestLimits) -> APIRouter:
     async def chunk(request: Request, body: ChunkRequest) -> Response:
         """Cut texts into chunks: (start, end) in characters."""
         _check_number(body.texts, settings.max_inputs)
+        for position, text in enumerate(body.texts):
+            check_length(text, settings.max_document_chars, "MAX_DOCUMENT_CHARS", f"texts.{position}")
         if body.overlap >= body.max_tokens:
             raise InvalidRequest(
                 f"overlap is {body.overlap}; it must be less than max_tokens, {body.max_tokens}.", param="overlap"

@@ -48,9 +48,9 @@ OF_EMBED_SERVICE: dict[str, tuple[str, Any]] = {
 
 
 @contextmanager
-def limited(process: Process) -> Iterator[None]:
-    """Give a running process SPARE_BYTES more of memory than it has now, and no more."""
-    size = psutil.Process(process.pid).memory_info().vms + SPARE_BYTES
+def limited(process: Process, spare_bytes: int = SPARE_BYTES) -> Iterator[None]:
+    """Let a running process have `spare_bytes` of memory more than it has now, and no more."""
+    size = psutil.Process(process.pid).memory_info().vms + spare_bytes
     resource.prlimit(process.pid, resource.RLIMIT_AS, (size, size))
     yield
 
