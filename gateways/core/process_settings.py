@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -21,6 +22,7 @@ from gateways.core.settings import (
 # The settings that `/v1/config` shows. A new setting stays private until it is named here.
 PUBLIC = frozenset(
     {
+        "allow_token_ids",
         "allow_vector_mismatch",
         "cors_origins",
         "device",
@@ -69,6 +71,11 @@ PUBLIC = frozenset(
     }
 )
 
+# Names from this length on are compared with the variables that are set: HOST and PORT are like too many others.
+MIN_COMPARED = 6
+# API_KEY is as like API_KEYS as 0.92, LOGLEVEL is LOG_LEVEL, and no variable of Kubernetes, CI or torch comes near.
+MIN_LIKENESS = 0.9
+
 
 class ProcessSettings(HttpSettings):
     """All settings of a kind of process; `process` is its name in messages."""
@@ -81,6 +88,12 @@ class GatewaySettings(ProcessSettings, StoreSettings, IngestSettings, SearchSett
 
     embed_cache_mb: int = Field(
         8, ge=0, description="Maximum MB (10^6) of cached embeddings of single texts. Set 0 for no cache."
+    )
+
+    allow_token_ids: bool = Field(
+        False,
+        description="Set `true` to accept token ids of the model's own tokenizer as inputs. Default: they are "
+        "refused, because ids of another tokenizer mean other words.",
     )
 
     def public(self) -> dict[str, object]:
@@ -129,8 +142,12 @@ def refusals(kind: type[ProcessSettings], environ: Mapping[str, str]) -> list[st
     """Return a line for each variable that is not empty and that only other processes read."""
     ignored = [name for name in fields() if environ.get(name.upper()) and name not in kind.model_fields]
     kinds = dict.fromkeys(PROCESSES.values())
+    names = {name.upper() for name in fields()}
     readers = {name: ", ".join(other.process for other in kinds if name in other.model_fields) for name in ignored}
     return [
+        f"{variable} is set, and nothing reads it. Did you mean {meant}? Rename it, or unset it."
+        for variable, meant in _misspelt(names, environ).items()
+    ] + [
         f"{name.upper()} is set, but the {kind.process} does not read it. Set it only for: {readers[name]}. "
         "An empty value counts as not set."
         for name in ignored
@@ -144,6 +161,18 @@ def usage(kind: type[ProcessSettings]) -> str:
         default = "not set" if field.default in ("", None) else f"{field.default}"
         lines += [f"{name.upper()} ({default})", f"    {field.description}"]
     return "\n".join(lines).replace("\N{HORIZONTAL ELLIPSIS}", "...")
+
+
+def _misspelt(names: Collection[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that are almost the name of a setting, with that name: API_KEY and API_KEYS."""
+    plain = {name.replace("_", ""): name for name in names if len(name) >= MIN_COMPARED}
+    misspelt = {}
+    for variable, value in environ.items():
+        if value and variable not in names and len(variable) >= MIN_COMPARED:
+            match = get_close_matches(variable.replace("_", ""), plain, 1, MIN_LIKENESS)
+            if match:
+                misspelt[variable] = plain[match[0]]
+    return misspelt
 
 
 def environment(

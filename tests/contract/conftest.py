@@ -65,7 +65,8 @@ def capabilities(http: httpx.Client) -> frozenset[str]:
         capability_names = set(config_capabilities) | (capability_names & set(OPERATIONS))
     elif {"ingest", "search"} <= capability_names:
         capability_names |= {"documents", "filter"}
-    return frozenset(capability_names | find_golden_capabilities(http) | find_second_model(http))
+    found = find_golden_capabilities(http) | find_second_model(http) | find_token_ids(http)
+    return frozenset(capability_names | found)
 
 
 def find_golden_capabilities(http: httpx.Client) -> set[str]:
@@ -81,6 +82,11 @@ def find_second_model(http: httpx.Client) -> set[str]:
     response = http.get("/v1/models")
     kinds = [entry.get("kind") for entry in response.json()["data"]] if response.status_code == 200 else []
     return {"second_model"} if kinds.count("dense") > 1 else set()
+
+
+def find_token_ids(http: httpx.Client) -> set[str]:
+    """Return `token_ids` if the server takes token ids as an input."""
+    return {"token_ids"} if http.post("/v1/embeddings", json={"input": [1]}).status_code == 200 else set()
 
 
 @pytest.fixture(autouse=True)

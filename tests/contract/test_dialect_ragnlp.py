@@ -63,6 +63,7 @@ def test_fields_of_a_workflow_are_ignored(http: httpx.Client) -> None:
     assert cosine(vector, embed(http)["embeddings"][0]) > SAME
 
 
+@pytest.mark.requires("token_ids")
 def test_token_ids_are_taken(http: httpx.Client) -> None:
     """Token ids get the vector that `/v1/embeddings` gives them."""
     [vector] = embed(http, [[7592, 2088]])["embeddings"]

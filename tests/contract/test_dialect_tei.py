@@ -37,6 +37,7 @@ def test_embed_is_a_bare_list(http: httpx.Client, path: str) -> None:
         assert norm(vector) == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.requires("token_ids")
 def test_token_ids_are_taken(http: httpx.Client) -> None:
     """A flat list of ids is one input, as it is in TEI."""
     [vector] = post_list(http, "/embed", inputs=[7592, 2088])

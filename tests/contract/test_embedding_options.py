@@ -149,11 +149,13 @@ def test_prompt_names_are_accepted(http: httpx.Client, prompt: str) -> None:
     assert norm(vector) == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.requires("token_ids")
 def test_token_ids_are_one_input(http: httpx.Client) -> None:
     """A flat list of integers is the tokens of one text, and gets one embedding."""
     assert len(embed_texts(http, [7592, 2088])) == 1
 
 
+@pytest.mark.requires("token_ids")
 def test_lists_of_token_ids_are_many_inputs(http: httpx.Client) -> None:
     """A list of lists of integers is many texts. Each gets the vector that its tokens get alone."""
     batch = [[7592, 2088], [2129], [1037, 2936, 2093, 6251, 7099]]
@@ -164,6 +166,7 @@ def test_lists_of_token_ids_are_many_inputs(http: httpx.Client) -> None:
         assert cosine(vector, embed_texts(http, tokens)[0]) > SAME
 
 
+@pytest.mark.requires("token_ids")
 def test_token_ids_are_truncated_like_text(http: httpx.Client) -> None:
     """Token ids above the model's limit are cut at the end, and refused with NONE."""
     tokens = [7592] * 300 + [2088] * 300

@@ -46,6 +46,7 @@ def test_vectors_in_one_request(http: httpx.Client) -> None:
     assert answer["usage"]["prompt_tokens"] == sum(case["tokens"] for case in cases)
 
 
+@pytest.mark.requires("token_ids")
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if "ids" in case])
 def test_token_ids_stand_for_their_text(http: httpx.Client, name: str) -> None:
     """The token ids of a text, without special tokens, get the text's vector and count."""

@@ -191,7 +191,7 @@ class Fleet:
         if name not in self._running:
             # Test after test ingests a little and waits for it. On a slow machine the default wait refuses clients
             # that send all their texts at once; tests of overload start gateways of their own.
-            environ = {"FLUSH_EVERY_S": "0.1", "MAX_WAIT_MS": "30000"}
+            environ = {"FLUSH_EVERY_S": "0.1", "MAX_WAIT_MS": "30000", "ALLOW_TOKEN_IDS": "true"}
             self._running[name] = describe(name, self._make_folder(name), python=None, **environ).start()
         return self._running[name]
 

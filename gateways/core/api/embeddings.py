@@ -16,6 +16,7 @@ from gateways.core.errors import InvalidRequest, TooLarge
 from gateways.core.gateway import Gateway
 from gateways.core.http.json_route import JsonRoute, json_response
 from gateways.core.http.schemas import Items, Lenient
+from gateways.core.process_settings import GatewaySettings
 from gateways.core.scoring.vectors import normalize, shorten
 from gateways.core.settings import RequestLimits
 
@@ -37,7 +38,7 @@ Texts = Annotated[Items[str], WithJsonSchema({"type": "array", "items": _TEXT, "
 
 
 class EmbeddingsRequest(Lenient):
-    """Texts, or lists of the model's own token ids, to embed."""
+    """Texts to embed, or lists of the model's own token ids where ALLOW_TOKEN_IDS is set."""
 
     input: Input = Field(description="One text, a list of texts, one list of token ids, or a list of such lists.")
     model: str | None = Field(None, description="Id or alias; default: the gateway's default model.")
@@ -133,10 +134,11 @@ async def embed(
     """
     Embed what a body holds under the name `field`, which errors about it repeat.
 
-    Raises as `read_inputs`, `Gateway.model` and `Backend.embed` do, InvalidRequest for too many dimensions and for an
-    unknown prompt.
+    Raises as `read_inputs`, `check_no_token_ids`, `Gateway.model` and `Backend.embed` do, InvalidRequest for too many
+    dimensions and for an unknown prompt.
     """
     inputs = read_inputs(value, gateway.settings.max_inputs, field)
+    check_no_token_ids(inputs, gateway.settings, field)
     info = gateway.model(model)
     if dimensions and dimensions > info.dimensions:
         raise InvalidRequest(
@@ -163,6 +165,18 @@ def read_inputs(value: Any, limit: int, field: str = "input") -> list[str | list
     for position, item in enumerate(items):
         _check_input(item, kind, field if items is not value else f"{field}.{position}")
     return items
+
+
+def check_no_token_ids(inputs: list[str | list[int]], settings: GatewaySettings, field: str) -> None:
+    """Raise InvalidRequest for inputs that are token ids, unless ALLOW_TOKEN_IDS is set."""
+    if isinstance(inputs[0], list) and not settings.allow_token_ids:
+        raise InvalidRequest(
+            f"{field} holds token ids, and ids of another model's tokenizer mean other words here: send text "
+            "(langchain-openai: check_embedding_ctx_length=False). If they are of this model's own tokenizer, start "
+            "the gateway with ALLOW_TOKEN_IDS=true.",
+            param=field,
+            code="token_ids_refused",
+        )
 
 
 def check_count(items: list[Any], limit: int, field: str) -> None:

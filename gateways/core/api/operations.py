@@ -14,6 +14,7 @@ import gateways
 from gateways.core.backend import ModelInfo
 from gateways.core.gateway import Gateway
 from gateways.core.host.gpu_name import card_name
+from gateways.core.http.api_keys import read_keys
 from gateways.core.http.json_route import json_response
 from gateways.core.http.request_state import process_state
 from gateways.core.observability import metrics
@@ -89,6 +90,7 @@ def probes(check: HealthCheck, warnings: Callable[[], dict[str, object]] = dict)
 def config(gateway: Gateway) -> APIRouter:
     """Return the route `/v1/config` of `gateway`."""
     routes = APIRouter(tags=["operations"])
+    keys_required = bool(read_keys(gateway.settings))
 
     @routes.get("/v1/config")
     @routes.get("/config", include_in_schema=False)
@@ -103,6 +105,7 @@ def config(gateway: Gateway) -> APIRouter:
                 "version": gateways.__version__,
                 "gateway": gateway.name,
                 "status": "healthy" if gateway.ready() else "unhealthy",
+                "keys_required": keys_required,
                 "capabilities": CAPABILITIES,
                 "default_model": gateway.model(None).id,
                 "embedding_models": [_describe(model) for model in models if model.kind == "dense"],

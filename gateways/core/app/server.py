@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -32,6 +33,8 @@ from gateways.core.settings import HttpSettings, Settings
 
 # Connections that the kernel holds until the server accepts them.
 BACKLOG = 2_048
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+log = logging.getLogger(__name__)
 P = TypeVar("P", bound=ProcessSettings)
 S = TypeVar("S", bound=Settings)
 
@@ -115,6 +118,9 @@ def serve(app: FastPathApp, settings: HttpSettings) -> None:
         tracing.start(app.title)
     except tracing.TracingUnavailable as error:
         raise _exit([str(error)]) from None
+    if not read_keys(settings):
+        level = logging.INFO if settings.host in _LOOPBACK else logging.WARNING
+        log.log(level, "no keys: everyone who reaches %s is let in; set API_KEYS or API_KEYS_FILE", settings.host)
     memory.tune_malloc(settings.cores())
     state = process_state(app)
     server = Server(_server_config(app, settings), state, settings.drain_s)

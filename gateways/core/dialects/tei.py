@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from gateways.core.api.embeddings import check_documents, embed, prompt_of, read_inputs
+from gateways.core.api.embeddings import check_documents, check_no_token_ids, embed, prompt_of, read_inputs
 from gateways.core.api.input_names import name_inputs
 from gateways.core.api.sparse import read_texts
 from gateways.core.backend import EncodeOptions
@@ -99,6 +99,7 @@ def router(gateway: Gateway) -> APIRouter:
         model = gateway.model(body.model)
         limit = max(MAX_TOKENS_OF_ALL // model.max_input_tokens, 1)
         inputs = read_inputs(body.inputs, min(limit, gateway.settings.max_inputs), "inputs")
+        check_no_token_ids(inputs, gateway.settings, "inputs")
         prompt = prompt_of(model, body.prompt_name)
         texts = [prompt + item if isinstance(item, str) else item for item in inputs]
         with name_inputs("inputs"):

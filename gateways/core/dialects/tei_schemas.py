@@ -67,11 +67,9 @@ class Cut(Lenient):
 
 
 class InputsRequest(Cut):
-    """Texts, or lists of token ids."""
+    """Texts, or lists of token ids where ALLOW_TOKEN_IDS is set."""
 
-    inputs: Input = Field(
-        description="One text or a list of texts; token ids are taken as well.", examples=["What is Deep Learning?"]
-    )
+    inputs: Input = Field(description="One text or a list of texts.", examples=["What is Deep Learning?"])
     prompt_name: str | None = Field(None, description="Prompt of the model to put before each text.")
 
 

@@ -195,3 +195,43 @@ def test_a_compose_service_sets_what_its_process_reads(file: str) -> None:
             module = re.findall(r'^CMD \["python", "-m", "([a-z_.]+)"\]$', dockerfile, re.MULTILINE)[0]
             image = dict(re.findall(r"\b([A-Z_]+)=(\S+)", dockerfile.split("\nENV ")[1].split("\nUSER")[0]))
             assert refusals(PROCESSES[module], image | service["environment"]) == [], name
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("API_KEY", "API_KEYS"),
+        ("APIKEYS", "API_KEYS"),
+        ("LOGLEVEL", "LOG_LEVEL"),
+        ("MODEL_DIR", "MODELS_DIR"),
+        ("DATADIR", "DATA_DIR"),
+        ("REQUEST_TIMEOUT", "REQUEST_TIMEOUT_S"),
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_variable_that_is_almost_a_setting_is_refused(
+    kind: type[ProcessSettings], variable: str, meant: str
+) -> None:
+    """A gateway with API_KEY would start without a key. The value is not shown."""
+    [line] = refusals(kind, {variable: "hush", "PATH": "/bin"})
+
+    assert line.startswith(f"{variable} is set, and nothing reads it. Did you mean {meant}?")
+    assert "hush" not in line
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "OPENAI_API_KEY",
+        "HOSTNAME",
+        "QDRANT_SERVICE_HOST",
+        "QDRANT_PORT",
+        "OMP_NUM_THREADS",
+        "REDIS_URL",
+        "DEBUG",
+        "JOB",
+    ],
+)
+def test_variables_of_others_are_let_through(variable: str) -> None:
+    """Kubernetes, CI, shells and libraries set variables of their own."""
+    assert refusals(ThinGatewaySettings, {variable: "set"}) == []
