@@ -237,3 +237,40 @@ def test_many_documents_in_one_request(http: httpx.Client, collection: str) -> N
     assert job["processed_documents"] == 300
     result_ids = list_ids(search(http, "item", collection=collection, top_k=1000))
     assert sorted(result_ids, key=int) == [document["id"] for document in documents]
+
+
+def test_an_ingest_that_waits_is_found_by_the_next_search(http: httpx.Client, collection: str) -> None:
+    """With `wait_s` the answer tells of the completed job."""
+    text = make_unique("found at once")
+
+    job = submit(http, [{"text": text}], collection=collection, wait_s=30)
+
+    assert job["status"] == "completed"
+    assert search(http, text, collection=collection, top_k=1)[0]["text"] == text
+
+
+def test_an_ingest_waits_no_longer_than_it_is_asked_to(http: httpx.Client, collection: str) -> None:
+    """The documents are accepted all the same, also if the deadline of the request is the shorter time."""
+    documents = [{"text": make_unique(f"one of many {number}")} for number in range(2_000)]
+    body = {"documents": documents, "collection": collection, "wait_s": 30}
+
+    response = http.post("/v1/ingest", json=body, headers={"X-Request-Timeout-Ms": "1500"})
+
+    job = ok(response, 202)
+    assert job["status"] in {"pending", "running", "completed"}
+    assert wait_for_job(http, job["job_id"])["processed_documents"] == len(documents)
+
+
+def test_a_collection_that_is_being_made_is_named_with_its_job(http: httpx.Client, collection: str) -> None:
+    """A search right after the 202 is told what to wait for, and not to ingest."""
+    documents = [{"text": make_unique(f"a long one {number} " + "of words " * 200)} for number in range(300)]
+    job = submit(http, documents, collection=collection)
+
+    response = http.post("/v1/search", json={"query": "a long one", "collection": collection})
+
+    if response.status_code == 404:  # the job may have begun to write
+        message = assert_error(response, 404, "unknown_collection")["message"]
+        assert f"{collection!r} is being made by job {job['job_id']}" in message
+        assert f"GET /v1/jobs/{job['job_id']}" in message
+    assert wait_for_job(http, job["job_id"])["status"] == "completed"
+    assert len(search(http, "a long one", collection=collection)) == 5

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import time
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -13,13 +15,17 @@ from gateways.core.api.collection_fields import Chunk, Collection
 from gateways.core.api.embeddings import Text, check_length
 from gateways.core.errors import InvalidRequest, TooLarge
 from gateways.core.gateway import Gateway
-from gateways.core.http.json_route import JsonRoute, json_response
+from gateways.core.http.json_route import JsonRoute, json_response, timeout_s
 from gateways.core.http.json_values import ShallowObject
 from gateways.core.http.schemas import Items, Strict
-from gateways.core.jobs.base import Document
+from gateways.core.jobs.base import Document, Job
 from gateways.core.process_settings import GatewaySettings
 
 MAX_KEY_CHARACTERS = 255
+# Between two looks at a job that a client waits for.
+POLL_S = 0.1
+# The rest of the time is for reading the body, and for writing the job.
+DEADLINE_SHARE = 0.8
 
 
 class IngestDocument(Strict):
@@ -44,6 +50,12 @@ class IngestRequest(Strict):
     )
     collection: Collection = Field("default", description="Created if missing.")
     chunk: Chunk | None = Field(None, description="How to cut the documents. Default: the profile of the collection.")
+    wait_s: float = Field(
+        0,
+        ge=0,
+        le=60,
+        description="Maximum seconds to wait for the end of the job before the answer, whose `status` tells of it.",
+    )
 
 
 def router(gateway: Gateway) -> APIRouter:
@@ -56,11 +68,27 @@ def router(gateway: Gateway) -> APIRouter:
         accepted = _read_documents(body, gateway.settings)
         chunk = body.chunk.chunking() if body.chunk else None
         job = await gateway.submit(body.collection, accepted, _idempotency_key(request), chunk)
+        if body.wait_s:
+            job = await _wait(gateway, job, min(body.wait_s, _longest_wait_s(request, gateway.settings)))
         return json_response(jobs.job_body(job), 202, {"Location": f"/v1/jobs/{job.id}"})
 
     for resource in (jobs, documents, collections):
         routes.include_router(resource.router(gateway))
     return routes
+
+
+async def _wait(gateway: Gateway, job: Job, wait_s: float) -> Job:
+    """Return the job as it is once it has ended, or after `wait_s` seconds."""
+    deadline_s = time.monotonic() + wait_s
+    while job.status in ("pending", "running") and time.monotonic() < deadline_s:
+        await asyncio.sleep(min(POLL_S, max(deadline_s - time.monotonic(), 0)))
+        job = await gateway.jobs.status(job.id) or job
+    return job
+
+
+def _longest_wait_s(request: Request, settings: GatewaySettings) -> float:
+    """Return the seconds of a wait that ends before the request's own deadline: its documents are accepted."""
+    return timeout_s(request, settings.request_timeout_s) * DEADLINE_SHARE
 
 
 def _read_documents(body: IngestRequest, settings: GatewaySettings) -> list[Document]:
