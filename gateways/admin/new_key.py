@@ -11,7 +11,10 @@ import hashlib
 import secrets
 import sys
 
+from pydantic import ValidationError
+
 from gateways.core.http.api_keys import SCOPES, Entry
+from gateways.core.http.body_errors import describe
 
 PREFIX = "eg_"
 
@@ -24,17 +27,21 @@ def main() -> None:
     parser.add_argument("--requests-per-minute", type=int)
     parser.add_argument("--requests-per-day", type=int)
     arguments = parser.parse_args()
+    scopes = [scope.strip() for scope in arguments.scopes.split(",")]
+    if unknown := [scope for scope in scopes if scope not in SCOPES]:
+        raise SystemExit(f"Scope {unknown[0]!r} is unknown; choose from {', '.join(SCOPES)}.")
     key = PREFIX + secrets.token_urlsafe(32)
     try:
         entry = Entry(
             name=arguments.name,
             sha256=hashlib.sha256(key.encode()).hexdigest(),
-            scopes=arguments.scopes.split(","),
+            scopes=[scope for scope in SCOPES if scope in scopes],
             requests_per_minute=arguments.requests_per_minute,
             requests_per_day=arguments.requests_per_day,
         )
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise SystemExit(f"{wrong['loc'][0]} {describe(wrong)}.") from None
     print(f"the key, which is shown only now: {key}", file=sys.stderr)
     print(f"  - name: {entry.name}\n    sha256: {entry.sha256}\n    scopes: [{', '.join(entry.scopes)}]")
     for limit in ("requests_per_minute", "requests_per_day"):

@@ -14,7 +14,7 @@ from typing import Any
 from gateways.core.backend import Backend, ModelInfo
 from gateways.core.errors import GatewayError, NotFound
 from gateways.core.ingest.worker import IngestWorker
-from gateways.core.jobs.base import Document, Job, JobQueue
+from gateways.core.jobs.base import Document, Job, JobQueue, Status
 from gateways.core.jobs.maintenance import JournalMaintenance
 from gateways.core.models.registry import ModelRegistry, starting
 from gateways.core.observability import metrics
@@ -24,13 +24,15 @@ from gateways.core.profiles import Chunking, Profile, check_chunking
 from gateways.core.search.pipeline import SearchResult, search
 from gateways.core.search.plan import Question
 from gateways.core.settings import StoreSettings
-from gateways.core.stores.base import Collection, VectorStore
+from gateways.core.stores.base import UNKNOWN_COLLECTION, Collection, VectorStore
 from gateways.core.stores.filters import Limits
 from gateways.core.stores.source_check import check_sources
 from gateways.core.vector_source import source_of
 
 log = logging.getLogger(__name__)
 OFF_LOOP_THREADS = 2
+# Of each status, the newest ones. A collection that was asked for too early was sent just before.
+MAX_JOBS_SEARCHED = 100
 # How long `/healthz` waits for the store's number of documents. The chart's liveness probe waits 3 s.
 HEALTH_WAIT_S = 0.1
 
@@ -142,7 +144,10 @@ class Gateway(ModelRegistry):
     async def collection(self, name: str, *, counts: bool = False) -> Collection:
         """Return a collection, with `counts` its current number of documents. Raises NotFound."""
         await self.store.refresh(counts=counts)
-        return self.store.collection(name)
+        try:
+            return self.store.collection(name)
+        except NotFound as error:
+            raise await _explain_absence(error, self.jobs, name) from None
 
     async def profile(self, collection: str) -> Profile:
         """Return the profile of a collection, or the default profile if there is no such collection."""
@@ -195,7 +200,7 @@ class Gateway(ModelRegistry):
 
     async def search(self, question: Question) -> SearchResult:
         """Return the best passages."""
-        await self.store.refresh()
+        await self.collection(question.collection)
         return await search(self, self.store, question, self._filter_limits)
 
 
@@ -222,6 +227,18 @@ async def _open_store(
         await store.close()
         raise
     return store
+
+
+async def _explain_absence(error: NotFound, jobs: JobQueue, collection: str) -> NotFound:
+    """Return `error`, or a better one about a collection that an unfinished job is about to make."""
+    statuses: tuple[Status, ...] = ("running", "pending")
+    for status in statuses:
+        for job in await jobs.recent(MAX_JOBS_SEARCHED, status):
+            if job.collection == collection:
+                message = f"collection {collection!r} is being made by job {job.id} ({job.status}); "
+                message += f"ask again when it is completed: GET /v1/jobs/{job.id}"
+                return NotFound(message, param="collection", code=UNKNOWN_COLLECTION)
+    return error
 
 
 async def _refresh_counts(store: VectorStore) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from gateways.core.backend import ModelInfo
+from gateways.core.backend import Kind, ModelInfo
 from gateways.core.errors import Conflict, InvalidRequest
 from gateways.core.scoring import bm25
 from gateways.core.scoring.fusion import Fusion, Weights
@@ -93,11 +93,13 @@ def check_served(name: str, profile: Profile, models: Sequence[ModelInfo]) -> No
     served = {(model.kind, model.id): model for model in models}
     dense = served.get(("dense", profile.embedding_model))
     if dense is None or dense.dimensions != profile.dimensions:
-        raise _mismatch_error(name, f"{profile.embedding_model} ({profile.dimensions} dimensions)", "dense", models)
+        model = f"{profile.embedding_model} ({profile.dimensions} dimensions)"
+        raise _mismatch_error(name, model, "dense", models, setting=f"MODEL={profile.embedding_model}")
     if ("sparse", profile.sparse_model) not in served:
         raise _mismatch_error(name, profile.sparse_model, "sparse", models)
     if profile.late_interaction and not any(model.of == profile.embedding_model for model in models):
-        raise _mismatch_error(name, f"the tokens of {profile.embedding_model}", "rerank", models)
+        model = f"{profile.embedding_model}, with the vectors of its tokens"
+        raise _mismatch_error(name, model, "rerank", models, setting=f"MODEL={profile.embedding_model}")
 
 
 def vectors_conflict(name: str, current: Profile, requested: Profile) -> Conflict:
@@ -134,16 +136,23 @@ def check_chunking(chunk: Chunking, model: ModelInfo, path: str = "chunk") -> No
         )
 
 
-def _mismatch_error(name: str, model: str, kind: str, models: Sequence[ModelInfo]) -> StoreMismatch:
-    serves = ", ".join(
-        f"{info.id} ({info.dimensions} dimensions)" if kind == "dense" else info.id
-        for info in models
-        if info.kind == kind
-    )
+def _mismatch_error(
+    name: str, model: str, kind: Kind, models: Sequence[ModelInfo], *, setting: str | None = None
+) -> StoreMismatch:
+    remedy = f"Set {setting}" if setting else "Serve that model"
     return StoreMismatch(
-        f"collection {name!r} holds {kind} vectors of {model} and this gateway serves {serves}: "
-        "use another DATA_DIR or database, or serve that model"
+        f"collection {name!r} was embedded with {model}, and this gateway serves {_describe_served(kind, models)}. "
+        f"{remedy} to serve it as before, or use another DATA_DIR or database and ingest again."
     )
+
+
+def _describe_served(kind: Kind, models: Sequence[ModelInfo]) -> str:
+    """Return the models that would have to be the ones of a collection."""
+    if kind == "rerank":
+        compared = [info.of for info in models if info.of]
+        return f"those of {', '.join(compared)}" if compared else "no reranker that compares tokens"
+    served = [info for info in models if info.kind == kind]
+    return ", ".join(f"{info.id} ({info.dimensions} dimensions)" if kind == "dense" else info.id for info in served)
 
 
 def _describe_vectors(profile: Profile) -> str:

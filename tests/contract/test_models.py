@@ -76,3 +76,12 @@ def test_an_unknown_model_is_not_found(http: httpx.Client, name: str) -> None:
 
     assert name in error["message"]
     assert ok(http.get("/v1/models"))["data"][0]["id"] in error["message"]
+
+
+@pytest.mark.requires("embeddings")
+def test_an_unknown_name_is_told_how_to_become_an_alias(http: httpx.Client) -> None:
+    """Code that cannot be changed asks for another service's model."""
+    error = assert_error(http.post("/v1/embeddings", json={"input": "x", "model": "text-embedding-3-small"}), 404)
+
+    assert "`aliases`" in error["message"]
+    assert error["param"] == "model"

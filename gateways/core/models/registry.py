@@ -77,7 +77,7 @@ class ModelRegistry:
             )
         if model:
             raise _absent_model(f"model {name!r}" if name else f"the {kind} model {model.id}", model, choices)
-        raise _unknown_model(f"model {name!r}" if name else f"{kind} model", choices)
+        raise _unknown_model(f"model {name!r}" if name else f"{kind} model", choices, named=bool(name))
 
     def any_model(self, name: str) -> ModelInfo:
         """Return the model of an id or an alias, of any kind. Raises NotFound as `model` does."""
@@ -162,8 +162,10 @@ def _list_names(model: ModelInfo) -> tuple[str, ...]:
     return (*model.stands_in_for, *model.aliases, model.id)
 
 
-def _unknown_model(subject: str, choices: str) -> NotFound:
-    return NotFound(f"there is no {subject} here; there are: {choices}.", param="model", code="unknown_model")
+def _unknown_model(subject: str, choices: str, *, named: bool = False) -> NotFound:
+    hint = " To answer to that name, add it to the `aliases` of one in models.yaml; the vectors are that model's."
+    message = f"there is no {subject} here; there are: {choices}.{hint if named else ''}"
+    return NotFound(message, param="model", code="unknown_model")
 
 
 def _absent_model(subject: str, model: ModelInfo, choices: str) -> NotFound:

@@ -15,6 +15,7 @@ from gateways.core.stores.filters import Condition
 DEFAULT = "default"
 # Minimum length of each ranking that is fused.
 FUSION_DEPTH = 50
+UNKNOWN_COLLECTION = "unknown_collection"
 Metadata = dict[str, Any]
 
 
@@ -215,5 +216,5 @@ def unknown_collection(name: str, names: Iterable[str]) -> NotFound:
     return NotFound(
         f"there is no collection {name!r}; there are: {', '.join(names)}. Ingest into it, or PUT it, to create it.",
         param="collection",
-        code="unknown_collection",
+        code=UNKNOWN_COLLECTION,
     )

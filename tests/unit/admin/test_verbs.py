@@ -69,3 +69,19 @@ def test_a_verb_works_beside_a_gateway_or_names_its_extra(verb: str) -> None:
 def test_a_package_with_an_extra_is_one_that_the_tests_have(package: str) -> None:
     """A name that nothing can import would hide the extra from a user."""
     assert find_spec(package) is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["n8n", "--scopes", "all"], "Scope 'all' is unknown; choose from read, write, admin."),
+        (["n8n", "--scopes", "read,"], "Scope '' is unknown; choose from read, write, admin."),
+        (["a name"], "name must match ^[A-Za-z0-9._-]{1,64}$."),
+        (["n8n", "--requests-per-minute", "0"], "requests_per_minute must be 1 or more."),
+    ],
+)
+def test_a_wrong_option_of_a_key_is_told_in_a_line(options: list[str], message: str) -> None:
+    """Without a key, and without a word of a library."""
+    ended = run("new-key", *options)
+
+    assert (ended.returncode, ended.stdout, ended.stderr.strip()) == (1, "", message)
