@@ -188,3 +188,31 @@ def test_a_query_longer_than_the_model_takes_is_truncated(http: httpx.Client, li
     query = PASSAGES["glacier"] + " ice" * 3000
 
     assert len(search(http, query, collection=library)) == 5
+
+
+@pytest.mark.parametrize("options", [{}, {"explain": True}, {"rerank": True, "explain": True}])
+def test_an_equal_text_has_the_score_1(http: httpx.Client, collection: str, options: dict[str, Any]) -> None:
+    """Rounding makes more or less of a cosine: `min_score` 1.0 finds the text, and no score is out of its bounds."""
+    texts = [make_unique(f"{text} {number}") for number, text in enumerate([*PASSAGES.values()] * 4)]
+    ingest(http, [{"text": text} for text in texts], collection=collection)
+
+    for text in texts:
+        [result] = search(http, text, collection=collection, min_score=1.0, **options | {"rerank": False})
+        assert (result["text"], result["score"]) == (text, 1.0)
+        for found in search(http, text, collection=collection, top_k=1_000, **options):
+            explained = found.get("explain") or {}
+            scores = [found["score"], *(explained.get(kind) for kind in ("dense", "late", "rerank"))]
+            assert all(-1 <= score <= 1 for score in scores if score is not None), found
+
+
+@pytest.mark.requires("hybrid")
+@pytest.mark.parametrize(("stored", "asked"), [("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")])
+def test_words_are_found_in_any_form_of_unicode(http: httpx.Client, collection: str, stored: str, asked: str) -> None:
+    """Composed and decomposed letters are the same; the text and the citation stay as they were sent."""
+    text = f"The {stored} opens at nine."
+    ingest(http, [{"id": "a", "text": text}, {"id": "b", "text": "The library is closed."}], collection=collection)
+
+    [result] = search(http, asked, collection=collection, mode="sparse")
+
+    assert result["text"] == text
+    assert text[result["citation"]["start"] : result["citation"]["end"]] == text
