@@ -37,7 +37,7 @@ def ranking(
     selection = translate(condition) if condition else None
     prefetches = []
     if coarse and dense is not None:
-        prefetches = [qdrant.Prefetch(2 * k + _COARSE_MARGIN, _coarse_query(dense), filter=selection)]
+        prefetches = [qdrant.Prefetch(count_candidates(k), _coarse_query(dense), filter=selection)]
     return qdrant.QueryRequest(
         limit=k,
         query=query,
@@ -48,10 +48,26 @@ def ranking(
     )
 
 
-def scoring(keys: Sequence[uuid.UUID], query: Any) -> qdrant.QueryRequest:
-    """Return the request for the scores of these points, without their payloads."""
-    selection = qdrant.Filter(must=[qdrant.HasIdCondition(set(keys))])
+def scoring(keys: Sequence[uuid.UUID], query: Any, condition: Condition | None = None) -> qdrant.QueryRequest:
+    """Return the request for the scores of these points, of those that match, without their payloads."""
+    tests: list[Any] = [translate(condition)] if condition else []
+    selection = qdrant.Filter(must=[qdrant.HasIdCondition(set(keys)), *tests])
     return qdrant.QueryRequest(limit=len(keys), query=query, filter=selection)
+
+
+def candidates(dense: F32, limit: int) -> qdrant.QueryRequest:
+    """Return the request for the best points in 4 bits per dimension, without their payloads."""
+    return qdrant.QueryRequest(limit=limit, query=_coarse_query(dense))
+
+
+def count_candidates(k: int) -> int:
+    """Return how many of the best in 4 bits hold the k best."""
+    return 2 * k + _COARSE_MARGIN
+
+
+def estimate(condition: Condition) -> qdrant.CountRequest:
+    """Return the request for the approximate number of points that match."""
+    return qdrant.CountRequest(exact=False, filter=translate(condition))
 
 
 def dense_query(vector: F32) -> Any:
