@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.contract.client import ingest, list_ids, search
+from tests.contract.client import ingest, list_ids, post_search, search
 
 pytestmark = pytest.mark.requires("ingest", "jobs", "search", "filter")
 
@@ -97,3 +97,23 @@ def test_a_filter_does_not_change_scores(http: httpx.Client, shelf: str) -> None
 
     for result in search(http, "book c", collection=shelf, filter={"year": 2005}):
         assert result["score"] == pytest.approx(scores[result["id"]], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("condition", "unknown"),
+    [
+        ({"language": "en"}, ["language"]),
+        ({"lang": "en", "author.age": {"gt": 3}}, ["author.age"]),
+        ({"lang": "xx"}, []),
+        ({"lang": "en"}, []),
+        ({"not": {"language": "en"}}, []),
+    ],
+)
+def test_a_field_that_no_document_has_is_told(
+    http: httpx.Client, shelf: str, condition: dict[str, Any], unknown: list[str]
+) -> None:
+    """A search that finds nothing warns of each field of its filter that is in no document."""
+    warnings = post_search(http, "book", collection=shelf, filter=condition)["warnings"]
+
+    assert len(warnings) == len(unknown)
+    assert all(repr(name) in warning for name, warning in zip(unknown, warnings, strict=True))

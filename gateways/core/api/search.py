@@ -96,6 +96,7 @@ class SearchAnswer(Strict):
     """Results in descending order of score, and the models that embedded the query and reranked the results."""
 
     results: list[Result]
+    warnings: list[str] = Field(description="A field of the filter that no document has. Empty if there are results.")
     model: str
     reranker_model: str | None
     took_ms: float
@@ -117,6 +118,7 @@ def router(gateway: Gateway) -> APIRouter:
         return json_response(
             {
                 "results": results,
+                "warnings": outcome.warnings,
                 "model": outcome.model,
                 "reranker_model": outcome.reranker,
                 "took_ms": outcome.took_ms,

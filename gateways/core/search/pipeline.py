@@ -14,6 +14,7 @@ from gateways.core.scoring import fusion
 from gateways.core.scoring.relevance import relevance
 from gateways.core.scoring.vectors import ROUNDING, clip_cosine, clip_cosines
 from gateways.core.search.explain import explain
+from gateways.core.search.filter_warnings import list_unknown_fields
 from gateways.core.search.plan import Question, SearchPlan, make_plan
 from gateways.core.search.query_encoding import EncodedQuery, Mode, encode
 from gateways.core.stores import filters
@@ -33,6 +34,7 @@ class SearchResult:
     took_ms: float
     timings_ms: dict[str, float]
     explained: Sequence[dict[str, Any]] = ()
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ async def search(
         took_ms=round((time.perf_counter() - started_s) * 1e3, 3),
         timings_ms=_round_times(query, retrieved_s - retrieving_s, rerank_s),
         explained=explained,
+        warnings=[] if hits or not condition else await list_unknown_fields(collection, condition),
     )
 
 

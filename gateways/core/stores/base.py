@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ DEFAULT = "default"
 FUSION_DEPTH = 50
 UNKNOWN_COLLECTION = "unknown_collection"
 Metadata = dict[str, Any]
+_NUMBERED = re.compile(r".*#\d+", re.DOTALL)
 
 
 class CollectionGone(NotFound):
@@ -56,6 +58,21 @@ class Passage:
     number: int = 0
     before: str = ""
     after: str = ""
+
+
+def name_passage(document_id: str, number: int, *, whole: bool) -> str:
+    """
+    Return the id of a passage, which no passage of another document has.
+
+    A passage that is the `whole` document has the id of the document, and others `<document>#<number>`. So has the
+    whole of a document whose own id ends like that.
+    """
+    return document_id if whole and not _NUMBERED.fullmatch(document_id) else f"{document_id}#{number}"
+
+
+def read_passage_id(stored_id: str, document_id: str, number: int) -> str:
+    """Return the id of a stored passage. Versions before 2026-12 gave some ids twice."""
+    return name_passage(document_id, number, whole=True) if stored_id == document_id else stored_id
 
 
 class Vectors(NamedTuple):
@@ -138,6 +155,10 @@ class Collection(Protocol):
         `dense` and `sparse` score as in `search`, and 0 without a common term. `late` is float16 (q, dimensions): the
         mean over its rows of the greatest cosine to a token of the passage. It needs a collection that stores tokens.
         """
+        ...
+
+    async def has_field(self, name: str) -> bool:
+        """Return whether any passage has the field of a filter, with a value that is not null or an empty list."""
         ...
 
     async def document(self, document_id: str) -> list[Passage]:

@@ -92,3 +92,13 @@ def test_every_store_agrees_with_plain_python(opened: Opened, mode: str) -> None
         assert {hit.passage.id for hit in opened.runner.run(search)} == expected
 
     check()
+
+
+def test_every_store_knows_which_fields_there_are(opened: Opened) -> None:
+    """A field is there if any document has a value of it, nested or not."""
+    write(opened)
+    collection = opened.store.collection("books")
+
+    present = [name for name in FIELDS if opened.runner.run(collection.has_field(name))]
+
+    assert present == [name for name in FIELDS if not name.startswith("absent")]

@@ -104,6 +104,10 @@ class EdgeCollection:
         """Return the scores of passages, as Collection.scores."""
         return await self._search.score(passages, dense, sparse, late)
 
+    async def has_field(self, name: str) -> bool:
+        """Return whether any passage has the field of a filter."""
+        return await self._search.has_field(name)
+
     async def document(self, document_id: str) -> list[Passage]:
         """Return the passages of a document in order, all of one version."""
         async with self._writing:

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from qdrant_edge import ScoredPoint
+import qdrant_edge as qdrant
 
 from gateways.core.backend import F16, F32, SparseVector
 from gateways.core.stores.base import FUSION_DEPTH, Hit, Passage
 from gateways.core.stores.edge import points, queries
 from gateways.core.stores.edge.field_indexes import FieldIndexes
+from gateways.core.stores.edge.filter import engine_paths
 from gateways.core.stores.edge.shard import Shard
 from gateways.core.stores.filters import Condition, list_tests, values_of
 from gateways.core.stores.keys import passage_key
-from gateways.core.stores.payloads import to_passage
+from gateways.core.stores.payloads import METADATA, to_passage
 from gateways.core.stores.ranking import TIE_MARGIN, Score, drop_below, fuse_ranks, sort_scores
 
 T = TypeVar("T")
@@ -86,6 +87,14 @@ class EdgeSearch:
         self._shard.require_open()
         return self._score_keys(keys, vector_queries)
 
+    async def has_field(self, name: str) -> bool:
+        """Return whether any passage has the field of a filter."""
+        empty: list[Any] = [qdrant.IsEmptyCondition(path) for path in engine_paths(name, METADATA)]
+        selection = qdrant.Filter(must_not=[qdrant.Filter(must=empty)])
+        request = qdrant.ScrollRequest(limit=1, filter=selection, with_payload=False)
+        records, _ = await self._shard.call(self._shard.engine.scroll, request)
+        return bool(records)
+
     def _rank(
         self,
         dense: F32 | None,
@@ -151,5 +160,5 @@ class EdgeSearch:
         return max(1, sum(weights))
 
 
-def _to_scores(points: Iterable[ScoredPoint]) -> list[Score]:
+def _to_scores(points: Iterable[qdrant.ScoredPoint]) -> list[Score]:
     return [(cast(uuid.UUID, point.id), point.score) for point in points]

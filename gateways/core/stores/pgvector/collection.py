@@ -13,6 +13,7 @@ from gateways.core.profiles import Profile
 from gateways.core.stores.base import Hit, Passage, Vectors
 from gateways.core.stores.filters import Condition
 from gateways.core.stores.keys import document_key, passage_key, text_key
+from gateways.core.stores.pgvector.filter import with_field
 from gateways.core.stores.pgvector.rows import passage_row, term_columns, to_passage, to_vectors
 from gateways.core.stores.pgvector.search import PgSearch, TermQuery
 from gateways.core.stores.pgvector.tables import CollectionTables
@@ -84,6 +85,14 @@ class PgCollection:
     ) -> dict[str, F32]:
         """Return the scores of passages, as Collection.scores."""
         return await self._search.score(passages, dense, self._to_term_query(sparse), late)
+
+    async def has_field(self, name: str) -> bool:
+        """Return whether any passage has the field of a filter."""
+        test, values = with_field(name)
+        select = self._tables.statement("SELECT EXISTS (SELECT FROM {passages} WHERE {test})", test=test)
+        async with self._tables.reading() as connection:
+            row = await (await connection.execute(select, values)).fetchone()
+        return bool(row and row[0])
 
     async def document(self, document_id: str) -> list[Passage]:
         """Return the passages of a document in order; empty if there is no such document."""

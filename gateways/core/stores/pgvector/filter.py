@@ -49,6 +49,11 @@ def translate(condition: filters.Condition | None) -> tuple[sql.Composable, list
     return sql.SQL("({})").format(tests), [orjson.dumps(part).decode() for part in contained]
 
 
+def with_field(name: str) -> tuple[sql.Composable, list[Any]]:
+    """Return a test whether a passage has a field with a value that is not null or [], and its parameters."""
+    return _test_paths(name, "coalesce({} <> ALL(%s::jsonb[]), false)", ["null", "[]"])
+
+
 def _test_range(condition: filters.Range) -> tuple[sql.Composable, list[Any]]:
     tests = " && ".join(f"@ {_OPERATORS[name]} ${name}" for name in condition.bounds)
     bounds = orjson.dumps(condition.bounds).decode()

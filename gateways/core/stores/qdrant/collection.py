@@ -16,6 +16,7 @@ from gateways.core.stores.payloads import CONTINUATION, to_passage
 from gateways.core.stores.qdrant import points
 from gateways.core.stores.qdrant.calls import MAX_LATE_VALUES, points_per_read, split_by_size
 from gateways.core.stores.qdrant.connection import POINTS_PER_CALL, CollectionConnection
+from gateways.core.stores.qdrant.filter import with_field
 from gateways.core.stores.qdrant.search import QdrantSearch
 
 
@@ -90,6 +91,10 @@ class QdrantCollection:
     ) -> dict[str, F32]:
         """Return the scores of passages, as Collection.scores."""
         return await self._search.score(passages, dense, sparse, late)
+
+    async def has_field(self, name: str) -> bool:
+        """Return whether any passage has the field of a filter."""
+        return bool(await self._connection.scroll(with_field(name), 1, with_payload=False, limit=1))
 
     async def document(self, document_id: str) -> list[Passage]:
         """Return the passages of a document in order; empty if there is no such document."""

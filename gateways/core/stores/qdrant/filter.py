@@ -28,6 +28,14 @@ def translate(condition: filters.Condition) -> models.Filter:
     return models.Filter(should=list(_test_values(condition.field, filters.values_of(condition))))
 
 
+def with_field(name: str) -> models.Filter:
+    """Return the filter for passages that have a field, with a value that is not null or an empty list."""
+    empty: list[models.Condition] = [
+        models.IsEmptyCondition(is_empty=models.PayloadField(key=path)) for path in _paths(name)
+    ]
+    return models.Filter(must_not=[models.Filter(must=empty)])
+
+
 def _paths(name: str) -> list[str]:
     return [METADATA + "".join(f'."{part}"' for part in path) for path in filters.paths(name)]
 
