@@ -236,3 +236,16 @@ def test_a_passage_may_be_as_long_as_the_model_reads(http: httpx.Client, collect
     error = assert_error(http.post("/v1/ingest", json=body | {"chunk": make_chunk(limit + 1)}), 400, "invalid_value")
     assert error["param"] == "chunk.max_tokens"
     assert str(limit + 1) in error["message"]
+
+
+def test_no_two_results_have_the_same_id(http: httpx.Client, collection: str) -> None:
+    """A document may have the name that a passage of another document has."""
+    ingest(http, [{"id": "guide", "text": write_report()}], collection=collection, chunk=make_chunk())
+    ingest(http, [{"id": name, "text": f"section of {name}"} for name in ("guide#1", "other")], collection=collection)
+
+    results = search_passages(http, collection)
+
+    assert len(set(list_ids(results))) == len(results)
+    assert {"guide#1", "other"} <= set(list_ids(results))
+    named = [result["id"] for result in results if result["citation"]["document_id"] == "guide#1"]
+    assert named == ["guide#1#0"]

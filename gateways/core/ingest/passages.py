@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gateways.core.backend import Span
 from gateways.core.errors import TooLarge
 from gateways.core.jobs.base import Document
-from gateways.core.stores.base import Passage
+from gateways.core.stores.base import Passage, name_passage
 
 # All passages of a document are embedded before the first is written, so that the document is replaced atomically.
 MAX_PASSAGES = 10_000
@@ -17,7 +17,6 @@ def cut(document: Document, spans: Sequence[Span]) -> list[Passage]:
     """
     Return the spans of a document as passages. Without spans the whole document is one passage.
 
-    A passage that is the whole document has the document's id. Others are named `<document>#<number>`.
     Raises TooLarge.
     """
     text = document.text
@@ -30,7 +29,7 @@ def cut(document: Document, spans: Sequence[Span]) -> list[Passage]:
     passages: list[Passage] = []
     covered = 0
     for number, (start, end) in enumerate(spans or [(0, len(text))]):
-        name = document.id if end - start == len(text) else f"{document.id}#{number}"
+        name = name_passage(document.id, number, whole=end - start == len(text))
         last = number == max(len(spans), 1) - 1
         before, after = text[covered:start], text[max(covered, end) :] if last else ""
         passages.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateways.core.stores.base import Metadata, Passage
+from gateways.core.stores.base import Metadata, Passage, read_passage_id
 from gateways.core.stores.keys import text_key
 
 # Payload fields with an index. A third index, of numbers, would make each flush half as long again.
@@ -55,14 +55,15 @@ def to_passage(payload: dict[str, Any] | None) -> Passage:
     """Return the passage of a payload."""
     fields = payload or {}
     metadata: Metadata = fields[METADATA]
+    number = fields.get("number", 0)
     return Passage(
-        fields["id"],
+        read_passage_id(fields["id"], fields["document_id"], number),
         fields["document_id"],
         fields["text"],
         fields["start"],
         fields["end"],
         metadata,
-        fields.get("number", 0),
+        number,
         fields.get("before", ""),
         fields.get("after", ""),
     )

@@ -13,7 +13,7 @@ from pgvector import Vector
 from psycopg.types.json import Jsonb
 
 from gateways.core.backend import F16, SparseVector
-from gateways.core.stores.base import Passage, Vectors
+from gateways.core.stores.base import Passage, Vectors, read_passage_id
 from gateways.core.stores.keys import document_key, passage_key, text_key
 from gateways.core.stores.pgvector.filter import replace_nul
 
@@ -48,7 +48,9 @@ def term_columns(
 
 def to_passage(column: bytes) -> Passage:
     """Return the passage of the column `passage`."""
-    return Passage(**orjson.loads(column))
+    fields = orjson.loads(column)
+    fields["id"] = read_passage_id(fields["id"], fields["document_id"], fields.get("number", 0))
+    return Passage(**fields)
 
 
 def to_vectors(

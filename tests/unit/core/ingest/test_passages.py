@@ -44,6 +44,21 @@ def test_a_passage_that_is_the_document_has_its_id() -> None:
     assert [passage.id for passage in cut(document, [(0, 3)])] == ["doc#0"]
 
 
+def test_no_two_passages_have_the_same_id() -> None:
+    """A document may be called like the passage of another one."""
+    names = ["guide", "guide#1", "guide#1#0", "guide#", "#1", "guide#1\n", "\n#2", "#"]
+    ids = [
+        passage.id
+        for name in names
+        for document in [Document(name, "one two")]
+        for passage in (*cut(document, []), *cut(document, [(0, 3), (4, 7)]))
+    ]
+
+    # A document is either cut or whole, so its own first passage may have both ids.
+    numbered = [name for name in names if name.rpartition("#")[2].isdigit()]
+    assert len(set(ids)) == 3 * len(names) - len(numbered)
+
+
 def test_a_document_of_too_many_passages_is_refused() -> None:
     """The message has the number of passages, and the limit."""
     document = Document("doc", "x" * (MAX_PASSAGES + 1))
