@@ -6,7 +6,7 @@ bits and cannot be guessed from its hash.
 
     keys:
       - name: n8n
-        sha256: 5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8
+        sha256: 8411585bac9a45c65c782cc022a74217c913b32012211fbf58a0e040b49c5e0e
         scopes: [read, write]
         requests_per_minute: 600
         requests_per_day: 100000
