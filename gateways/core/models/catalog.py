@@ -19,6 +19,8 @@ from gateways.core.errors import fetching
 _UNIFIED_KINDS = {"embeddings": "dense", "sparse-embeddings": "sparse", "rerank": "rerank"}
 
 _COMMIT = re.compile("[0-9a-f]{40}")
+# An id is a folder below MODELS_DIR, also in a file of models that somebody else wrote.
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@-]*(/[A-Za-z0-9._:+@-]+)*")
 # The modes of sentence-transformers, and their names in the catalogue.
 _POOLINGS = {"mean_tokens": "mean", "cls_token": "cls", "lasttoken": "last"}
 
@@ -110,6 +112,11 @@ class Catalog(_Strict):
                 raise ValueError(f"defaults.{kind} names {name!r}, which is a {self.models[name].kind} model")
         owners: dict[str, str] = {}
         for model_id, entry in self.models.items():
+            if not _FOLDER_NAME.fullmatch(model_id) or {".", ".."} & set(model_id.split("/")):
+                raise ValueError(
+                    f"models.{model_id!r}: an id names a folder below MODELS_DIR. It may have letters, digits and "
+                    "`. _ - : + @ /`, begins with a letter or a digit, and has no part `..`"
+                )
             if (entry.engine == "bm25") != (model_id == "bm25"):
                 raise ValueError(f"models.{model_id}: the engine bm25 and the id bm25 belong together")
             for name in (model_id, *entry.aliases):

@@ -175,3 +175,19 @@ def test_a_model_tells_what_makes_its_vectors(
     info = catalogue.locate(tmp_path, "small", "weights", precision="int8", device="cpu").info
 
     assert (info.revision, info.pooling, info.precision) == (revision, pooling, "int8")
+
+
+@pytest.mark.parametrize("name", ["../small", "a/../../small", "/etc", "a//b", "..", "a/.", "~", "a\\\\b", "a b", ""])
+def test_an_id_is_no_way_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    """A file of models from elsewhere must not make `make models` write, or a gateway read, outside of MODELS_DIR."""
+    path = written(tmp_path, GOOD.replace("  small:", f'  "{name}":').replace("dense: small", f'dense: "{name}"'))
+
+    assert "an id names a folder below MODELS_DIR" in refused(path)
+
+
+@pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "org/model.v2", "Splade_PP_en_v1", "model:latest", "a@b+c"])
+def test_an_id_may_be_a_name_of_a_hub(tmp_path: Path, name: str) -> None:
+    """With the name of its owner before a slash."""
+    path = written(tmp_path, GOOD.replace("  small:", f"  {name}:").replace("dense: small", f"dense: {name}"))
+
+    assert load(path).resolve("") == name
