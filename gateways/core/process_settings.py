@@ -68,6 +68,7 @@ PUBLIC = frozenset(
         "shutdown_grace_s",
         "store",
         "threads",
+        "verify_models",
     }
 )
 

@@ -200,6 +200,11 @@ class ModelSettings(AdmissionSettings):
 
     models_dir: Path = Field(Path("models"), description="Folder of the fetched weights and exported graphs.")
     models_file: Path = Field(Path("models.yaml"), description="File of the model catalogue.")
+    verify_models: bool = Field(
+        False,
+        description="Set `true` to compare every file of a model with its SHA-256 at each load. "
+        "Default: graphs only, and weights by their size.",
+    )
     model_memory_mb: int = Field(0, ge=0, description="Maximum MB (10^6) of loaded weights. Set 0 for no limit.")
     model_idle_s: float = Field(
         0.0, ge=0, description="Seconds without a request until a model is unloaded. Set 0 for never."

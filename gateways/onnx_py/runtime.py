@@ -9,6 +9,7 @@ import onnxruntime as ort
 
 from gateways.core.backend import Kind, ModelInfo
 from gateways.core.models.catalog import Catalog, Located
+from gateways.core.models.file_checks import check_files
 from gateways.core.models.runtime import Model
 from gateways.core.settings import ModelSettings
 from gateways.core.text.tokenizer import TextTokenizer
@@ -44,7 +45,8 @@ def locate(model_id: str, models: Catalog, settings: ModelSettings) -> Located:
 
 
 def load(located: Located, settings: ModelSettings) -> Model:
-    """Load the graph of a model of any kind."""
+    """Load the graph of a model of any kind. Raises CatalogError for a file that is not the exported one."""
+    check_files(located, whole=settings.verify_models)
     texts = TextTokenizer(located.folder / "tokenizer.json", located.info.max_input_tokens)
     info = dataclasses.replace(located.info, frame=texts.frame)
     return ENGINES[info.kind](open_session(located.weights, settings), texts, info)

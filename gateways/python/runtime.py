@@ -9,6 +9,7 @@ import torch
 
 from gateways.core.backend import Kind
 from gateways.core.models.catalog import Catalog, Located
+from gateways.core.models.file_checks import check_files
 from gateways.core.models.runtime import Model
 from gateways.core.settings import ModelSettings
 from gateways.core.text.tokenizer import TextTokenizer
@@ -36,7 +37,8 @@ def locate(model_id: str, models: Catalog, settings: ModelSettings) -> Located:
 
 
 def load(located: Located, settings: ModelSettings) -> Model:
-    """Load a model of any kind. Raises CatalogError for a cross-encoder with more than one label."""
+    """Load a model of any kind. Raises CatalogError for a damaged file, or a cross-encoder with two labels."""
+    check_files(located, whole=settings.verify_models)
     texts = TextTokenizer(located.folder / "tokenizer.json", located.info.max_input_tokens)
     info = dataclasses.replace(located.info, frame=texts.frame)
     located = dataclasses.replace(located, info=info)
