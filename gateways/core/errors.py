@@ -153,11 +153,19 @@ class TooLarge(GatewayError):
 
 
 class UnsupportedMedia(GatewayError):
-    """The body is not JSON."""
+    """The body is not JSON, or has an encoding that is not read; `accept_encoding` has those that are."""
 
     status = 415
     type = "invalid_request_error"
     default_code = "unsupported_media_type"
+
+    def __init__(self, message: str, *, code: str | None = None, accept_encoding: str = "") -> None:
+        super().__init__(message, code=code)
+        self.accept_encoding = accept_encoding
+
+    def headers(self) -> dict[str, str]:
+        """Return `Accept-Encoding` where the encoding is wrong."""
+        return {"Accept-Encoding": self.accept_encoding} if self.accept_encoding else {}
 
 
 class Overloaded(GatewayError):

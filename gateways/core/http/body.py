@@ -8,6 +8,8 @@ from typing import Self
 from fastapi import Request
 
 from gateways.core.errors import Overloaded, TooLarge, UnsupportedMedia
+from gateways.core.http.content_encoding import body_too_large, check_encoding, decode
+from gateways.core.http.digits import parse_digits
 from gateways.core.observability import metrics
 
 # Bodies up to this size are not counted: queries pass while large bodies fill the budget.
@@ -63,31 +65,35 @@ class BodyLease:
 
 async def read(request: Request, limit_bytes: int, lease: BodyLease) -> bytes:
     """
-    Return the body, counted in `lease`.
+    Return the body, inflated and counted in `lease`.
 
     Raises UnsupportedMedia unless it is JSON, TooLarge as soon as it is over `limit_bytes`, Overloaded as BodyLease.
     """
-    kind, declared = b"application/json", b""
+    kind, declared, encoding = b"application/json", b"", b""
     for name, value in request.scope["headers"]:
         if name == b"content-type":
             kind = value.partition(b";")[0].strip().lower()
         elif name == b"content-length":
             declared = value
+        elif name == b"content-encoding":
+            encoding = check_encoding(value)
     if kind != b"application/json" and not kind.endswith(b"+json"):
         sent = kind.decode("latin-1")
         raise UnsupportedMedia(f"Content-Type is {sent!r}; send JSON with Content-Type: application/json")
-    if declared.isdigit():
-        if int(declared) > limit_bytes:
-            raise _too_large(limit_bytes)
-        lease.grow(int(declared))
+    declared_bytes = parse_digits(declared) or 0
+    if declared_bytes > limit_bytes:
+        raise body_too_large(limit_bytes)
+    lease.grow(declared_bytes)
     chunks, size = [], 0
     async for chunk in request.stream():
         chunks.append(chunk)
         size += len(chunk)
         if size > limit_bytes:
-            raise _too_large(limit_bytes)
+            raise body_too_large(limit_bytes)
         lease.grow(size)
-    return b"".join(chunks)
+    body = await decode(b"".join(chunks), encoding, limit_bytes)
+    lease.grow(len(body))
+    return body
 
 
 def check_value_count(raw: bytes) -> None:
@@ -103,7 +109,3 @@ def check_value_count(raw: bytes) -> None:
 
 def _count_separators(raw: bytes) -> int:
     return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
-
-
-def _too_large(limit_bytes: int) -> TooLarge:
-    return TooLarge(f"the body is over {limit_bytes} bytes; send less at once", code="body_too_large")

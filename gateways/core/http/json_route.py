@@ -15,6 +15,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from gateways.core.errors import DeadlineExceeded, GatewayError, InvalidRequest
 from gateways.core.http.body import check_value_count, read
 from gateways.core.http.body_errors import invalid_body
+from gateways.core.http.digits import parse_digits
 from gateways.core.http.request_state import process_state
 
 M = TypeVar("M", bound=BaseModel)
@@ -68,18 +69,24 @@ class JsonRoute(APIRoute):
 
     def error_response(self, error: GatewayError) -> Response:
         """Return the response to an error. A dialect overrides it with the shape that its clients expect."""
-        return json_response(error.body(), error.status, error.headers())
+        return error_response(error)
+
+
+def error_response(error: GatewayError) -> Response:
+    """Return the response to an error in the contract's own shape."""
+    return json_response(error.body(), error.status, error.headers())
 
 
 def timeout_s(request: Request, limit_s: float) -> float:
     """Return the deadline in seconds: X-Request-Timeout-Ms, at most `limit_s`. Raises InvalidRequest."""
     for name, value in request.scope["headers"]:
         if name == TIMEOUT_HEADER:
-            if not value.isdigit() or not int(value[:12]) > 0:
+            milliseconds = parse_digits(value)
+            if not milliseconds:
                 sent = value[:20].decode("latin-1")
                 message = f"X-Request-Timeout-Ms is {sent!r}; send a whole number of milliseconds, 1 at least"
                 raise InvalidRequest(message, param="X-Request-Timeout-Ms")
-            return min(limit_s, int(value[:12]) / 1e3)
+            return min(limit_s, milliseconds / 1e3)
     return limit_s
 
 
