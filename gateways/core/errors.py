@@ -228,3 +228,8 @@ class NoSpace(GatewayError):
 
     status = 507
     default_code = "no_space"
+
+
+def internal_error() -> GatewayError:
+    """Return the error of an unexpected exception. The cause is in the log only."""
+    return GatewayError("this is a bug in the gateway; its log has the cause")

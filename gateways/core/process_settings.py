@@ -35,6 +35,7 @@ PUBLIC = frozenset(
         "hedge_ms",
         "host",
         "jobs",
+        "keep_alive_s",
         "late_interaction",
         "log_format",
         "log_level",
@@ -42,6 +43,7 @@ PUBLIC = frozenset(
         "max_bodies_bytes",
         "max_body_bytes",
         "max_bulk_wait_ms",
+        "max_connections",
         "max_document_chars",
         "max_documents",
         "max_filter_conditions",
@@ -69,6 +71,7 @@ PUBLIC = frozenset(
         "store",
         "threads",
         "verify_models",
+        "write_timeout_s",
     }
 )
 

@@ -72,6 +72,15 @@ class HttpSettings(LogSettings, RequestLimits):
     read_timeout_s: float = Field(
         30.0, gt=0, description="Maximum seconds to receive a request, or the next MiB of its body, before 408."
     )
+    write_timeout_s: float = Field(
+        30.0, gt=0, description="Maximum seconds in which a client reads nothing of its answer before it is cut off."
+    )
+    keep_alive_s: int = Field(
+        75, ge=1, description="Seconds that an idle connection stays open. Set it above the balancer's idle timeout."
+    )
+    max_connections: int = Field(
+        2_048, ge=1, description="Maximum open connections. Above it an idle one is closed, or the new one gets 503."
+    )
     drain_s: float = Field(
         0.0, ge=0, description="Seconds after SIGTERM in which requests are still served and /readyz answers 503."
     )

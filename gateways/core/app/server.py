@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Sequence
@@ -20,21 +21,26 @@ from pydantic import ValidationError
 from starlette.middleware.cors import CORSMiddleware
 
 from gateways.core.app.create_app import create_app
+from gateways.core.app.listeners import CannotListen, listen
 from gateways.core.backend import Backend
 from gateways.core.gateway import Gateway
-from gateways.core.host import memory
+from gateways.core.host import memory, open_files
 from gateways.core.http.api_keys import read_keys
 from gateways.core.http.connection import connection_class
 from gateways.core.http.fast_path import FastPathApp
+from gateways.core.http.open_connections import OpenConnections
 from gateways.core.http.request_state import ProcessState, process_state
 from gateways.core.observability import logs, tracing
 from gateways.core.process_settings import GatewaySettings, ProcessSettings, refusals, usage
 from gateways.core.settings import HttpSettings, Settings
 
+log = logging.getLogger(__name__)
+
 # Connections that the kernel holds until the server accepts them.
 BACKLOG = 2_048
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-log = logging.getLogger(__name__)
+# The headers of our own that a web page may read.
+EXPOSED_HEADERS = ("Retry-After", "X-Request-Id", "Server-Timing")
 P = TypeVar("P", bound=ProcessSettings)
 S = TypeVar("S", bound=Settings)
 
@@ -118,17 +124,29 @@ def serve(app: FastPathApp, settings: HttpSettings) -> None:
         tracing.start(app.title)
     except tracing.TracingUnavailable as error:
         raise _exit([str(error)]) from None
+    listeners = _open_port(settings)
+    scheme = "https" if settings.tls_certfile else "http"
+    for listener in listeners:
+        log.info("listening on %s://%s:%d", scheme, *listener.getsockname()[:2])
     if not read_keys(settings):
         level = logging.INFO if settings.host in _LOOPBACK else logging.WARNING
         log.log(level, "no keys: everyone who reaches %s is let in; set API_KEYS or API_KEYS_FILE", settings.host)
+    open_files.raise_limit()
     memory.tune_malloc(settings.cores())
     state = process_state(app)
     server = Server(_server_config(app, settings), state, settings.drain_s)
     # uvicorn raises the signal again after it has stopped. Ignoring it keeps the exit code 0.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    server.run()
+    server.run(listeners)
     raise SystemExit(1 if state.start_error or not server.started else 0)
+
+
+def _open_port(settings: HttpSettings) -> list[socket.socket]:
+    try:
+        return listen(settings.host, settings.port, BACKLOG)
+    except CannotListen as error:
+        raise _exit([str(error)]) from None
 
 
 def _server_config(app: FastPathApp, settings: HttpSettings) -> uvicorn.Config:
@@ -139,7 +157,15 @@ def _server_config(app: FastPathApp, settings: HttpSettings) -> uvicorn.Config:
         port=settings.port,
         loop="uvloop",
         # Early rejection skips the middleware, and so the CORS headers without which a page cannot read the answer.
-        http=connection_class(settings.read_timeout_s, None if origins else app.reject_from_headers),
+        http=connection_class(
+            settings.read_timeout_s,
+            OpenConnections(open_files.most_connections(settings.max_connections), settings.write_timeout_s),
+            None if origins else app.reject_from_headers,
+        ),
+        ws="none",
+        timeout_keep_alive=settings.keep_alive_s,
+        # Clients that read it close an idle connection first, and never send a request into one that is closing.
+        headers=[("Keep-Alive", f"timeout={settings.keep_alive_s}")],
         ssl_certfile=settings.tls_certfile,
         ssl_keyfile=settings.tls_keyfile,
         lifespan="on",
@@ -152,4 +178,6 @@ def _server_config(app: FastPathApp, settings: HttpSettings) -> uvicorn.Config:
 
 def _allow_origins(app: FastAPI, origins: list[str]) -> CORSMiddleware:
     """Let web pages of `origins` call. No cookies: a page sends its key in a header."""
-    return CORSMiddleware(app, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
+    return CORSMiddleware(
+        app, allow_origins=origins, allow_methods=["*"], allow_headers=["*"], expose_headers=EXPOSED_HEADERS
+    )

@@ -1,27 +1,26 @@
 """
 An HTTP connection for a server under load.
 
-It cancels its request when the client disconnects, answers 408 to slow uploads and 431 to large headers, and rejects
-overload from the headers alone.
+It cancels its request when the client disconnects, answers 408 to slow uploads, refuses connections that are too
+many, and rejects overload from the headers alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
-from http import HTTPStatus
 from typing import Any, TypeAlias, cast
 
-import orjson
 from starlette.responses import Response
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateways.core.errors import GatewayError, HeadTooLarge, TooSlow
+from gateways.core.errors import BackendUnavailable, GatewayError, TooSlow
+from gateways.core.http.open_connections import PROBE_PATHS, OpenConnections
+from gateways.core.http.pausing_parser import PausingParser
+from gateways.core.http.raw_answers import serialize, serialize_error
 from gateways.core.http.request_state import cancel_task
 
-MAX_HEAD_BYTES = 64 << 10
 # The read timeout starts anew after each part of a long body.
 PART_BYTES = 1 << 20
 LINGER_S = 1.0
@@ -30,52 +29,62 @@ LINGER_S = 1.0
 Reject: TypeAlias = Callable[[Scope], Response | None]
 
 
-class Connection(HttpToolsProtocol):
-    """uvicorn's protocol with a read timeout, a limit of the headers, and early rejection."""
+class Connection(PausingParser):
+    """uvicorn's protocol with a read timeout, a place among the open connections, and early rejection."""
 
-    def __init__(self, *args: Any, read_timeout_s: float, reject: Reject | None, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        read_timeout_s: float,
+        open_connections: OpenConnections,
+        reject: Reject | None,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         self._read_timeout_s = read_timeout_s
+        self._open_connections = open_connections
         self._reject = reject
-        self._head_bytes: int | None = 0  # None while a body arrives
-        self._body_bytes = 0
-        self._closing = False
+        self._body_bytes = 0  # since the read timeout began
+        self._served: Any = None  # the request that the application is at, or was last
+        self._probes_only = False
         self._read_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the read timeout of the first request."""
+        """Start the read timeout of the first request, or refuse the connection where there are too many."""
         super().connection_made(transport)
-        self._start_timer()
+        admission = self._open_connections.enter(self, self.loop)
+        self._probes_only = admission == "probes only"
+        if admission == "refused":
+            self.closing = True
+            transport.write(serialize_error(_too_many()))
+            transport.close()
+        else:
+            self.start_timeout()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the request that is being served."""
-        cycle = self.cycle
         super().connection_lost(exc)
-        self._stop_timer()
-        if cycle and cycle.disconnected:
-            cancel_task(cycle.scope)
+        self.pause_timeout()
+        self._open_connections.leave(self)
+        served = self._served
+        if served and not served.response_complete:
+            served.disconnected = True
+            served.message_event.set()
+            cancel_task(served.scope)
 
-    def data_received(self, data: bytes) -> None:
-        """Parse the bytes. Headers over MAX_HEAD_BYTES get 431."""
-        if self._closing:
+    def begin_request(self) -> None:
+        """Serve a request, or reject it from its headers."""
+        if self._probes_only and self.url.partition(b"?")[0].decode() not in PROBE_PATHS:
+            self.in_body = False
+            self.fail(_too_many())
             return
-        if self._head_bytes is not None:
-            self._head_bytes += len(data)
-        super().data_received(data)
-        if self._head_bytes is not None and self._head_bytes > MAX_HEAD_BYTES:
-            self._answer_and_close(HeadTooLarge(f"the header fields are over {MAX_HEAD_BYTES} bytes"))
-
-    def on_message_begin(self) -> None:
-        """Start the read timeout of a request on a connection that was kept alive."""
-        super().on_message_begin()
-        self._start_timer()
-
-    def on_headers_complete(self) -> None:
-        """Serve the request, or reject it from its headers."""
-        self._head_bytes = None
-        super().on_headers_complete()
+        self._open_connections.mark_busy(self)
+        super().begin_request()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._served = cycle
+        if self._probes_only:
+            cycle.keep_alive = False
         # A pipelined request waits for the answers before its own: only the application keeps that order.
         simple = cycle is self.cycle and cycle.keep_alive and not cycle.waiting_for_100_continue
         open_ = simple and not self.transport.is_closing()
@@ -84,9 +93,17 @@ class Connection(HttpToolsProtocol):
             super()._start_asgi_task(cycle, app)
             return
         headers = [*self.server_state.default_headers, *rejection.raw_headers]
-        self.transport.write(_serialize(rejection.status_code, headers, bytes(rejection.body)))
+        self.transport.write(serialize(rejection.status_code, headers, bytes(rejection.body)))
         cycle.response_started = cycle.response_complete = True
         self.on_response_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request."""
+        super().on_response_complete()
+        if self._served.response_complete:
+            self._open_connections.mark_idle(self)
+        if self.in_message:
+            self._unset_keepalive_if_required()
 
     def on_body(self, body: bytes) -> None:
         """Restart the read timeout after each PART_BYTES of a body."""
@@ -94,37 +111,56 @@ class Connection(HttpToolsProtocol):
         self._body_bytes += len(body)
         if self._body_bytes >= PART_BYTES:
             self._body_bytes = 0
-            self._stop_timer()
-            self._start_timer()
+            self.pause_timeout()
+            self.start_timeout()
 
     def on_message_complete(self) -> None:
         """Stop the read timeout until the next request begins."""
         super().on_message_complete()
-        # Backpressure of a long body stopped reading. A connection that does not read misses the disconnect.
-        self.flow.resume_reading()
-        self._head_bytes = self._body_bytes = 0
-        self._stop_timer()
+        if self.in_message:
+            return
+        self._body_bytes = 0
+        self.pause_timeout()
+        if self.cycle.response_complete and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
-    def _start_timer(self) -> None:
+    def start_timeout(self) -> None:
+        """Start the read timeout, unless it runs."""
         if self._read_timer is None:
             self._read_timer = self.loop.call_later(self._read_timeout_s, self._time_out)
 
-    def _stop_timer(self) -> None:
+    def pause_timeout(self) -> None:
+        """Stop the read timeout."""
         if self._read_timer is not None:
             self._read_timer.cancel()
             self._read_timer = None
 
     def _time_out(self) -> None:
-        self._answer_and_close(TooSlow(f"the request did not arrive within {self._read_timeout_s:g} s"))
+        self.fail(TooSlow(f"the request did not arrive within {self._read_timeout_s:g} s"))
 
-    def _answer_and_close(self, error: GatewayError) -> None:
-        if self._closing or self.transport.is_closing():
+    def fail(self, error: GatewayError) -> None:
+        """Answer the request that is arriving with an error, after the answers to those before it; then close."""
+        if self.closing or self.transport.is_closing():
             return
-        self._closing = True
-        if self._head_bytes is None and self.cycle and self.cycle.response_started:
-            self.transport.close()
-            return
-        self.transport.write(_serialize_error(error))
+        self.closing = True
+        self.pause_timeout()
+        served, known = self._served, self.in_message and self.in_body
+        if served and not served.response_complete:
+            if not known or served is not self.cycle or served.response_started:
+                # The client takes the next answer for that of an earlier request. The connection ends with it.
+                served.keep_alive = False
+                self.pipeline.clear()
+                return
+            served.disconnected = True
+            served.message_event.set()
+        if not (known and served and served.response_complete):
+            self.transport.write(serialize_error(error))
+        self._close_gently()
+
+    def _close_gently(self) -> None:
         if self.transport.can_write_eof():
             # Closing while more of the request arrives sends a reset, which would drop the answer.
             self.transport.write_eof()
@@ -133,21 +169,14 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
 
-def connection_class(read_timeout_s: float, reject: Reject | None) -> type[Connection]:
-    """Return what uvicorn calls for each new connection: Connection with these two arguments bound."""
-    return cast(type[Connection], partial(Connection, read_timeout_s=read_timeout_s, reject=reject))
+def connection_class(
+    read_timeout_s: float, open_connections: OpenConnections, reject: Reject | None
+) -> type[Connection]:
+    """Return what uvicorn calls for each new connection: Connection with these arguments bound."""
+    bound = partial(Connection, read_timeout_s=read_timeout_s, open_connections=open_connections, reject=reject)
+    return cast(type[Connection], bound)
 
 
-def _serialize_error(error: GatewayError) -> bytes:
-    body = orjson.dumps(error.body())
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (b"connection", b"close"),
-    ]
-    return _serialize(error.status, headers, body)
-
-
-def _serialize(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
-    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, HTTPStatus(status).phrase.encode(), lines, body)
+def _too_many() -> BackendUnavailable:
+    message = "this process has as many connections as it may have (MAX_CONNECTIONS); try again in a second"
+    return BackendUnavailable(message, code="too_many_connections", retry_after_s=1)

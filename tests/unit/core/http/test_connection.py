@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from gateways.core.http.connection import PART_BYTES, Connection
+from gateways.core.http.open_connections import OpenConnections
 from tests.support.clock import Loop, run_skipping
 
 READ_TIMEOUT_S = 30.0
@@ -34,7 +35,10 @@ class Client:
         config = uvicorn.Config(self._serve, interface="asgi3", proxy_headers=False, log_config=None)
         options = {"config": config, "server_state": ServerState(), "app_state": {}}
         _, self._connection = await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: Connection(read_timeout_s=READ_TIMEOUT_S, reject=_reject, **options), self._server_socket
+            lambda: Connection(
+                read_timeout_s=READ_TIMEOUT_S, open_connections=OpenConnections(10, 60), reject=_reject, **options
+            ),
+            self._server_socket,
         )
 
     def send(self, data: bytes) -> None:
