@@ -121,11 +121,19 @@ class NotFound(GatewayError):
 
 
 class MethodNotAllowed(GatewayError):
-    """The route exists, for other methods."""
+    """The route exists, for other methods: `allowed`, as the header Allow has them."""
 
     status = 405
     type = "invalid_request_error"
     default_code = "method_not_allowed"
+
+    def __init__(self, message: str, *, allowed: str) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+    def headers(self) -> dict[str, str]:
+        """Return `Allow`."""
+        return {"Allow": self.allowed}
 
 
 class TooSlow(GatewayError):

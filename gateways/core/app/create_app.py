@@ -15,16 +15,16 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 import gateways
-from gateways.core.api import embeddings, ingest, models, operations, rerank, search, snapshots, sparse
+from gateways.core.api import embeddings, ingest, landing, models, operations, rerank, search, snapshots, sparse
 from gateways.core.dialects import cohere, shared_paths, tei, unified_api
-from gateways.core.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound
+from gateways.core.errors import GatewayError, InvalidRequest, internal_error
 from gateways.core.gateway import Gateway, count_damaged
 from gateways.core.host import memory
 from gateways.core.http import openapi
 from gateways.core.http.api_keys import read_keys
 from gateways.core.http.body_errors import describe
-from gateways.core.http.fast_path import AdmissionControl, FastPathApp, internal_error
-from gateways.core.http.json_route import JsonRoute, json_response
+from gateways.core.http.fast_path import AdmissionControl, FastPathApp
+from gateways.core.http.json_route import JsonRoute, error_response
 from gateways.core.http.request_state import process_state
 from gateways.core.settings import HttpSettings
 
@@ -51,7 +51,8 @@ def create_app(gateway: Gateway) -> FastPathApp:
     resources = [resource.router(gateway) for resource in (embeddings, sparse, rerank, models, ingest, search)]
     dialects = [dialect.router(gateway) for dialect in (shared_paths, tei, unified_api, cohere)]
     probes = operations.probes(gateway, lambda: count_damaged(gateway.store))
-    routers = [*resources, *dialects, operations.config(gateway), snapshots.router(gateway), probes]
+    page = landing.router("embedding gateway", landing.GATEWAY_LINKS)
+    routers = [*resources, *dialects, operations.config(gateway), snapshots.router(gateway), probes, page]
     admission = gateway.backend.refusal
     app = assemble(gateway.name, routers, gateway.settings, gateway.start, gateway.stop, admission)
     openapi.document(app)
@@ -85,6 +86,7 @@ def assemble(
         # FastAPI's pages load scripts from the internet. `openapi.document` adds a page that does not.
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     for router in routers:
         # Documenting all client errors at once also keeps FastAPI from documenting a 422 that is never sent.
@@ -129,31 +131,16 @@ def _add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_unexpected_error)
 
 
-def _error_response(error: GatewayError) -> Response:
-    return json_response(error.body(), error.status, error.headers())
-
-
 async def _on_gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101 the handler is registered for it
     route = request.scope.get("route")
-    return route.error_response(error) if isinstance(route, JsonRoute) else _error_response(error)
+    return route.error_response(error) if isinstance(route, JsonRoute) else error_response(error)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
+    """Return the response to what Starlette refuses. Unknown paths and methods do not come so far."""
     assert isinstance(error, HTTPException)  # noqa: S101 the handler is registered for it
-    if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "other methods")
-        not_allowed = MethodNotAllowed(
-            f"{request.url.path} does not answer to {request.method}; it answers to {allowed}."
-        )
-        response = _error_response(not_allowed)
-        response.headers["Allow"] = allowed
-        return response
-    if error.status_code == 404:
-        return _error_response(
-            NotFound(f"there is no route {request.url.path}; /docs lists all.", code="unknown_route")
-        )
-    return _error_response(InvalidRequest(str(error.detail)))
+    return error_response(InvalidRequest(str(error.detail)))
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
@@ -161,9 +148,9 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 the handler is registered for it
     first = error.errors()[0]
     param = ".".join(str(part) for part in first["loc"][1:])
-    return _error_response(InvalidRequest(f"{param} {describe(first)}.", param=param))
+    return error_response(InvalidRequest(f"{param} {describe(first)}.", param=param))
 
 
 async def _on_unexpected_error(request: Request, error: Exception) -> Response:
     """Return the response to an exception that has no other handler. The server logs the cause."""
-    return _error_response(internal_error())
+    return error_response(internal_error())

@@ -79,15 +79,15 @@ class DayCounter:
         self._day = 0
         self._count = 0
 
-    def take(self, unix_s: float) -> float:
-        """Count a request. Returns 0.0, or the seconds until the next day if the limit is reached."""
-        day, elapsed_s = divmod(unix_s, DAY_S)
-        if day != self._day:
-            self._day, self._count = int(day), 0
-        if self._count >= self.limit:
-            return DAY_S - elapsed_s
+    def wait_s(self, unix_s: float) -> float:
+        """Return 0.0, or the seconds until the next day if the limit is reached. A clock set back begins no day."""
+        if (day := int(unix_s // DAY_S)) > self._day:
+            self._day, self._count = day, 0
+        return (self._day + 1) * DAY_S - unix_s if self._count >= self.limit else 0.0
+
+    def count(self) -> None:
+        """Count a request that is let in."""
         self._count += 1
-        return 0.0
 
 
 class Key:
@@ -102,10 +102,12 @@ class Key:
 
     def charge(self, now_s: float, unix_s: float) -> Overloaded | None:
         """Charge a request to both limits. Returns the 429 if one is reached, with the seconds to wait."""
-        if self._day and (wait_s := self._day.take(unix_s)):
+        if self._day and (wait_s := self._day.wait_s(unix_s)):
             return _rate_limited(f"the key {self.name} has {self._day.limit} requests a day, by UTC", wait_s)
         if self._minute and (wait_s := self._minute.take(now_s)):
             return _rate_limited(f"the key {self.name} has {self._minute.capacity} requests a minute", wait_s)
+        if self._day:
+            self._day.count()
         return None
 
 
@@ -129,9 +131,11 @@ class Keys:
     def refusal(self, headers: Sequence[tuple[bytes, bytes]], scope: Scope) -> GatewayError | None:
         """Charge a request to its key. Returns the 401, 403 or 429 of a request without the right, else None."""
         sent = next((value for name, value in headers if name == b"authorization"), b"")
-        key = self._find(hashlib.sha256(sent.removeprefix(b"Bearer ").strip()).digest())
+        scheme, _, rest = sent.partition(b" ")
+        secret = rest if scheme.lower() == b"bearer" else sent
+        key = self._find(hashlib.sha256(secret.strip()).digest())
         if key is None:
-            return Unauthorized("this gateway needs a key: send the header Authorization: Bearer <key>")
+            return Unauthorized(_explain(sent, headers))
         if scope not in key.scopes:
             scopes = ", ".join(key.scopes)
             return Forbidden(f"this takes a key of the scope {scope}; the key {key.name} has {scopes}")
@@ -157,7 +161,8 @@ def required_scope(method: str, path: str) -> Scope:
     """
     Return the scope of a route: `write` changes documents and jobs, `read` is the rest.
 
-    `admin` changes collections, and takes all data away in a snapshot.
+    `admin` changes collections, and takes all data away in a snapshot. `path` is the template of the route, such as
+    `/v1/jobs/{job_id}`, empty where there is none.
     """
     if path == "/v1/snapshot":
         return "admin"
@@ -183,6 +188,19 @@ def _read_file(path: Path) -> list[Entry]:
         if twice := next((value for value in values if values.count(value) > 1), None):
             raise ValueError(f"API_KEYS_FILE={path}: two keys have the {field} {twice}")
     return entries
+
+
+def _explain(sent: bytes, headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """Return why a request is not let in, for the header that it has."""
+    right = "send the header Authorization: Bearer <key>"
+    if not sent:
+        other = next((name for name, _ in headers if name in (b"x-api-key", b"api-key")), b"").decode()
+        hint = f" ({other} is not read)" if other else ""
+        return f"This gateway needs a key: {right}{hint}."
+    scheme = sent.partition(b" ")[0]
+    if scheme.lower() != b"bearer" and b" " in sent:
+        return f"Authorization has the scheme {scheme[:20].decode('latin-1')!r}; {right}."
+    return f"This key is not known here; {right} with one that is."
 
 
 def _rate_limited(limit: str, wait_s: float) -> Overloaded:

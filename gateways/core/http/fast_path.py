@@ -9,20 +9,23 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from gateways.core.errors import GatewayError, NotFound
+from gateways.core.errors import GatewayError, NotFound, internal_error
 from gateways.core.http import request_state
 from gateways.core.http.api_keys import Keys, required_scope
-from gateways.core.http.json_route import TIMEOUT_HEADER, JsonRoute, json_response
+from gateways.core.http.digits import parse_digits
+from gateways.core.http.json_route import TIMEOUT_HEADER, JsonRoute
+from gateways.core.http.open_connections import PROBE_PATHS
+from gateways.core.http.route_table import RouteTable
 from gateways.core.observability import metrics
 from gateways.core.observability.request_observer import RequestObserver, observe
 from gateways.core.settings import HttpSettings
 
 log = logging.getLogger(__name__)
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/health"})
-DOCS_PATHS = frozenset({"/docs", "/openapi.json"})
+DOCS_PATHS = frozenset({"/docs", "/docs/{name}", "/openapi.json"})
 # Tags of the routes that run no model.
 _MODEL_FREE_TAGS = frozenset({"documents", "collections"})
 # Maximum bytes of a body that load shedding counts as short: a query, not an ingest.
@@ -66,6 +69,13 @@ class FastPathApp(FastAPI):
             if isinstance(route, JsonRoute) and route.answer and "{" not in route.path
             for method in route.methods or ()
         }
+        self._table = RouteTable()
+        self._table.add(self.routes)
+
+    def include_router(self, router: APIRouter, **options: Any) -> None:
+        """Add the routes of a router."""
+        super().include_router(router, **options)
+        self._table.add(router.routes)
 
     def reject_from_headers(self, scope: Scope) -> Response | None:
         """
@@ -76,7 +86,7 @@ class FastPathApp(FastAPI):
         route, runs_model = self._fast_routes.get((scope["method"], scope["path"]), (None, False))
         if not route or not runs_model or self._process.draining:
             return None
-        error = self._authenticate(scope) or self._shed_load(scope)
+        error = self._authenticate(scope, route.path) or self._shed_load(scope)
         if not error:
             request_state.mark_admitted(scope)
             self._count_admitted(scope)
@@ -104,38 +114,56 @@ class FastPathApp(FastAPI):
                 observer.start_response(message, last=self._process.draining)
             await send(message)
 
+        scope, template = self._resolve(scope)
         route, runs_model = self._fast_routes.get((scope["method"], scope["path"]), (None, False))
         if runs_model:
             request_state.set_task(scope)  # routes that change data finish even if the client disconnects
         try:
             # Check admission again here: requests admitted from their headers may together exceed the limit.
             # Authentication is not repeated, or the key would be charged twice.
-            error = None if request_state.admitted(scope) else self._authenticate(scope)
+            error = None if request_state.admitted(scope) else self._authenticate(scope, template)
             if runs_model and not error:
                 error = self._shed_load(scope)
             if error:
-                await _error_response(error, route)(scope, receive, send_observed)
+                await self._table.error_response(error, template)(scope, receive, send_observed)
             elif route:
                 scope["app"] = self
                 await (await _answer(route, Request(scope, receive)))(scope, receive, send_observed)
+            elif refusal := self._table.refusal(scope["method"], scope["path"], template):
+                await refusal(scope, receive, send_observed)
             else:
                 await super().__call__(scope, receive, send_observed)
         except asyncio.CancelledError:
             if not await _is_disconnected(receive):
                 raise
             observer.status = CLIENT_CLOSED_REQUEST
+        except ClientDisconnect:
+            observer.status = CLIENT_CLOSED_REQUEST
         finally:
-            observer.route = route.path if route else getattr(scope.get("route"), "path", observer.route)
+            observer.route = template or observer.route
 
-    def _authenticate(self, scope: Scope) -> GatewayError | None:
+    def _resolve(self, scope: Scope) -> tuple[Scope, str | None]:
+        """Return the scope of the route that serves a request, and the route's template."""
+        path, template = self._table.resolve(scope["path"])
+        scope["path"] = path
+        methods = self._table.methods(template)
+        if scope["method"] == "HEAD" and "HEAD" not in methods and "GET" in methods:
+            # The connection, which has the scope of before, leaves out the body.
+            scope = {**scope, "method": "GET"}
+        return scope, template
+
+    def _authenticate(self, scope: Scope, template: str | None) -> GatewayError | None:
         """Charge the request to its API key. Returns the error of a request without the right, else None."""
-        path = scope["path"]
-        if self._access.get(path) == "off":
-            return NotFound(f"there is no route {path} here", code="unknown_route")
-        if self._keys and path not in OPEN_PATHS and self._access.get(path) != "open":
-            needed = "admin" if path == "/metrics" else required_scope(scope["method"], path)
-            return self._keys.refusal(scope["headers"], needed)
-        return None
+        access = self._access.get(template or "")
+        if access == "off":
+            return NotFound(f"there is no route {scope['path']} here", code="unknown_route")
+        if not self._keys or access == "open" or template in PROBE_PATHS:
+            return None
+        method = scope["method"]
+        if template == "/" and method == "GET":
+            return None  # a load balancer asks there, and a person who only has the address
+        needed = "admin" if template == "/metrics" else required_scope(method, template or "")
+        return self._keys.refusal(scope["headers"], needed)
 
     def _shed_load(self, scope: Scope) -> GatewayError | None:
         """Return the 429 of a short request that would wait too long for the model, else None."""
@@ -154,15 +182,12 @@ class FastPathApp(FastAPI):
         self._admitted_bytes = 0
 
 
-def internal_error() -> GatewayError:
-    """Return the error of an unexpected exception. The cause is in the log only."""
-    return GatewayError("this is a bug in the gateway; its log has the cause")
-
-
 async def _answer(route: JsonRoute, request: Request) -> Response:
     assert route.answer  # noqa: S101 only such routes are in the table of the fast path
     try:
         return await route.answer(request)
+    except ClientDisconnect:
+        raise
     except Exception:
         log.exception("%s %s", request.method, route.path)
         return route.error_response(internal_error())
@@ -183,15 +208,11 @@ def _header(scope: Scope, name: bytes) -> bytes:
 
 def _timeout_s(scope: Scope) -> float:
     """Return the X-Request-Timeout-Ms of a request in seconds. Its route rejects a value that is no number."""
-    value = _header(scope, TIMEOUT_HEADER)
-    return int(value) / 1e3 if value.isdigit() else math.inf
+    milliseconds = parse_digits(_header(scope, TIMEOUT_HEADER))
+    return math.inf if milliseconds is None else milliseconds / 1e3
 
 
 def _short_length(scope: Scope) -> int:
     """Return the Content-Length of a short body in bytes, 0 if it is longer or absent."""
-    value = _header(scope, b"content-length")
-    return int(value) if value.isdigit() and int(value) <= _SHORT_BYTES else 0
-
-
-def _error_response(error: GatewayError, route: JsonRoute | None) -> Response:
-    return route.error_response(error) if route else json_response(error.body(), error.status, error.headers())
+    length = parse_digits(_header(scope, b"content-length"))
+    return length if length and length <= _SHORT_BYTES else 0

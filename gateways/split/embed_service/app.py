@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from gateways.core.api import operations
+from gateways.core.api import landing, operations
 from gateways.core.app.create_app import assemble
 from gateways.core.backend import Backend, ModelInfo
 from gateways.core.http.fast_path import FastPathApp
 from gateways.core.settings import HttpSettings
 from gateways.split.embed_service import routes
+
+LINKS = {"ready": "/readyz", "health": "/healthz", "metrics": "/metrics"}
 
 
 class Health:
@@ -33,7 +35,11 @@ def create_app(backend: Backend, settings: HttpSettings) -> FastPathApp:
     async def stop() -> None:
         await backend.__aexit__(None, None, None)
 
-    routers = [routes.router(backend, settings), operations.probes(Health(backend))]
+    routers = [
+        routes.router(backend, settings),
+        operations.probes(Health(backend)),
+        landing.router("embed service", LINKS),
+    ]
     return assemble("embed service", routers, settings, backend.__aenter__, stop)
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
 
 import httpx
 import pytest
 
 from bench import paths
 from tests.support.gateways import Gateway, describe
+from tests.system.security.conftest import Start
 
 DOCUMENT = {"documents": [{"id": "a", "text": "a text"}]}
 
@@ -36,25 +35,6 @@ def keys(tmp_path: Path) -> Path:
     return file
 
 
-StartWith: TypeAlias = Callable[..., Gateway]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[StartWith]:
-    """Yield what starts a gateway with these variables."""
-    started: list[Gateway] = []
-
-    def start_one(**environ: str) -> Gateway:
-        gateway = describe("pseudo", tmp_path / f"run-{len(started)}")
-        gateway.front.environ.update(environ)
-        started.append(gateway)
-        return gateway.start()
-
-    yield start_one
-    for gateway in started:
-        gateway.kill()
-
-
 def calls(gateway: Gateway, key: str | None) -> dict[str, int]:
     """Do one thing of each kind; the status of each."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -71,7 +51,7 @@ def calls(gateway: Gateway, key: str | None) -> dict[str, int]:
         }
 
 
-def test_a_key_does_what_its_scopes_say(start: StartWith, keys: Path) -> None:
+def test_a_key_does_what_its_scopes_say(start: Start, keys: Path) -> None:
     """401 without one, 403 beyond its scopes, and no key stands in the log or in an answer."""
     reader, writer = new_key(keys, "reader"), new_key(keys, "writer", "--scopes", "read,write")
     admin = new_key(keys, "admin", "--scopes", "read,write,admin")
@@ -97,7 +77,7 @@ def test_a_key_does_what_its_scopes_say(start: StartWith, keys: Path) -> None:
         assert key not in gateway.front.log() + config + keys.read_text()
 
 
-def test_a_key_has_its_limits(start: StartWith, keys: Path) -> None:
+def test_a_key_has_its_limits(start: Start, keys: Path) -> None:
     """So many requests a minute, so many a day; beyond: 429, with the time until there is another one."""
     minute, day = new_key(keys, "m", "--requests-per-minute", "3"), new_key(keys, "d", "--requests-per-day", "2")
     gateway = start(API_KEYS_FILE=str(keys))
@@ -114,7 +94,7 @@ def test_a_key_has_its_limits(start: StartWith, keys: Path) -> None:
     assert by_day[-1].json()["error"]["code"] == "rate_limit_exceeded"
 
 
-def test_what_is_closed_is_not_there(start: StartWith) -> None:
+def test_what_is_closed_is_not_there(start: Start) -> None:
     """METRICS_ACCESS and DOCS_ACCESS off: 404, like any path that does not exist."""
     gateway = start(METRICS_ACCESS="off", DOCS_ACCESS="off")
 
@@ -122,7 +102,7 @@ def test_what_is_closed_is_not_there(start: StartWith) -> None:
         assert httpx.get(gateway.url + path, trust_env=False).status_code == 404
 
 
-def test_pages_of_other_origins_are_let_in_by_name_only(start: StartWith) -> None:
+def test_pages_of_other_origins_are_let_in_by_name_only(start: Start) -> None:
     """No CORS header by default; with CORS_ORIGINS one for those origins."""
     closed, opened = start(), start(CORS_ORIGINS="https://docs.example")
     for gateway, origin, allowed in [

@@ -183,19 +183,43 @@ def test_the_second_key_is_known_as_well_as_the_first() -> None:
     assert isinstance(refusal(keys, OTHER_KEY, "read"), Forbidden)
 
 
+def test_what_the_minute_refuses_is_not_taken_from_the_day() -> None:
+    """A client that asks too often has all requests of its day left."""
+    clock = Clock()
+    keys = keys_of(clock, entry(minute=1, day=3))
+    assert served(keys, 50) == 1
+    for _ in range(2):
+        clock.passed_s += 60
+        assert served(keys, 50) == 1
+    clock.passed_s += 60
+    assert served(keys, 50) == 0
+
+
+def test_a_clock_that_is_set_back_begins_no_day() -> None:
+    """The requests of a day are not given a second time, and the wait is that of the day that was counted."""
+    clock = Clock()
+    keys = keys_of(clock, entry(day=2))
+    assert served(keys, 2) == 2
+    clock.passed_s -= DAY_S
+    assert served(keys, 2) == 0
+    assert wait_s(keys) == DAY_S / 2 + DAY_S
+    clock.passed_s += 2 * DAY_S
+    assert served(keys, 5) == 2
+
+
 @pytest.mark.parametrize(
     ("method", "path", "scope"),
     [
         ("POST", "/v1/search", "read"),
         ("GET", "/v1/collections", "read"),
         ("POST", "/v1/ingest", "write"),
-        ("DELETE", "/v1/jobs/1", "write"),
-        ("POST", "/v1/jobs/1/retry", "write"),
-        ("GET", "/v1/jobs/1", "read"),
-        ("GET", "/v1/documents/a/ingest", "read"),
-        ("DELETE", "/v1/documents/a", "write"),
-        ("PUT", "/v1/collections/a", "admin"),
-        ("DELETE", "/v1/collections/a", "admin"),
+        ("DELETE", "/v1/jobs/{job_id}", "write"),
+        ("POST", "/v1/jobs/{job_id}/retry", "write"),
+        ("GET", "/v1/jobs/{job_id}", "read"),
+        ("GET", "/v1/documents/{document_id:path}", "read"),
+        ("DELETE", "/v1/documents/{document_id:path}", "write"),
+        ("PUT", "/v1/collections/{name}", "admin"),
+        ("DELETE", "/v1/collections/{name}", "admin"),
         ("POST", "/v1/snapshot", "admin"),
     ],
 )

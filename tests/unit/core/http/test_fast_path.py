@@ -87,7 +87,8 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "timeout_s"), [(b"250", 0.25), (b"30000", 30.0), (b"1", 0.001), (b"soon", math.inf)]
+    ("header", "timeout_s"),
+    [(b"250", 0.25), (b"30000", 30.0), (b"1", 0.001), (b"soon", math.inf), (b"9" * 4_400, 1e15)],
 )
 def test_load_shedding_is_told_the_deadline_in_seconds(header: bytes, timeout_s: float) -> None:
     """X-Request-Timeout-Ms is in milliseconds; a value that is no number is for the route to reject."""
