@@ -101,7 +101,7 @@ def _faults(model: type[BaseModel], name: str, value: float) -> list[str]:
         (SearchRequest, {"nothing": "x"}, "query is missing."),
         (IngestRequest, {"documents": [{"txt": "x"}]}, "documents.0.text is missing; did you mean it by 'txt'?"),
         (SearchRequest, {"query": "x", "top_k": 0}, "top_k must be 1 or more, got 0."),
-        (SearchRequest, {"query": "x", "top_k": 5000.0}, "top_k must be 1000 or less, got 5000."),
+        (SearchRequest, {"query": "x", "top_k": 1e300}, "top_k must be 1000 or less, got 1e+300."),
         (SearchRequest, {"query": "x", "filter": [1]}, "filter must be a JSON object, got [1]."),
         (SearchRequest, {"query": "x", "mode": "all"}, "mode must be 'dense', 'sparse' or 'hybrid', got \"all\"."),
         (SearchRequest, {"query": "x", "explain": 1}, "explain must be true or false, got 1."),
