@@ -67,8 +67,9 @@ def test_large_bodies_at_once_are_refused_or_served(gateway: Gateway) -> None:
 
     refused = [answer for answer in answers if answer.status_code == 429]
     assert {answer.status_code for answer in answers} == {200, 429}
-    assert all("MAX_BODIES_BYTES" in answer.text for answer in refused)
-    assert all(answer.headers["retry-after"] == "1" for answer in refused)
+    # The thin gateway also refuses texts that would wait too long for the embed service.
+    assert any("MAX_BODIES_BYTES" in answer.text for answer in refused)
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
     assert after.status_code == 200
 
 

@@ -126,7 +126,7 @@ def test_none_refuses_what_is_longer_than_a_window(path: Path) -> None:
 
 
 def test_no_more_than_a_group_is_tokenised_at_once(path: Path) -> None:
-    """Nor more of a text than a window, which grows to MAX_WINDOW for blanks."""
+    """Nor more of a text than a window, which grows to MAX_WINDOW for blanks that are no tokens."""
     tokenizer, calls = Tokenizer.from_file(str(path)), []
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -139,5 +139,7 @@ def test_no_more_than_a_group_is_tokenised_at_once(path: Path) -> None:
     assert len(windows) == 300
     assert max(calls) <= GROUP_CHARACTERS
     calls.clear()
-    assert not next(read_windows(encode, [" " * 3_000_000], MAX_TOKENS, "END")).whole  # type: ignore[arg-type]
-    assert max(calls) == MAX_WINDOW
+    blanks = "a word" + " " * 3_000_000
+    assert not next(read_windows(encode, [blanks], MAX_TOKENS, "END")).whole  # type: ignore[arg-type]
+    few_tokens = len(tokenizer.encode(" " * 9, add_special_tokens=False)) < 9  # not where a blank is a token
+    assert max(calls) == MAX_WINDOW if few_tokens else max(calls) <= MAX_WINDOW
