@@ -16,7 +16,8 @@ from gateways.core.stores.base import CollectionGone
 
 # Version 0 is every database before 2026-12; its tables are those of version 1. Version 2 adds `vector_source`, apart
 # from `profile`: gateways of version 1 at the same database refuse a profile with a field that they do not know.
-VERSION = 2
+# Version 3 adds the indexes of metadata and of first passages.
+VERSION = 3
 _TABLES = """
 CREATE EXTENSION IF NOT EXISTS vector;
 CREATE TABLE IF NOT EXISTS gateway_collections (
@@ -50,6 +51,10 @@ CREATE TABLE {terms} (
 );
 CREATE INDEX ON {terms} (passage);
 """
+# It answers `@>`, whatever the fields are.
+_METADATA_INDEX = "CREATE INDEX IF NOT EXISTS {index} ON {passages} USING gin (metadata jsonb_path_ops)"
+# The list of documents passes over their other passages.
+_DOCUMENT_INDEX = "CREATE INDEX IF NOT EXISTS {index} ON {passages} (id) WHERE number = 0"
 _DENSE_INDEX = "CREATE INDEX ON {passages} USING hnsw (dense vector_cosine_ops)"
 # The limit of pgvector for an index of the type `vector`.
 MAX_INDEXED_DIMENSIONS = 2_000
@@ -63,6 +68,8 @@ async def open_schema(connection: Connection) -> None:
     check_version("the store at DATABASE_URL", version, VERSION)
     if version < VERSION:
         await connection.execute(_TABLES)
+        for (number,) in await (await connection.execute("SELECT number FROM gateway_collections")).fetchall():
+            await _index_passages(connection, number)
         await write_version(connection, "store", VERSION)
 
 
@@ -118,8 +125,15 @@ async def create(connection: Connection, number: int, profile: Profile) -> None:
     """Create the tables of a collection."""
     tables = names(number)
     await connection.execute(sql.SQL(_PASSAGES).format(**tables, dimensions=sql.Literal(profile.dimensions)))
+    await _index_passages(connection, number)
     if profile.dimensions <= MAX_INDEXED_DIMENSIONS:
         await connection.execute(sql.SQL(_DENSE_INDEX).format(**tables))
+
+
+async def _index_passages(connection: Connection, number: int) -> None:
+    for kind, statement in (("metadata", _METADATA_INDEX), ("documents", _DOCUMENT_INDEX)):
+        index = sql.Identifier(f"gateway_{kind}_{number}")
+        await connection.execute(sql.SQL(statement).format(**names(number), index=index))
 
 
 async def drop(connection: Connection, number: int) -> None:
