@@ -7,7 +7,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.contract.client import assert_error, ingest, list_ids, make_unique, ok, search, submit, wait_for_job
+from tests.contract.client import Json, assert_error, ingest, list_ids, make_unique, ok, search, submit, wait_for_job
 
 # More documents than a worker embeds before a request that comes at once.
 QUEUED = 200
@@ -136,3 +136,53 @@ def test_an_id_may_be_any_text(http: httpx.Client, collection: str) -> None:
 
         assert ok(http.get(path, params={"collection": collection}))["id"] == document_id
         assert ok(http.delete(path, params={"collection": collection}))["deleted"] is True
+
+
+def list_pages(http: httpx.Client, collection: str, limit: int) -> list[list[Json]]:
+    """Return the documents of a collection, page by page."""
+    pages: list[list[Json]] = []
+    after = None
+    while not pages or after:
+        params: dict[str, str | int] = {"collection": collection, "limit": limit}
+        if after:
+            params["after"] = after
+        page = ok(http.get("/v1/documents", params=params))
+        pages.append(page["data"])
+        after = page["next"]
+    return pages
+
+
+@pytest.mark.requires("chunking")
+def test_documents_are_listed_page_by_page(http: httpx.Client, collection: str) -> None:
+    """Every document comes once, with its metadata and its number of passages, in the same order every time."""
+    documents = [{"id": f"d/{n}", "text": f"document {n}", "metadata": {"n": n}} for n in range(7)]
+    ingest(http, documents, collection=collection)
+    long = {"id": "long", "text": "A sentence of some words stands here. " * 30}
+    ingest(http, [long], collection=collection, chunk={"max_tokens": 32})
+
+    whole = list_pages(http, collection, 100)
+    pages = list_pages(http, collection, 3)
+
+    assert [len(page) for page in pages] == [3, 3, 2]
+    assert whole == [[document for page in pages for document in page]]
+    listed = {document["id"]: document for document in whole[0]}
+    assert set(listed) == {"long", *(document["id"] for document in documents)}
+    assert listed["d/3"] == {"id": "d/3", "metadata": {"n": 3}, "passages": 1}
+    passages = ok(http.get("/v1/documents/long", params={"collection": collection}))["passages"]
+    assert listed["long"]["passages"] == len(passages) > 1
+
+
+def test_a_page_may_begin_after_a_document_that_is_gone(http: httpx.Client, collection: str) -> None:
+    """A client that deletes what it lists sees every document."""
+    ingest(http, [{"id": f"d{n}", "text": f"document {n}"} for n in range(5)], collection=collection)
+    ids = [document["id"] for document in list_pages(http, collection, 100)[0]]
+    http.delete(f"/v1/documents/{ids[1]}", params={"collection": collection})
+
+    page = ok(http.get("/v1/documents", params={"collection": collection, "after": ids[1]}))
+
+    assert [document["id"] for document in page["data"]] == ids[2:]
+
+
+def test_the_list_of_an_unknown_collection_is_not_found(http: httpx.Client) -> None:
+    """As with every other route."""
+    assert_error(http.get("/v1/documents", params={"collection": "no-such"}), 404, "unknown_collection")

@@ -159,3 +159,21 @@ def test_jobs_are_listed_by_status(http: httpx.Client, collection: str) -> None:
     for status in ("completed", "failed", "cancelled"):
         jobs = ok(http.get("/v1/jobs", params={"status": status}))["data"]
         assert {job["status"] for job in jobs} <= {status}
+
+
+def test_jobs_are_listed_page_by_page(http: httpx.Client, collection: str) -> None:
+    """Each page begins after the last job of the one before, and the last page has no next one."""
+    ids = [ingest(http, [{"text": f"page {n}"}], collection=collection)["job_id"] for n in range(3)]
+
+    listed: list[str] = []
+    after = None
+    while ids[0] not in listed:
+        page = ok(http.get("/v1/jobs", params={"limit": 2} | ({"after": after} if after else {})))
+        assert len(page["data"]) <= 2
+        listed += [job["job_id"] for job in page["data"]]
+        after = page["next"]
+
+    assert [job_id for job_id in listed if job_id in ids] == ids[::-1]
+    assert len(listed) == len(set(listed))
+    error = assert_error(http.get("/v1/jobs", params={"after": "no-such"}), 404, "unknown_job")
+    assert error["param"] == "after"

@@ -16,6 +16,7 @@ PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 Collection: TypeAlias = Annotated[str, StringConstraints(pattern=PATTERN)]
 COLLECTION: TypeAlias = Annotated[str, Query(pattern=PATTERN)]
 NAME: TypeAlias = Annotated[str, Path(pattern=PATTERN)]
+PAGE_SIZE: TypeAlias = Annotated[int, Query(ge=1, le=1_000)]
 
 
 class Chunk(Strict):

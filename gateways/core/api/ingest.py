@@ -10,7 +10,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from gateways.core.api import collections, documents, jobs
+from gateways.core.api import collections, document_list, documents, jobs
 from gateways.core.api.collection_fields import Chunk, Collection
 from gateways.core.api.embeddings import Text, check_length
 from gateways.core.errors import InvalidRequest, TooLarge
@@ -72,7 +72,7 @@ def router(gateway: Gateway) -> APIRouter:
             job = await _wait(gateway, job, min(body.wait_s, _longest_wait_s(request, gateway.settings)))
         return json_response(jobs.job_body(job), 202, {"Location": f"/v1/jobs/{job.id}"})
 
-    for resource in (jobs, documents, collections):
+    for resource in (jobs, document_list, documents, collections):
         routes.include_router(resource.router(gateway))
     return routes
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 
+from gateways.core.api.collection_fields import PAGE_SIZE
 from gateways.core.errors import NotFound
 from gateways.core.gateway import Gateway
 from gateways.core.http.json_route import JsonRoute, json_response
@@ -35,10 +36,13 @@ def router(gateway: Gateway) -> APIRouter:
     routes = APIRouter(route_class=JsonRoute, tags=["documents"])
 
     @routes.get("/v1/jobs")
-    async def jobs(limit: Annotated[int, Query(ge=1, le=1_000)] = 100, status: Status | None = None) -> Response:
-        """List the newest jobs first, of one status or of all."""
-        recent = await gateway.jobs.recent(limit, status)
-        return json_response({"object": "list", "data": [job_body(job) for job in recent]})
+    async def jobs(limit: PAGE_SIZE = 100, status: Status | None = None, after: str | None = None) -> Response:
+        """List the newest jobs first, of one status or of all. `next` is the `after` of the next page."""
+        if after is not None and await gateway.jobs.status(after) is None:
+            raise NotFound(f"after: there is no job {after!r}.", param="after", code="unknown_job")
+        recent = await gateway.jobs.recent(limit + 1, status, after)
+        last = recent[limit - 1].id if len(recent) > limit else None
+        return json_response({"object": "list", "data": [job_body(job) for job in recent[:limit]], "next": last})
 
     @routes.get("/v1/jobs/{job_id}", response_model=JobAnswer)
     async def one_job(job_id: str) -> Response:

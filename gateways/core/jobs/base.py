@@ -108,8 +108,8 @@ class JobQueue(Protocol):
         """Return a job, or None."""
         ...
 
-    async def recent(self, limit: int, status: Status | None = None) -> list[Job]:
-        """Return the newest jobs first, of one status or of all."""
+    async def recent(self, limit: int, status: Status | None = None, after: str | None = None) -> list[Job]:
+        """Return the newest jobs first, of one status or of all; with `after`, those accepted before that job."""
         ...
 
     async def claim(

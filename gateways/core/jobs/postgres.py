@@ -86,11 +86,15 @@ class PostgresJobs:
             jobs = await _select_jobs(connection, "WHERE id = %s", job_id.replace("\0", ""))
         return jobs[0] if jobs else None
 
-    async def recent(self, limit: int, status: Status | None = None) -> list[Job]:
-        """Return the newest jobs first, of one status or of all."""
-        clause = "WHERE %s::text IS NULL OR status = %s ORDER BY number DESC LIMIT %s"
+    async def recent(self, limit: int, status: Status | None = None, after: str | None = None) -> list[Job]:
+        """Return the newest jobs first, of one status or of all; with `after`, those accepted before that job."""
+        clause = """
+            WHERE (%s::text IS NULL OR status = %s)
+            AND (%s::text IS NULL OR number < (SELECT number FROM gateway_jobs WHERE id = %s))
+            ORDER BY number DESC LIMIT %s
+        """
         async with self._database.connection() as connection:
-            return await _select_jobs(connection, clause, status, status, limit)
+            return await _select_jobs(connection, clause, status, status, after, after, limit)
 
     async def claim(
         self, excluded: Sequence[str] = (), waiting: Sequence[str] = (), served: Sequence[str] = ()

@@ -67,10 +67,13 @@ class SqliteJobs:
         jobs = await self._connection.call(lambda: self._select_jobs("WHERE id = ?", job_id))
         return jobs[0] if jobs else None
 
-    async def recent(self, limit: int, status: Status | None = None) -> list[Job]:
-        """Return the newest jobs first, of one status or of all."""
-        clause = "WHERE ?1 IS NULL OR status = ?1 ORDER BY number DESC LIMIT ?2"
-        return await self._connection.call(lambda: self._select_jobs(clause, status, limit))
+    async def recent(self, limit: int, status: Status | None = None, after: str | None = None) -> list[Job]:
+        """Return the newest jobs first, of one status or of all; with `after`, those accepted before that job."""
+        clause = """
+            WHERE (?1 IS NULL OR status = ?1) AND (?3 IS NULL OR number < (SELECT number FROM jobs WHERE id = ?3))
+            ORDER BY number DESC LIMIT ?2
+        """
+        return await self._connection.call(lambda: self._select_jobs(clause, status, limit, after))
 
     async def claim(
         self, excluded: Sequence[str] = (), waiting: Sequence[str] = (), served: Sequence[str] = ()

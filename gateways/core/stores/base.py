@@ -88,6 +88,15 @@ class Vectors(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A document of a list: its id, its metadata, and the number of its passages."""
+
+    id: str
+    metadata: Metadata
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A search result: a passage and its score."""
 
@@ -163,6 +172,14 @@ class Collection(Protocol):
 
     async def document(self, document_id: str) -> list[Passage]:
         """Return the passages of a document in order; empty if there is no such document."""
+        ...
+
+    async def list_documents(self, after: str | None, limit: int) -> list[StoredDocument]:
+        """
+        Return the first `limit` documents, or those after the document `after`, which may have been deleted.
+
+        The order is that of the keys of their first passages. It never changes, and means nothing.
+        """
         ...
 
     async def delete(self, document_id: str) -> bool:

@@ -20,6 +20,11 @@ def document_key(document_id: str) -> uuid.UUID:
     return uuid.uuid5(_NAMESPACE, document_id)
 
 
+def first_passage_key(document_id: str) -> uuid.UUID:
+    """Return the key of the first passage of a document."""
+    return uuid.uuid5(_NAMESPACE, f"0 {document_id}")
+
+
 def text_key(text: str) -> str:
     """Return the 128-bit hash of a text, as 32 hex digits. Lookups by it must compare the texts."""
     return blake2b(text.encode(), digest_size=16).hexdigest()

@@ -64,6 +64,9 @@ def test_what_is_cancelled_or_failed_stays_so(queue: tuple[JobQueue, asyncio.Run
             (ids[0], "cancelled"),
         ]
         assert [job.id for job in await jobs.recent(10, "failed")] == [ids[1]]
+        assert [job.id for job in await jobs.recent(10, after=ids[1])] == [ids[0]]
+        assert [job.id for job in await jobs.recent(1, "cancelled", ids[2])] == [ids[0]]
+        assert await jobs.recent(10, after=ids[0]) == []
 
     runner.run(scenario())
 

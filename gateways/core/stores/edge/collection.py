@@ -16,10 +16,11 @@ from gateways.core.backend import F16, F32, SparseVector
 from gateways.core.host import memory
 from gateways.core.persistence.atomic_files import write
 from gateways.core.profiles import Profile, parse_profile
-from gateways.core.stores.base import CollectionDamaged, Hit, Passage, Vectors
+from gateways.core.stores.base import CollectionDamaged, Hit, Passage, StoredDocument, Vectors
 from gateways.core.stores.edge import points
 from gateways.core.stores.edge import shard as edge_shard
 from gateways.core.stores.edge.document_count import COUNT, DocumentCount
+from gateways.core.stores.edge.document_list import list_documents
 from gateways.core.stores.edge.field_indexes import FieldIndexes
 from gateways.core.stores.edge.search import EdgeSearch
 from gateways.core.stores.edge.shard import POINTS_PER_CALL, Shard
@@ -39,11 +40,11 @@ class EdgeCollection:
         self._shard = shard
         fields = FieldIndexes(path, shard)
         self._search = EdgeSearch(shard, fields)
-        self._writer = PointWriter(shard, fields, tokens=profile.late_interaction)
         self._profile = profile
         # Held while points are written, and while a document is read.
         self._writing = asyncio.Lock()
         self._count = DocumentCount(path, shard.count_documents())
+        self._writer = PointWriter(shard, fields, self._count, tokens=profile.late_interaction)
 
     @property
     def name(self) -> str:
@@ -67,14 +68,14 @@ class EdgeCollection:
         async with self._writing:
             records = await self._shard.scroll(continuations, with_payload=False)
             surplus = [record.id for record in records if record.id not in written]
-            await self._write(passages, vectors)
+            await self._writer.write(passages, vectors)
             if surplus:
                 await self._shard.call(self._shard.engine.update, qdrant.UpdateOperation.delete_points(surplus))
 
     async def add(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
         """Write passages, and leave the other passages of their documents."""
         async with self._writing:
-            await self._write(passages, vectors)
+            await self._writer.write(passages, vectors)
 
     async def page(self, after: uuid.UUID | None, limit: int) -> list[tuple[uuid.UUID, Passage, Vectors]]:
         """Return the first `limit` passages whose keys are greater than `after`."""
@@ -113,6 +114,10 @@ class EdgeCollection:
         async with self._writing:
             records = await self._shard.scroll(points.document_filter(document_id))
         return sorted((to_passage(record.payload) for record in records), key=lambda passage: passage.number)
+
+    async def list_documents(self, after: str | None, limit: int) -> list[StoredDocument]:
+        """Return documents in the order of their keys."""
+        return await list_documents(self._shard, after, limit)
 
     async def document_ids(self) -> set[str]:
         """Return the ids of all documents."""
@@ -175,10 +180,6 @@ class EdgeCollection:
         """Flush every write and close the files."""
         self._count.prepare_flush(self._shard.count_documents())
         self._shard.engine.close()
-
-    async def _write(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
-        self._count.add_written(passage.document_id for passage in passages)
-        await self._writer.write(passages, vectors)
 
 
 def create(path: Path, profile: Profile, threads: int) -> EdgeCollection:

@@ -10,9 +10,10 @@ from psycopg import sql
 from gateways.core.backend import F16, F32, SparseVector
 from gateways.core.persistence.postgres import Connection, Database
 from gateways.core.profiles import Profile
-from gateways.core.stores.base import Hit, Passage, Vectors
+from gateways.core.stores.base import Hit, Passage, StoredDocument, Vectors
 from gateways.core.stores.filters import Condition
 from gateways.core.stores.keys import document_key, passage_key, text_key
+from gateways.core.stores.pgvector.document_list import list_documents
 from gateways.core.stores.pgvector.filter import with_field
 from gateways.core.stores.pgvector.rows import passage_row, term_columns, to_passage, to_vectors
 from gateways.core.stores.pgvector.search import PgSearch, TermQuery
@@ -100,6 +101,10 @@ class PgCollection:
         async with self._tables.reading() as connection:
             rows = await (await connection.execute(select, (document_key(document_id),))).fetchall()
         return [to_passage(column) for (column,) in rows]
+
+    async def list_documents(self, after: str | None, limit: int) -> list[StoredDocument]:
+        """Return documents in the order of their keys."""
+        return await list_documents(self._tables, after, limit)
 
     async def delete(self, document_id: str) -> bool:
         """Delete a document, durably."""

@@ -9,13 +9,14 @@ from qdrant_client import AsyncQdrantClient, models
 
 from gateways.core.backend import F16, F32, SparseVector
 from gateways.core.profiles import Profile
-from gateways.core.stores.base import Hit, Passage, Vectors
+from gateways.core.stores.base import Hit, Passage, StoredDocument, Vectors
 from gateways.core.stores.filters import Condition
 from gateways.core.stores.keys import passage_key, text_key
 from gateways.core.stores.payloads import CONTINUATION, to_passage
 from gateways.core.stores.qdrant import points
 from gateways.core.stores.qdrant.calls import MAX_LATE_VALUES, points_per_read, split_by_size
 from gateways.core.stores.qdrant.connection import POINTS_PER_CALL, CollectionConnection
+from gateways.core.stores.qdrant.document_list import list_documents
 from gateways.core.stores.qdrant.filter import with_field
 from gateways.core.stores.qdrant.search import QdrantSearch
 
@@ -100,6 +101,10 @@ class QdrantCollection:
         """Return the passages of a document in order; empty if there is no such document."""
         records = await self._connection.scroll(points.document_filter(document_id))
         return sorted((to_passage(record.payload) for record in records), key=lambda passage: passage.number)
+
+    async def list_documents(self, after: str | None, limit: int) -> list[StoredDocument]:
+        """Return documents in the order of their keys."""
+        return await list_documents(self._connection, after, limit)
 
     async def delete(self, document_id: str) -> bool:
         """Delete a document, durably."""

@@ -56,7 +56,7 @@ class CollectionConnection:
         per_call: int = POINTS_PER_CALL,
         *,
         with_vectors: bool = False,
-        with_payload: bool = True,
+        with_payload: bool | list[str] = True,
         limit: int | None = None,
     ) -> list[models.Record]:
         """Return all points that match; with `limit`, read no further page once there are that many."""
