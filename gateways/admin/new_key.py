@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import secrets
 import sys
 
@@ -24,6 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("--scopes", default="read", help=f"one or more of {','.join(SCOPES)}")
+    parser.add_argument("--collections", help="the collections that it may use, such as handbook,n8n-*; default: all")
     parser.add_argument("--requests-per-minute", type=int)
     parser.add_argument("--requests-per-day", type=int)
     arguments = parser.parse_args()
@@ -36,6 +38,7 @@ def main() -> None:
             name=arguments.name,
             sha256=hashlib.sha256(key.encode()).hexdigest(),
             scopes=[scope for scope in SCOPES if scope in scopes],
+            collections=arguments.collections.split(",") if arguments.collections else None,
             requests_per_minute=arguments.requests_per_minute,
             requests_per_day=arguments.requests_per_day,
         )
@@ -44,6 +47,8 @@ def main() -> None:
         raise SystemExit(f"{wrong['loc'][0]} {describe(wrong)}.") from None
     print(f"the key, which is shown only now: {key}", file=sys.stderr)
     print(f"  - name: {entry.name}\n    sha256: {entry.sha256}\n    scopes: [{', '.join(entry.scopes)}]")
+    if entry.collections:
+        print(f"    collections: {json.dumps(entry.collections)}")
     for limit in ("requests_per_minute", "requests_per_day"):
         if getattr(entry, limit):
             print(f"    {limit}: {getattr(entry, limit)}")

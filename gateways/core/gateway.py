@@ -8,19 +8,20 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
+from gateways.core import tenants
 from gateways.core.backend import Backend, ModelInfo
 from gateways.core.errors import GatewayError, NotFound
+from gateways.core.ingest.service import IngestService
 from gateways.core.ingest.worker import IngestWorker
-from gateways.core.jobs.base import Document, Job, JobQueue, Status
+from gateways.core.jobs.base import JobQueue, Status
 from gateways.core.jobs.maintenance import JournalMaintenance
 from gateways.core.models.registry import ModelRegistry, starting
 from gateways.core.observability import metrics
 from gateways.core.persistence import data_dir
 from gateways.core.process_settings import GatewaySettings
-from gateways.core.profiles import Chunking, Profile, check_chunking
+from gateways.core.profiles import Profile
 from gateways.core.search.pipeline import SearchResult, search
 from gateways.core.search.plan import Question
 from gateways.core.settings import StoreSettings
@@ -41,14 +42,6 @@ class EngineAbsent(Exception):
     """A package that the chosen store or job queue needs is not installed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
-    """What a deletion removed: a document in the store, one that was queued in an unfinished job, or both."""
-
-    stored: bool
-    queued: bool
-
-
 class Gateway(ModelRegistry):
     """Everything behind the routes. Until `start` returns, calls that need the model raise BackendUnavailable."""
 
@@ -60,6 +53,7 @@ class Gateway(ModelRegistry):
         self._filter_limits = Limits(settings.max_filter_conditions, settings.max_filter_values)
         self._store: VectorStore | None = None
         self._jobs: JobQueue | None = None
+        self._ingest: IngestService | None = None
         self._count_refresh: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -81,8 +75,11 @@ class Gateway(ModelRegistry):
         metrics.data_bytes.set_function(lambda: data_dir.size_bytes(settings.data_dir))
         self._worker = IngestWorker(self, self.store, self.jobs, default, settings.flush_every_s, self.check_space)
         self._worker_task = asyncio.create_task(self._worker.run())
-        self._maintenance = JournalMaintenance(self.jobs, settings.journal_budget_bytes())
-        self._maintenance_task = asyncio.create_task(self._maintenance.run())
+        maintenance = JournalMaintenance(self.jobs, settings.journal_budget_bytes())
+        self._maintenance_task = asyncio.create_task(maintenance.run())
+        self._ingest = IngestService(
+            self.store, self.jobs, self._worker, maintenance, self.check_space, self.collection
+        )
 
     async def stop(self) -> None:
         """Stop the worker between two writes, close the store and the queue, unload the model."""
@@ -117,6 +114,13 @@ class Gateway(ModelRegistry):
             raise starting()
         return self._worker
 
+    @property
+    def ingest(self) -> IngestService:
+        """Return the service of documents, jobs and collections. Raises BackendUnavailable while starting."""
+        if self._ingest is None:
+            raise starting()
+        return self._ingest
+
     def ready(self) -> bool:
         """Return whether a request sent now would be served."""
         return self._jobs is not None and self.backend.ready()
@@ -137,12 +141,13 @@ class Gateway(ModelRegistry):
         return {"model_loaded": bool(self.backend.models()), "document_count": count} | count_damaged(self._store)
 
     async def collections(self) -> Sequence[Collection]:
-        """Return all collections, ordered by name."""
+        """Return all collections that the key of the request may use, ordered by name."""
         await self.store.refresh(counts=True)
-        return self.store.collections()
+        return [collection for collection in self.store.collections() if tenants.may_use(collection.name)]
 
     async def collection(self, name: str, *, counts: bool = False) -> Collection:
-        """Return a collection, with `counts` its current number of documents. Raises NotFound."""
+        """Return a collection, with `counts` its current number of documents. Raises NotFound, Forbidden."""
+        tenants.require(name)
         await self.store.refresh(counts=counts)
         try:
             return self.store.collection(name)
@@ -150,64 +155,20 @@ class Gateway(ModelRegistry):
             raise await _explain_absence(error, self.jobs, name) from None
 
     async def profile(self, collection: str) -> Profile:
-        """Return the profile of a collection, or the default profile if there is no such collection."""
+        """Return the profile of a collection, or the default one if there is no such collection. Raises Forbidden."""
+        tenants.require(collection)
         await self.store.refresh()
         profiles = {existing.name: existing.profile for existing in self.store.collections()}
         return profiles.get(collection) or default_profile(self, self.settings)
-
-    async def submit(
-        self, collection: str, documents: Sequence[Document], key: str | None, chunk: Chunking | None = None
-    ) -> Job:
-        """
-        Queue documents under an idempotency `key`. They are on disk when this returns.
-        Raises InvalidRequest for a `chunk` that the model cannot read, Conflict, NoSpace, CollectionDamaged.
-        """
-        self.check_space()
-        self._maintenance.check_budget()
-        require_intact(self.store, collection)
-        if chunk:
-            check_chunking(chunk, self.model((await self.profile(collection)).embedding_model))
-        job = await self.jobs.submit(collection, documents, key, chunk)
-        metrics.jobs_accepted.inc()
-        self._worker.wake()
-        return job
-
-    async def cancel(self, job_id: str) -> Job | None:
-        """Cancel a job and return it with its progress; None if unknown. Raises Conflict if it is finished."""
-        async with self.worker.pause_writes():
-            return await self.jobs.cancel(job_id)
-
-    async def retry(self, job_id: str) -> Job | None:
-        """Queue a failed job again and return it; None if unknown. Raises Conflict, NoSpace."""
-        self.check_space()
-        job = await self.jobs.retry(job_id)
-        self.worker.wake()
-        return job
 
     def check_space(self) -> None:
         """Raise NoSpace if the disk of DATA_DIR is almost full."""
         data_dir.check_space(self.settings.data_dir, self.settings.min_free_mb * 1_000_000)
 
-    async def delete_document(self, collection: str, document_id: str) -> Deletion:
-        """Delete a document, durably: from the collection, and from every job that was accepted before."""
-        require_intact(self.store, collection)
-        queued = await self.jobs.queued(collection, document_id)
-        if not queued and not await (await self.collection(collection)).document(document_id):
-            return Deletion(stored=False, queued=False)
-        stored = await self.worker.delete_document(collection, document_id)
-        metrics.documents.set(self.store.count())
-        return Deletion(stored, queued)
-
     async def search(self, question: Question) -> SearchResult:
         """Return the best passages."""
         await self.collection(question.collection)
         return await search(self, self.store, question, self._filter_limits)
-
-
-def require_intact(store: VectorStore, name: str) -> None:
-    """Raise CollectionDamaged if the files of a collection are damaged."""
-    with suppress(NotFound):
-        store.collection(name)
 
 
 def count_damaged(store: VectorStore | None) -> dict[str, object]:

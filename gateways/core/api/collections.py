@@ -116,7 +116,7 @@ def router(gateway: Gateway) -> APIRouter:
     async def put(request: Request, body: ProfileRequest) -> Response:
         """Create a collection (201) or change its profile (200). 409: its documents have vectors of other models."""
         name = _check_name(request.path_params["name"])
-        created = await gateway.worker.put_collection(name, _read_profile(gateway, await gateway.profile(name), body))
+        created = await gateway.ingest.put_collection(name, _read_profile(gateway, await gateway.profile(name), body))
         return json_response(_collection_body(await gateway.collection(name, counts=True)), 201 if created else 200)
 
     @routes.get("/v1/collections")
@@ -133,7 +133,7 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.delete("/v1/collections/{name}")
     async def delete_collection(name: NAME) -> Response:
         """Delete a collection with its documents, and cancel its jobs. `default` is created again, empty."""
-        if not await gateway.worker.delete_collection(name):
+        if not await gateway.ingest.delete_collection(name):
             await _find_collection(gateway, name)
         return json_response({"name": name, "object": "collection", "deleted": True})
 

@@ -59,7 +59,7 @@ def router(gateway: Gateway) -> APIRouter:
 
         `queued` tells that an unfinished ingest job has the document. The job leaves it out.
         """
-        deletion = await gateway.delete_document(collection, document_id)
+        deletion = await gateway.ingest.delete_document(collection, document_id)
         if not deletion.stored and not deletion.queued:
             raise _unknown_document(document_id, collection)
         return json_response({"id": document_id, "object": "document", "deleted": True, "queued": deletion.queued})

@@ -20,6 +20,7 @@ from gateways.core.http.json_values import ShallowObject
 from gateways.core.http.schemas import Items, Strict
 from gateways.core.jobs.base import Document, Job
 from gateways.core.process_settings import GatewaySettings
+from gateways.core.profiles import check_chunking
 
 MAX_KEY_CHARACTERS = 255
 # Between two looks at a job that a client waits for.
@@ -67,7 +68,9 @@ def router(gateway: Gateway) -> APIRouter:
         """Accept documents as an ingest job. After a 202 they are on disk, and no crash of the gateway loses them."""
         accepted = _read_documents(body, gateway.settings)
         chunk = body.chunk.chunking() if body.chunk else None
-        job = await gateway.submit(body.collection, accepted, _idempotency_key(request), chunk)
+        if chunk:
+            check_chunking(chunk, gateway.model((await gateway.profile(body.collection)).embedding_model))
+        job = await gateway.ingest.submit(body.collection, accepted, _idempotency_key(request), chunk)
         if body.wait_s:
             job = await _wait(gateway, job, min(body.wait_s, _longest_wait_s(request, gateway.settings)))
         return json_response(jobs.job_body(job), 202, {"Location": f"/v1/jobs/{job.id}"})
@@ -82,7 +85,7 @@ async def _wait(gateway: Gateway, job: Job, wait_s: float) -> Job:
     deadline_s = time.monotonic() + wait_s
     while job.status in ("pending", "running") and time.monotonic() < deadline_s:
         await asyncio.sleep(min(POLL_S, max(deadline_s - time.monotonic(), 0)))
-        job = await gateway.jobs.status(job.id) or job
+        job = await gateway.ingest.job(job.id) or job
     return job
 
 

@@ -38,21 +38,21 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.get("/v1/jobs")
     async def jobs(limit: PAGE_SIZE = 100, status: Status | None = None, after: str | None = None) -> Response:
         """List the newest jobs first, of one status or of all. `next` is the `after` of the next page."""
-        if after is not None and await gateway.jobs.status(after) is None:
+        if after is not None and await gateway.ingest.job(after) is None:
             raise NotFound(f"after: there is no job {after!r}.", param="after", code="unknown_job")
-        recent = await gateway.jobs.recent(limit + 1, status, after)
+        recent = await gateway.ingest.recent(limit + 1, status, after)
         last = recent[limit - 1].id if len(recent) > limit else None
         return json_response({"object": "list", "data": [job_body(job) for job in recent[:limit]], "next": last})
 
     @routes.get("/v1/jobs/{job_id}", response_model=JobAnswer)
     async def one_job(job_id: str) -> Response:
         """Return a job with its progress."""
-        return _job_response(job_id, await gateway.jobs.status(job_id))
+        return _job_response(job_id, await gateway.ingest.job(job_id))
 
     @routes.delete("/v1/jobs/{job_id}", response_model=JobAnswer)
     async def cancel_job(job_id: str) -> Response:
         """Cancel a job. A running job stops after its current step; documents that are stored already stay."""
-        return _job_response(job_id, await gateway.cancel(job_id))
+        return _job_response(job_id, await gateway.ingest.cancel(job_id))
 
     @routes.post("/v1/jobs/{job_id}/retry", response_model=JobAnswer, status_code=202)
     async def retry_job(job_id: str) -> Response:
@@ -61,7 +61,7 @@ def router(gateway: Gateway) -> APIRouter:
 
         Documents that were deleted, or replaced by a later job, since it was accepted stay as they are.
         """
-        return _job_response(job_id, await gateway.retry(job_id), 202)
+        return _job_response(job_id, await gateway.ingest.retry(job_id), 202)
 
     return routes
 

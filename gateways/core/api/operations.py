@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 import gateways
+from gateways.core import tenants
 from gateways.core.backend import ModelInfo
 from gateways.core.gateway import Gateway
 from gateways.core.host.gpu_name import card_name
@@ -82,6 +83,7 @@ def probes(check: HealthCheck, warnings: Callable[[], dict[str, object]] = dict)
     @routes.get("/metrics", response_class=PlainTextResponse)
     async def prometheus() -> Response:
         """Return the metrics in the Prometheus text format."""
+        tenants.require_all()
         return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
 
     return routes
@@ -98,6 +100,7 @@ def config(gateway: Gateway) -> APIRouter:
         """Describe the service, its models as measured at start, and its settings without secrets."""
         models = gateway.models()
         damaged = gateway.store.damaged
+        mismatches = find_mismatches(gateway.store, models)
         gpu = next((model.device for model in models if model.device not in ("cpu", "")), None)
         return json_response(
             {
@@ -114,8 +117,8 @@ def config(gateway: Gateway) -> APIRouter:
                 "gpu_available": gpu is not None,
                 "gpu_model": card_name(gpu) if gpu else None,
                 "memory_usage_mb": _resident_mb(),
-                "damaged_collections": {name: error.message for name, error in damaged.items()},
-                "vector_mismatches": find_mismatches(gateway.store, models),
+                "damaged_collections": {name: damaged[name].message for name in tenants.visible(damaged)},
+                "vector_mismatches": {name: mismatches[name] for name in tenants.visible(mismatches)},
                 "settings": gateway.settings.public(),
             }
         )

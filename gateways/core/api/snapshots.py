@@ -13,6 +13,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
+from gateways.core import tenants
 from gateways.core.errors import Conflict
 from gateways.core.gateway import Gateway
 from gateways.core.host.thread_priority import be_nice
@@ -37,8 +38,9 @@ class SnapshotMaker:
         """
         Return a new archive, to be removed by `discard`. Writes wait while the vectors are copied, searches do not.
 
-        Raises Conflict for data outside DATA_DIR and while another snapshot is made or sent, and NoSpace.
+        Raises Conflict for data outside DATA_DIR and while another snapshot is made or sent, NoSpace, Forbidden.
         """
+        tenants.require_all()
         settings = self._gateway.settings
         if settings.store != "edge" or settings.jobs != "sqlite":
             raise Conflict(

@@ -128,7 +128,10 @@ def serve(app: FastPathApp, settings: HttpSettings) -> None:
     scheme = "https" if settings.tls_certfile else "http"
     for listener in listeners:
         log.info("listening on %s://%s:%d", scheme, *listener.getsockname()[:2])
-    if not read_keys(settings):
+    keys = read_keys(settings)
+    if keys.limited() and settings.metrics_access == "open":
+        log.warning("keys are limited to collections, and METRICS_ACCESS=open tells everyone what all of them do")
+    if not keys:
         level = logging.INFO if settings.host in _LOOPBACK else logging.WARNING
         log.log(level, "no keys: everyone who reaches %s is let in; set API_KEYS or API_KEYS_FILE", settings.host)
     open_files.raise_limit()

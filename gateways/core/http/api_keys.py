@@ -1,5 +1,5 @@
 """
-API keys: authentication by SHA-256 hash, authorization by scopes, and rate limits per key.
+API keys: authentication by SHA-256 hash, authorization by scopes and collections, and rate limits per key.
 
 API_KEYS_FILE is YAML, and `gateways.admin new-key` makes an entry. A fast hash is enough, because a key is 256 random
 bits and cannot be guessed from its hash.
@@ -8,6 +8,7 @@ bits and cannot be guessed from its hash.
       - name: n8n
         sha256: 8411585bac9a45c65c782cc022a74217c913b32012211fbf58a0e040b49c5e0e
         scopes: [read, write]
+        collections: [handbook, n8n-*]
         requests_per_minute: 600
         requests_per_day: 100000
 """
@@ -26,10 +27,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateways.core.errors import Forbidden, GatewayError, Overloaded, Unauthorized
 from gateways.core.settings import HttpSettings
+from gateways.core.tenants import Tenant
 
 Scope: TypeAlias = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
 MINUTE_S, DAY_S = 60, 86_400
+# The name of a collection, or its beginning and a star.
+COLLECTION_PATTERN = r"^[A-Za-z0-9_-]{1,64}$|^[A-Za-z0-9_-]{0,63}\*$"
+_PLAIN = "API_KEYS."
 
 
 class Entry(BaseModel):
@@ -40,6 +45,7 @@ class Entry(BaseModel):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     scopes: list[Scope] = Field(min_length=1)
+    collections: list[Annotated[str, Field(pattern=COLLECTION_PATTERN)]] | None = Field(None, min_length=1)
     requests_per_minute: int | None = Field(None, ge=1)
     requests_per_day: int | None = Field(None, ge=1)
 
@@ -97,6 +103,9 @@ class Key:
         self.name = entry.name
         self.scopes = entry.scopes
         self.digest = bytes.fromhex(entry.sha256)
+        names = None if entry.collections is None else tuple(entry.collections)
+        # Keys of API_KEYS are one tenant: they have no names that stay the same.
+        self.tenant = None if entry.name.startswith(_PLAIN) else Tenant(entry.name, names)
         self._minute = TokenBucket(entry.requests_per_minute, now_s) if entry.requests_per_minute else None
         self._day = DayCounter(entry.requests_per_day) if entry.requests_per_day else None
 
@@ -128,8 +137,8 @@ class Keys:
         """Return whether a request needs a key."""
         return bool(self._keys)
 
-    def refusal(self, headers: Sequence[tuple[bytes, bytes]], scope: Scope) -> GatewayError | None:
-        """Charge a request to its key. Returns the 401, 403 or 429 of a request without the right, else None."""
+    def authorize(self, headers: Sequence[tuple[bytes, bytes]], scope: Scope) -> Key | GatewayError:
+        """Charge a request to its key, and return the key, or the 401, 403 or 429 of a request without the right."""
         sent = next((value for name, value in headers if name == b"authorization"), b"")
         scheme, _, rest = sent.partition(b" ")
         secret = rest if scheme.lower() == b"bearer" else sent
@@ -139,7 +148,11 @@ class Keys:
         if scope not in key.scopes:
             scopes = ", ".join(key.scopes)
             return Forbidden(f"this takes a key of the scope {scope}; the key {key.name} has {scopes}")
-        return key.charge(self._monotonic_s(), self._unix_s())
+        return key.charge(self._monotonic_s(), self._unix_s()) or key
+
+    def limited(self) -> bool:
+        """Return whether a key is limited to collections."""
+        return any(key.tenant and key.tenant.collections is not None for key in self._keys)
 
     def _find(self, digest: bytes) -> Key | None:
         # Every key is compared, so that the time taken does not tell which one matches.
@@ -151,7 +164,7 @@ def read_keys(settings: HttpSettings) -> Keys:
     """Return the keys of API_KEYS and API_KEYS_FILE. Raises ValueError that names the fault and its place."""
     plain = [key.strip() for key in settings.api_keys.split(",") if key.strip()]
     entries = [
-        Entry(name=f"API_KEYS.{at}", sha256=hashlib.sha256(key.encode()).hexdigest(), scopes=list(SCOPES))
+        Entry(name=f"{_PLAIN}{at}", sha256=hashlib.sha256(key.encode()).hexdigest(), scopes=list(SCOPES))
         for at, key in enumerate(plain)
     ]
     return Keys([*entries, *(_read_file(settings.api_keys_file) if settings.api_keys_file else [])])

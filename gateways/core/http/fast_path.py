@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+from gateways.core import tenants
 from gateways.core.errors import GatewayError, NotFound, internal_error
 from gateways.core.http import request_state
 from gateways.core.http.api_keys import Keys, required_scope
@@ -119,12 +120,7 @@ class FastPathApp(FastAPI):
         if runs_model:
             request_state.set_task(scope)  # routes that change data finish even if the client disconnects
         try:
-            # Check admission again here: requests admitted from their headers may together exceed the limit.
-            # Authentication is not repeated, or the key would be charged twice.
-            error = None if request_state.admitted(scope) else self._authenticate(scope, template)
-            if runs_model and not error:
-                error = self._shed_load(scope)
-            if error:
+            if error := self._admit(scope, template, runs_model):
                 await self._table.error_response(error, template)(scope, receive, send_observed)
             elif route:
                 scope["app"] = self
@@ -141,6 +137,15 @@ class FastPathApp(FastAPI):
             observer.status = CLIENT_CLOSED_REQUEST
         finally:
             observer.route = template or observer.route
+
+    def _admit(self, scope: Scope, template: str | None, runs_model: bool) -> GatewayError | None:
+        """Let the task of a request work for its tenant. Returns the error of a request that is refused, else None."""
+        # Authentication is not repeated, or the key would be charged twice.
+        error = None if request_state.admitted(scope) else self._authenticate(scope, template)
+        if tenant := request_state.tenant(scope):
+            tenants.enter(tenant)
+        # Requests admitted from their headers may together exceed the limit, which is looked at again here.
+        return error or (self._shed_load(scope) if runs_model else None)
 
     def _resolve(self, scope: Scope) -> tuple[Scope, str | None]:
         """Return the scope of the route that serves a request, and the route's template."""
@@ -163,7 +168,12 @@ class FastPathApp(FastAPI):
         if template == "/" and method == "GET":
             return None  # a load balancer asks there, and a person who only has the address
         needed = "admin" if template == "/metrics" else required_scope(method, template or "")
-        return self._keys.refusal(scope["headers"], needed)
+        key = self._keys.authorize(scope["headers"], needed)
+        if isinstance(key, GatewayError):
+            return key
+        if key.tenant:
+            request_state.set_tenant(scope, key.tenant)
+        return None
 
     def _shed_load(self, scope: Scope) -> GatewayError | None:
         """Return the 429 of a short request that would wait too long for the model, else None."""

@@ -11,10 +11,12 @@ from starlette.types import Scope
 
 from gateways.core.http.body import BodyBudget
 from gateways.core.settings import HttpSettings
+from gateways.core.tenants import Tenant
 
 # Keys of a request's scope.
 _TASK = "gateways.task"
 _ADMITTED = "gateways.admitted"
+_TENANT = "gateways.tenant"
 
 
 @dataclass(slots=True)
@@ -65,3 +67,14 @@ def mark_admitted(scope: Scope) -> None:
 def admitted(scope: Scope) -> bool:
     """Return whether the API key of a request was checked from its headers."""
     return _ADMITTED in scope
+
+
+def set_tenant(scope: Scope, tenant: Tenant) -> None:
+    """Note whose key a request has."""
+    scope[_TENANT] = tenant
+
+
+def tenant(scope: Scope) -> Tenant | None:
+    """Return whose key a request has, None where it may use everything."""
+    owner: Tenant | None = scope.get(_TENANT)
+    return owner

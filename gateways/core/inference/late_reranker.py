@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from gateways.core import tenants
 from gateways.core.backend import DEFAULT_OPTIONS, EncodeOptions, Scores, Times
 from gateways.core.cache.lru import key_of
 from gateways.core.cache.token_vector_cache import Read, RerankCache
@@ -58,7 +59,8 @@ class LateReranker:
 
     async def _read(self, model: str, texts: Sequence[_Text], options: EncodeOptions) -> tuple[list[Read], Times]:
         """Return the token vectors of n texts, after one pass over those that are not in the cache."""
-        keys = [key_of(model, options.truncate, text.content) for text in texts]
+        suffix = tenants.cache_suffix()
+        keys = [key_of(model, options.truncate, text.content) + suffix for text in texts]
         reads = {key: read for key in dict.fromkeys(keys) if (read := self._cache.get(key))}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in reads}
         times = Times(tokenize_ms=0.0, queue_ms=0.0, infer_ms=0.0)

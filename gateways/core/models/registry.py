@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from gateways.core import tenants
 from gateways.core.backend import (
     DEFAULT_OPTIONS,
     Backend,
@@ -120,6 +121,7 @@ class ModelRegistry:
         # A service that comes back with another precision makes other vectors under the same id.
         identity = f"{model.id} {model.dimensions} {model.precision} {model.revision}"
         key = key_of(identity, options.truncate, inputs[0]) + (b"tokens" if options.tokens else b"")
+        key += tenants.cache_suffix()
         return await self._embedded.get_or_make(key, make)
 
     async def embed_sparse(

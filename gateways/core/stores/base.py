@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from gateways.core import tenants
 from gateways.core.backend import F16, F32, SparseVector
 from gateways.core.errors import BackendUnavailable, NotFound
 from gateways.core.profiles import Profile
@@ -251,8 +252,9 @@ class VectorStore(Protocol):
 
 def unknown_collection(name: str, names: Iterable[str]) -> NotFound:
     """Return the error about a missing collection; `names` are the collections that exist."""
+    known = ", ".join(tenants.visible(names)) or "none"
     return NotFound(
-        f"there is no collection {name!r}; there are: {', '.join(names)}. Ingest into it, or PUT it, to create it.",
+        f"there is no collection {name!r}; there are: {known}. Ingest into it, or PUT it, to create it.",
         param="collection",
         code=UNKNOWN_COLLECTION,
     )

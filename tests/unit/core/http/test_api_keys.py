@@ -50,7 +50,8 @@ def keys_of(clock: Clock, *entries: Entry) -> Keys:
 
 def refusal(keys: Keys, key: str = KEY, scope: Scope = "read") -> GatewayError | None:
     """Send a request with a key."""
-    return keys.refusal([(b"host", b"localhost"), (b"authorization", f"Bearer {key}".encode())], scope)
+    answer = keys.authorize([(b"host", b"localhost"), (b"authorization", f"Bearer {key}".encode())], scope)
+    return answer if isinstance(answer, GatewayError) else None
 
 
 def served(keys: Keys, requests: int) -> int:
@@ -169,7 +170,7 @@ def test_an_unknown_key_is_refused(header: bytes) -> None:
     keys = keys_of(Clock(), entry())
 
     for headers in ([(b"authorization", header)], []):
-        error = keys.refusal(headers, "read")
+        error = keys.authorize(headers, "read")
         assert isinstance(error, Unauthorized)
         assert "Authorization: Bearer <key>" in error.message
 
