@@ -139,7 +139,7 @@ class FastPathApp(FastAPI):
             observer.route = template or observer.route
 
     def _admit(self, scope: Scope, template: str | None, runs_model: bool) -> GatewayError | None:
-        """Let the task of a request work for its tenant. Returns the error of a request that is refused, else None."""
+        """Let the task of a request work for its tenant. Returns the error of a refused request, else None."""
         # Authentication is not repeated, or the key would be charged twice.
         error = None if request_state.admitted(scope) else self._authenticate(scope, template)
         if tenant := request_state.tenant(scope):
