@@ -98,7 +98,7 @@ async def read(request: Request, limit_bytes: int, lease: BodyLease) -> bytes:
 
 def check_value_count(raw: bytes) -> None:
     """Raise TooLarge for JSON with more than MAX_VALUES values, before they are made. Text does not count."""
-    if _count_separators(raw) <= MAX_VALUES:
+    if len(raw) <= MAX_VALUES or _count_separators(raw) <= MAX_VALUES:
         return
     # Without escaped characters each quote begins or ends a string, and every other part lies outside of strings.
     plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"")

@@ -33,6 +33,8 @@ def check_numbers(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]
     pending: list[Any] = [value]
     while pending:
         for part in _parts(pending.pop()):
+            if type(part) is str:
+                continue
             if type(part) is float:
                 if abs(part) >= _TOO_LARGE and (sent := _rounded(part, info.context or b"")):
                     raise PydanticCustomError(

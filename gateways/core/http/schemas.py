@@ -38,17 +38,17 @@ class _Body(BaseModel):
         if not isinstance(value, dict):
             return value
         names = _names_of(cls)
-        kept, unknown = {}, 0
+        if names.closed and not value.keys() <= names.known:
+            value = _with_one_unknown(value, names.known)
+        kept = {}
         for name, item in value.items():
-            if item is None and name in names.optional:
-                continue
-            if name not in names.known:
-                unknown += 1
-                if names.closed and unknown > 1:
-                    continue  # one unknown field is an error, and pydantic would keep an error of each
+            if item is None:
+                if name not in names.optional:
+                    kept[name] = item
             elif type(item) is float and name in names.integers and item.is_integer():
-                item = int(item)
-            kept[name] = item
+                kept[name] = int(item)
+            else:
+                kept[name] = item
         return kept
 
 
@@ -62,6 +62,12 @@ class Lenient(_Body):
     """A body in which unknown fields are ignored, because its clients send some."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
+
+
+def _with_one_unknown(value: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """Return a body with its first unknown field alone: one is an error, and pydantic would keep an error of each."""
+    first = next(name for name in value if name not in known)
+    return {name: item for name, item in value.items() if name in known or name == first}
 
 
 @lru_cache(maxsize=256)
