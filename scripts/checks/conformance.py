@@ -9,6 +9,7 @@ The target is a URL, or a name in `bench/targets` or `bench/peers`. A target giv
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import re
 import subprocess
@@ -22,6 +23,7 @@ import httpx
 from bench import paths, targets
 from bench.errors import BenchError
 from bench.machine import cores
+from bench.targets import Target
 from bench.targets.processes import Place, Server
 
 DIALECTS = ("openai", "tei")
@@ -48,6 +50,7 @@ def check(arguments: argparse.Namespace) -> int:
         require_answer(arguments.target)
         return run_tests(arguments.target, name, name, arguments)
     [target] = targets.choose([arguments.target], with_peers=False)
+    target = allow_token_ids(target)
     target.check_installed()
     pinning = cores.Pinning(cores.available(), cores.available())
     with tempfile.TemporaryDirectory() as work:
@@ -58,6 +61,13 @@ def check(arguments: argparse.Namespace) -> int:
             return run_tests(server.front.url, arguments.name or target.name, target.title, arguments)
         finally:
             server.stop()
+
+
+def allow_token_ids(target: Target) -> Target:
+    """Return the target with a gateway that takes token ids: both dialects have them, and by default it does not."""
+    *others, front = target.roles
+    front = dataclasses.replace(front, environ=front.environ | {"ALLOW_TOKEN_IDS": "true"})
+    return dataclasses.replace(target, roles=(*others, front))
 
 
 def require_answer(url: str) -> None:

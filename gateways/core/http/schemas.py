@@ -40,7 +40,7 @@ class _Body(BaseModel):
         names = _names_of(cls)
         if names.closed and not value.keys() <= names.known:
             value = _with_one_unknown(value, names.known)
-        kept = {}
+        kept: dict[str, Any] = {}
         for name, item in value.items():
             if item is None:
                 if name not in names.optional:
