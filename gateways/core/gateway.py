@@ -20,6 +20,7 @@ from gateways.core.jobs.maintenance import JournalMaintenance
 from gateways.core.models.registry import ModelRegistry, starting
 from gateways.core.observability import metrics
 from gateways.core.persistence import data_dir
+from gateways.core.persistence.size_measurement import measure_size
 from gateways.core.process_settings import GatewaySettings
 from gateways.core.profiles import Profile
 from gateways.core.search.pipeline import SearchResult, search
@@ -72,7 +73,6 @@ class Gateway(ModelRegistry):
         self._jobs = await jobs.open_jobs(settings)
         metrics.documents.set(self.store.count())
         metrics.damaged_collections.set(len(self.store.damaged))
-        metrics.data_bytes.set_function(lambda: data_dir.size_bytes(settings.data_dir))
         self._worker = IngestWorker(self, self.store, self.jobs, default, settings.flush_every_s, self.check_space)
         self._worker_task = asyncio.create_task(self._worker.run())
         maintenance = JournalMaintenance(self.jobs, settings.journal_budget_bytes())
@@ -80,11 +80,13 @@ class Gateway(ModelRegistry):
         self._ingest = IngestService(
             self.store, self.jobs, self._worker, maintenance, self.check_space, self.collection
         )
+        self._size_task = asyncio.create_task(measure_size(settings.data_dir))
 
     async def stop(self) -> None:
         """Stop the worker between two writes, close the store and the queue, unload the model."""
         if self._store and self._jobs:
-            tasks = [task for task in (self._worker_task, self._maintenance_task, self._count_refresh) if task]
+            tasks = [self._worker_task, self._maintenance_task, self._size_task]
+            tasks += [self._count_refresh] if self._count_refresh else []
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
