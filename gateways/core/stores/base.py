@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from gateways.core import tenants
 from gateways.core.backend import F16, F32, SparseVector
-from gateways.core.errors import BackendUnavailable, NotFound
+from gateways.core.errors import BackendUnavailable, Conflict, NotFound
 from gateways.core.profiles import Profile
 from gateways.core.stores.filters import Condition
 
@@ -208,8 +208,12 @@ class VectorStore(Protocol):
         """Return the errors about collections that are not served, by name."""
         ...
 
-    async def refresh(self, *, counts: bool = False) -> None:
-        """Read the changes of other processes; with `counts`, the numbers of documents as well."""
+    async def refresh(self, *, counts: bool = False, name: str | None = None) -> None:
+        """
+        Read the changes of other processes; with `counts`, the numbers of documents as well.
+
+        With `name` at least those of that collection are read, which may cost less.
+        """
         ...
 
     def collections(self) -> Sequence[Collection]:
@@ -248,6 +252,18 @@ class VectorStore(Protocol):
     async def close(self) -> None:
         """Flush every write, and close files or connections."""
         ...
+
+
+def require_room(store: VectorStore, name: str, max_collections: int | None) -> None:
+    """Raise Conflict if a collection would be one too many; None for no limit."""
+    names = [collection.name for collection in store.collections()]
+    if max_collections is not None and name not in names and len(names) >= max_collections:
+        raise Conflict(
+            f"there are {len(names)} collections and MAX_COLLECTIONS is {max_collections}: {name!r} is not created. "
+            "Delete a collection, or put the documents into one collection and filter by a field of their metadata.",
+            param="collection",
+            code="too_many_collections",
+        )
 
 
 def unknown_collection(name: str, names: Iterable[str]) -> NotFound:

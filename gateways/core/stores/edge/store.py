@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateways.core.backend import ModelInfo
+from gateways.core.errors import Conflict
 from gateways.core.host import memory
 from gateways.core.persistence.atomic_files import move, sync
 from gateways.core.persistence.data_dir import VECTORS
@@ -49,7 +50,7 @@ class EdgeStore:
             self._collections[DEFAULT] = self._create(DEFAULT, default)
         memory.unmap_pages(folder)
 
-    async def refresh(self, *, counts: bool = False) -> None:
+    async def refresh(self, *, counts: bool = False, name: str | None = None) -> None:
         """Return at once: no other process changes this folder."""
 
     def collections(self) -> Sequence[EdgeCollection]:
@@ -126,7 +127,20 @@ class EdgeStore:
             raise self.damaged[name]
 
     async def _add(self, name: str, profile: Profile) -> None:
+        self._require_own_folder(name)
         self._collections[name] = await asyncio.to_thread(self._create, name, profile)
+
+    def _require_own_folder(self, name: str) -> None:
+        """Raise Conflict if the file system takes the folder of another collection for that of `name`."""
+        path = self._folder / name
+        for other in self._collections:
+            if path.exists() and path.samefile(self._folder / other):
+                raise Conflict(
+                    f"collection {name!r} is not created: this file system does not tell it from {other!r}. "
+                    "Choose a name that differs in more than capitals.",
+                    param="collection",
+                    code="collection_name_taken",
+                )
 
     def _create(self, name: str, profile: Profile) -> EdgeCollection:
         path = self._folder / name
@@ -145,7 +159,8 @@ class EdgeStore:
 
 async def open_store(settings: StoreSettings, default: Profile, models: Sequence[ModelInfo] | None) -> EdgeStore:
     """Open or create the store below DATA_DIR. Raises StoreMismatch if `models` lack the model of a collection."""
-    return EdgeStore(settings.data_dir / VECTORS, default, models, settings.cores())
+    # Many collections take seconds, and the probes are answered meanwhile.
+    return await asyncio.to_thread(EdgeStore, settings.data_dir / VECTORS, default, models, settings.cores())
 
 
 def _read_profile(path: Path, models: Sequence[ModelInfo] | None) -> Profile:

@@ -41,7 +41,7 @@ class PgStore:
             for name, collection in self._collections.items():
                 check_served(name, collection.profile, models)
 
-    async def refresh(self, *, counts: bool = False) -> None:
+    async def refresh(self, *, counts: bool = False, name: str | None = None) -> None:
         """Read the collections with their profiles and numbers of documents."""
         async with self._database.connection() as connection:
             await self._read_list(connection)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from types import MappingProxyType
+from typing import Any
 
 import orjson
 from qdrant_client import AsyncQdrantClient, models
@@ -63,23 +64,30 @@ class QdrantStore:
             for name, collection in self._collections.items():
                 check_served(name, collection.profile, served)
 
-    async def refresh(self, *, counts: bool = False) -> None:
-        """Read the collections and their profiles; with `counts`, the numbers of documents as well."""
-        async with mapped_errors():
-            points, _ = await self._client.scroll(_REGISTRY, limit=_MAX_COLLECTIONS, with_payload=True)
-        by_server_name = {collection.server_name: collection for collection in self._collections.values()}
-        current: dict[str, QdrantCollection] = {}
-        for point in points:
-            entry = point.payload or {}
-            name, server_name = entry["name"], entry["stored"]
-            collection = by_server_name.get(server_name) or QdrantCollection(self._client, name, server_name)
-            source = entry.get("vector_source")
-            profile = parse_profile(orjson.loads(entry["profile"]))
-            collection.profile = profile.with_source(parse_source(source) if source else None)
-            current[name] = collection
-        self._collections = current
+    async def refresh(self, *, counts: bool = False, name: str | None = None) -> None:
+        """
+        Read the collections and their profiles; with `counts`, the numbers of documents as well.
+
+        With the `name` of a collection that is known, no other one is read.
+        """
+        if name in self._collections:
+            await self._refresh_one(name)
+        else:
+            async with mapped_errors():
+                points, _ = await self._client.scroll(_REGISTRY, limit=_MAX_COLLECTIONS, with_payload=True)
+            collections = [_open_entry(self._client, point.payload or {}, self._collections) for point in points]
+            self._collections = {collection.name: collection for collection in collections}
         if counts:
-            await asyncio.gather(*(collection.flush() for collection in current.values()))
+            changed = [self._collections[name]] if name in self._collections else self._collections.values()
+            await asyncio.gather(*(collection.flush() for collection in changed))
+
+    async def _refresh_one(self, name: str) -> None:
+        async with mapped_errors():
+            points = await self._client.retrieve(_REGISTRY, [_entry_id(name)], with_payload=True)
+        if points:
+            self._collections[name] = _open_entry(self._client, points[0].payload or {}, self._collections)
+        else:
+            self._collections.pop(name, None)
 
     def collections(self) -> Sequence[QdrantCollection]:
         """Return all collections, ordered by name."""
@@ -186,3 +194,17 @@ async def open_store(settings: StoreSettings, default: Profile, served: Sequence
 
 def _entry_id(name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
+
+
+def _open_entry(
+    client: AsyncQdrantClient, entry: Mapping[str, Any], known: Mapping[str, QdrantCollection]
+) -> QdrantCollection:
+    """Return the collection of an entry in the list: a `known` one with its current profile, or a new one."""
+    name, server_name = entry["name"], entry["stored"]
+    collection = known.get(name)
+    if collection is None or collection.server_name != server_name:
+        collection = QdrantCollection(client, name, server_name)
+    source = entry.get("vector_source")
+    profile = parse_profile(orjson.loads(entry["profile"]))
+    collection.profile = profile.with_source(parse_source(source) if source else None)
+    return collection

@@ -174,3 +174,19 @@ def test_stored_vectors_are_read_back(tmp_path: Path) -> None:
     assert np.array_equal(stored["word7"].sparse.indices, row.indices)
     assert np.allclose(stored["word7"].sparse.values, row.values)
     assert np.allclose(stored["word7"].dense, np.full(4, 0.5), atol=1e-6)
+
+
+def test_a_name_that_the_file_system_takes_for_another_is_refused(tmp_path: Path) -> None:
+    """A file system without capitals would give `Docs` the folder of `docs`, and creating it would delete that."""
+    store = open_store(tmp_path)
+    asyncio.run(fill(store, "docs", "a", ["one"]))
+    # As such a file system shows it.
+    (tmp_path / "Docs").symlink_to(tmp_path / "docs")
+
+    for create in (store.ensure, store.put):
+        with pytest.raises(Conflict, match="capitals"):
+            asyncio.run(create("Docs", DEFAULT))
+
+    assert words_of(store, "docs", "a") == ["one"]
+    assert [collection.name for collection in store.collections()] == ["default", "docs"]
+    asyncio.run(store.close())
