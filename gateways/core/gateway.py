@@ -13,6 +13,7 @@ from typing import Any
 from gateways.core import tenants
 from gateways.core.backend import Backend, ModelInfo
 from gateways.core.errors import GatewayError, NotFound
+from gateways.core.ingest.processor import MAX_ERRORS
 from gateways.core.ingest.service import IngestService
 from gateways.core.ingest.worker import IngestWorker
 from gateways.core.jobs.base import JobQueue, Status
@@ -73,20 +74,19 @@ class Gateway(ModelRegistry):
         self._jobs = await jobs.open_jobs(settings)
         metrics.documents.set(self.store.count())
         metrics.damaged_collections.set(len(self.store.damaged))
-        self._worker = IngestWorker(self, self.store, self.jobs, default, settings.flush_every_s, self.check_space)
+        limits = settings.flush_every_s, self.check_space, MAX_ERRORS, settings.max_collections
+        self._worker = IngestWorker(self, self.store, self.jobs, default, *limits)
         self._worker_task = asyncio.create_task(self._worker.run())
         maintenance = JournalMaintenance(self.jobs, settings.journal_budget_bytes())
-        self._maintenance_task = asyncio.create_task(maintenance.run())
-        self._ingest = IngestService(
-            self.store, self.jobs, self._worker, maintenance, self.check_space, self.collection
-        )
-        self._size_task = asyncio.create_task(measure_size(settings.data_dir))
+        work = (maintenance.run(), measure_size(settings.data_dir))
+        self._background_tasks = [asyncio.create_task(part) for part in work]
+        checks = self.check_space, self.collection, settings.max_collections
+        self._ingest = IngestService(self.store, self.jobs, self._worker, maintenance, *checks)
 
     async def stop(self) -> None:
         """Stop the worker between two writes, close the store and the queue, unload the model."""
         if self._store and self._jobs:
-            tasks = [self._worker_task, self._maintenance_task, self._size_task]
-            tasks += [self._count_refresh] if self._count_refresh else []
+            tasks = [self._worker_task, *self._background_tasks, *filter(None, [self._count_refresh])]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -150,7 +150,7 @@ class Gateway(ModelRegistry):
     async def collection(self, name: str, *, counts: bool = False) -> Collection:
         """Return a collection, with `counts` its current number of documents. Raises NotFound, Forbidden."""
         tenants.require(name)
-        await self.store.refresh(counts=counts)
+        await self.store.refresh(counts=counts, name=name)
         try:
             return self.store.collection(name)
         except NotFound as error:

@@ -43,6 +43,7 @@ PUBLIC = frozenset(
         "max_bodies_bytes",
         "max_body_bytes",
         "max_bulk_wait_ms",
+        "max_collections",
         "max_connections",
         "max_document_chars",
         "max_documents",

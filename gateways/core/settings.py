@@ -119,6 +119,7 @@ class StoreSettings(Settings):
     store: Literal["edge", "pgvector", "qdrant"] = Field(
         "edge", description="Vector store: `edge` in DATA_DIR, `pgvector` at DATABASE_URL, `qdrant` at QDRANT_URL."
     )
+    max_collections: int = Field(256, ge=1, description="Maximum collections. Above it no new one is created.")
     late_interaction: bool = Field(
         True, description="Set `false` so that new collections store no token vectors unless they ask for them."
     )

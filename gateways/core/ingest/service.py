@@ -13,7 +13,7 @@ from gateways.core.jobs.base import Document, Job, JobQueue, Status
 from gateways.core.jobs.maintenance import JournalMaintenance
 from gateways.core.observability import metrics
 from gateways.core.profiles import Chunking, Profile
-from gateways.core.stores.base import Collection, VectorStore
+from gateways.core.stores.base import Collection, VectorStore, require_room
 
 # Jobs read at once, to find those of the collections of a limited key.
 _PAGE = 100
@@ -42,8 +42,10 @@ class IngestService:
         maintenance: JournalMaintenance,
         check_space: Callable[[], None],
         find_collection: Callable[[str], Awaitable[Collection]],
+        max_collections: int | None = None,
     ) -> None:
         """`check_space` raises NoSpace if the disk is almost full, `find_collection` NotFound with what helps."""
+        self._max_collections = max_collections
         self._store = store
         self._jobs = jobs
         self._worker = worker
@@ -63,6 +65,7 @@ class IngestService:
         self._check_space()
         self._maintenance.check_budget()
         self._require_intact(collection)
+        require_room(self._store, collection, self._max_collections)
         job = await self._jobs.submit(collection, documents, tenants.private(key) if key else None, chunk)
         metrics.jobs_accepted.inc()
         self._worker.wake()

@@ -44,17 +44,19 @@ class IngestWorker:
         flush_every_s: float,
         check_space: Callable[[], None] = lambda: None,
         max_errors: int = MAX_ERRORS,
+        max_collections: int | None = None,
     ) -> None:
         """
         Jobs that come within `flush_every_s` share a flush, which holds queries up for tens of milliseconds.
 
         `check_space` is called before documents are embedded. While it raises NoSpace, the worker waits. A job fails
-        after `max_errors` in a row that are neither transient nor the system's.
+        after `max_errors` in a row that are neither transient nor the system's. No job creates a collection beyond
+        `max_collections`.
         """
         self._store = store
         self._jobs = jobs
         self._flush_every_s = flush_every_s
-        self._collections = JobCollections(store, jobs, default)
+        self._collections = JobCollections(store, jobs, default, max_collections)
         self._commit = GroupCommit(store, jobs)
         writer = DocumentWriter(self._collections, Indexer(registry, self._commit.flush), self._commit)
         self._processor = JobProcessor(jobs, writer, self._commit, check_space, max_errors)
