@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
+
 from gateways.core.backend import Span
 from gateways.core.errors import TooLarge
 from gateways.core.jobs.base import Document
@@ -11,6 +13,8 @@ from gateways.core.stores.base import Passage, name_passage
 
 # All passages of a document are embedded before the first is written, so that the document is replaced atomically.
 MAX_PASSAGES = 10_000
+# Metadata is stored with each passage: 64 KB of it with 10,000 passages would be 640 MB.
+MAX_METADATA_BYTES = 32_000_000
 
 
 def cut(document: Document, spans: Sequence[Span]) -> list[Passage]:
@@ -26,6 +30,7 @@ def cut(document: Document, spans: Sequence[Span]) -> list[Passage]:
             "or send it in parts.",
             code="too_many_passages",
         )
+    _check_metadata(document, len(spans))
     passages: list[Passage] = []
     covered = 0
     for number, (start, end) in enumerate(spans or [(0, len(text))]):
@@ -37,6 +42,19 @@ def cut(document: Document, spans: Sequence[Span]) -> list[Passage]:
         )
         covered = max(covered, end)
     return passages
+
+
+def _check_metadata(document: Document, passages: int) -> None:
+    """Raise TooLarge if the metadata of all passages together is over the limit."""
+    if passages > 1 and document.metadata:
+        size = len(orjson.dumps(document.metadata))
+        if size * passages > MAX_METADATA_BYTES:
+            raise TooLarge(
+                f"the document makes {passages} passages, its metadata of {size} bytes is stored with each, and "
+                f"{MAX_METADATA_BYTES} bytes may be stored; shorten the metadata, cut the document into larger "
+                "passages, or send it in parts.",
+                code="metadata_too_large",
+            )
 
 
 def whole_text(passages: Sequence[Passage]) -> str:

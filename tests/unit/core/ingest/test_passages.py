@@ -65,3 +65,13 @@ def test_a_document_of_too_many_passages_is_refused() -> None:
 
     with pytest.raises(TooLarge, match=f"{MAX_PASSAGES + 1} passages"):
         cut(document, [(at, at + 1) for at in range(MAX_PASSAGES + 1)])
+
+
+def test_the_metadata_of_all_passages_together_is_limited() -> None:
+    """A body of megabytes would fill gigabytes of disk and memory; the message says what to change."""
+    document = Document("doc", "x" * 1_000, {"note": "y" * 60_000})
+
+    assert len(cut(document, [(at, at + 1) for at in range(500)])) == 500
+    with pytest.raises(TooLarge, match="shorten the metadata") as refused:
+        cut(document, [(at, at + 1) for at in range(1_000)])
+    assert refused.value.code == "metadata_too_large"
