@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from scripts.checks.deploy import CHART, HELM
-from tests.support.gateways import describe
+from tests.support.gateways import ROOT, describe
 
 pytestmark = pytest.mark.program("helm")
 RELEASE = "release"
@@ -163,3 +164,16 @@ def test_nothing_is_published_unless_asked() -> None:
     selected = objects["ServiceMonitor", RELEASE]["spec"]["selector"]["matchLabels"]
     assert selected.items() <= service["metadata"]["labels"].items()
     assert path["backend"]["service"]["port"]["name"] == service["spec"]["ports"][0]["name"]
+
+
+def test_the_page_sets_what_the_chart_has() -> None:
+    """Each line of settings of docs/on-kubernetes.md renders, and changes what is rendered."""
+    page = (ROOT / "docs" / "on-kubernetes.md").read_text()
+    commands = [re.findall(r"--set (\S+)", line) for line in re.findall(r"`([^`]*--set[^`]*)`", page)]
+    plain = run_helm().stdout
+
+    assert len(commands) > 8
+    for settings in commands:
+        done = run_helm(*settings)
+        assert done.returncode == 0, f"{settings}: {done.stderr}"
+        assert done.stdout != plain, settings
