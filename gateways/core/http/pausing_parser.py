@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateways.core.errors import GatewayError, HeadTooLarge, InvalidRequest, internal_error
 from gateways.core.http.raw_answers import invalid_http
-from gateways.core.http.raw_input import HeldFlow, RawInput, head_without_upgrade, origin_form
+from gateways.core.http.raw_input import HeldFlow, RawInput, head_without_upgrade, is_piece, origin_form
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,16 @@ class PausingParser(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse the bytes. Headers over MAX_HEAD_BYTES get 431."""
-        if not self.closing:
+        if self.closing:
+            return
+        # A single request, as nearly all bytes are, needs no turn in the queue. Then nothing is left to hold back.
+        if is_piece(data) and not self._input and not self._waits():
+            self._parsing = True
+            self._feed(data)
+            self._parsing = False
+            if self._input or self.pipeline:
+                self.parse()
+        else:
             self._input.append(data)
             self.parse()
 
@@ -75,7 +84,8 @@ class PausingParser(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with the next request."""
         super().on_response_complete()
-        self.parse()
+        if self._input or self.flow.held:
+            self.parse()
 
     def parse(self) -> None:
         """Parse until a request waits for the one before it, or an answer for its client; then read nothing."""
@@ -139,8 +149,12 @@ class PausingParser(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header. A trailer is dropped: the head that was checked is the head that counts."""
-        if not self.in_body:
-            super().on_header(name, value)
+        if self.in_body:
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Begin the request, unless its head is parsed again."""

@@ -11,6 +11,11 @@ HEAD_END = b"\r\n\r\n"
 MAX_PIECE_BYTES = 64 << 10
 
 
+def is_piece(data: bytes) -> bool:
+    """Return whether bytes are short and have at most one end of a head in them."""
+    return len(data) <= MAX_PIECE_BYTES and data.count(HEAD_END) < 2
+
+
 class RawInput:
     """
     Received bytes, given out in pieces with at most one end of a head in them.
@@ -38,10 +43,14 @@ class RawInput:
         self._offset = 0
 
     def take(self) -> bytes:
-        """Return the next piece: up to the next end of a head, at most MAX_PIECE_BYTES."""
+        """Return the next piece: with one end of a head, at most MAX_PIECE_BYTES."""
         start, limit = self._offset, self._offset + MAX_PIECE_BYTES
         end = self._data.find(HEAD_END, start, limit)
-        self._offset = min(limit, len(self._data)) if end < 0 else end + len(HEAD_END)
+        # What follows the last head, mostly its body, comes in the same piece: a short request is parsed at once.
+        if end < 0 or self._data.find(HEAD_END, end + len(HEAD_END), limit) < 0:
+            self._offset = min(limit, len(self._data))
+        else:
+            self._offset = end + len(HEAD_END)
         whole = not start and self._offset == len(self._data)
         return self._data if whole else self._data[start : self._offset]
 

@@ -90,4 +90,5 @@ class RouteTable:
                 return once, f"Did you mean {once}? The base URL has {prefix} twice."
         if f"/v1{squeezed}" in self._methods:
             return f"/v1{squeezed}", f"Did you mean /v1{squeezed}? The base URL ends before /v1."
-        return None, f"there is no route {path}; /docs lists all."
+        pages = "/docs" if "/docs" in self._methods else "/openapi.json"
+        return None, f"there is no route {path}; {pages} lists all."

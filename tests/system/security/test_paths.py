@@ -143,3 +143,13 @@ def test_web_pages_can_read_the_headers_of_an_answer(start: Start) -> None:
 
     exposed = {name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")}
     assert {"retry-after", "x-request-id", "server-timing"} <= exposed
+
+
+def test_the_address_alone_needs_no_key_and_embeds_nothing(start: Start) -> None:
+    """GET / is for load balancers; POST / is a dialect's, and needs a key like any other route."""
+    gateway = start(API_KEYS="a-key")
+    body = b'{"inputs": "a text"}'
+    assert [status(gateway, method, "/") for method in ("GET", "HEAD")] == [200, 200]
+    assert status(gateway, "POST", "/", body=body) == 401
+    assert status(gateway, "POST", "//", body=body) == 401
+    assert status(gateway, "POST", "/", "a-key", body) == 200

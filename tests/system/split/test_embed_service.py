@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from typing import Any
 
 import httpx
 import numpy as np
+import orjson
 import pytest
 
 from gateways.split import wire_format
@@ -21,7 +24,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "/chunk": {"texts": TEXTS, "max_tokens": 8},
 }
 pytestmark = pytest.mark.gateway("split")
-PROBES = {"/healthz", "/readyz", "/metrics"}
+PROBES = {"/", "/healthz", "/readyz", "/metrics"}
 
 
 def post_json(service: httpx.Client, route: str, **fields: object) -> dict[str, Any]:
@@ -185,3 +188,32 @@ def test_healthz_lists_the_models(service: httpx.Client) -> None:
     first = {model["kind"]: model["id"] for model in reversed(health["models"])}
     assert first == {"dense": DENSE, "sparse": SPARSE, "rerank": LATE}
     assert health["models"][0]["loaded"] is True
+
+
+def test_the_service_reads_what_http_clients_send(service: httpx.Client) -> None:
+    """Compressed bodies, a byte order mark, slashes too many, HEAD and an offer of HTTP/2, as the gateway does."""
+    raw = orjson.dumps(ROUTES["/embed"])
+    for content, encoding in [
+        (gzip.compress(raw), "gzip"),
+        (zlib.compress(raw), "deflate"),
+        (b"\xef\xbb\xbf" + raw, ""),
+    ]:
+        for path in ("/embed", "//embed/"):
+            headers = {"Content-Type": "application/json", "Content-Encoding": encoding, "Connection": "Upgrade"}
+            answer = service.post(
+                f"{service.base_url}".rstrip("/") + path, content=content, headers=headers | {"Upgrade": "h2c"}
+            )
+            assert answer.status_code == 200, answer.text
+    assert service.post("/embed", content=raw, headers={"Content-Encoding": "zstd"}).status_code == 415
+    for path in PROBES:
+        assert (service.head(path).status_code, service.head(path).content) == (200, b"")
+
+
+@pytest.mark.parametrize("ending", ["%0A", "%0D", "%00", "%0a?x=1", "%E2%80%A8"])
+def test_a_control_character_behind_a_path_is_no_route(service: httpx.Client, ending: str) -> None:
+    """404, for the routes of a model and for those of operators."""
+    url = f"{service.base_url}".rstrip("/")
+    for path in ROUTES:
+        assert service.post(f"{url}{path}{ending}", json=ROUTES[path]).status_code == 404
+    for path in PROBES:
+        assert service.get(f"{url}{path}{ending}").status_code == 404
