@@ -16,7 +16,11 @@ FIND: dict[str, Callable[[], str | None]] = {
     "helm": lambda: str(HELM) if HELM.is_file() else None,
 }
 # How to install what apt has under another name, or not at all.
-INSTALL = {"helm": "python -m scripts.checks.fetch_helm"}
+INSTALL = {
+    "helm": "python -m scripts.checks.fetch_helm",
+    "java": "apt-get install default-jdk-headless",
+    "nginx": "apt-get install nginx-light",
+}
 
 
 def find(name: str) -> str | None:
