@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import pytest
@@ -29,12 +33,19 @@ PAUSE_S = 2
 
 @pytest.fixture
 def balancer(two: list[Gateway], tmp_path: Path) -> Iterator[str]:
-    """Yield the URL of a real HAProxy with our configuration, these gateways being the two."""
+    """Yield the URL of a balancer in front of two gateways."""
+    with balance([gateway.url.removeprefix("http://") for gateway in two], tmp_path) as url:
+        yield url
+
+
+@contextmanager
+def balance(addresses: list[str], tmp_path: Path) -> Iterator[str]:
+    """Yield the URL of a real HAProxy with our configuration, these addresses being the two gateways."""
     port = free_port()
     config = (ROOT / "deploy/scale/haproxy.cfg").read_text().replace("bind :8000", f"bind 127.0.0.1:{port}")
-    for number, gateway in enumerate(two, 1):
+    for number, address in enumerate(addresses, 1):
         assert f"gateway-{number}:8000" in config
-        config = config.replace(f"gateway-{number}:8000", gateway.url.removeprefix("http://"))
+        config = config.replace(f"gateway-{number}:8000", address)
     file = tmp_path / "haproxy.cfg"
     file.write_text(config)
     with (tmp_path / "haproxy.log").open("wb") as log:
@@ -79,7 +90,9 @@ def test_a_rolling_kill_loses_no_request(balancer: str, two: list[Gateway]) -> N
                     if number % 10:
                         response = http.post("/v1/search", json={"query": f"question {number}"})
                     else:
-                        response = http.post("/v1/ingest", json={"documents": [document]})
+                        # The balancer sends an ingest twice only if it has a key.
+                        once = {"Idempotency-Key": f"ingest-{number}"}
+                        response = http.post("/v1/ingest", json={"documents": [document]}, headers=once)
                 except httpx.RemoteProtocolError as error:
                     cut.append(error)
                     continue
@@ -131,3 +144,60 @@ def test_the_last_gateway_may_answer_its_probe_late(balancer: str, two: list[Gat
         finally:
             os.kill(slow.front.pid, signal.SIGCONT)
         assert late.result().status_code == 200
+
+
+class HangUp(BaseHTTPRequestHandler):
+    """A gateway that is ready, and that dies of each POST without an answer; `posts` holds their paths."""
+
+    posts: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        """Be ready."""
+        self.send_response(200)
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        """Read the request and hang up."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.posts.append(self.path)
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
+
+
+@pytest.fixture
+def dying(tmp_path: Path) -> Iterator[str]:
+    """Yield the URL of a balancer in front of two servers that hang up on each POST."""
+    HangUp.posts.clear()
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), HangUp) for _ in range(2)]
+    for server in servers:
+        threading.Thread(target=server.serve_forever).start()
+    try:
+        with balance([f"127.0.0.1:{server.server_address[1]}" for server in servers], tmp_path) as url:
+            yield url
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+
+@pytest.mark.program("haproxy")
+@pytest.mark.parametrize(
+    ("path", "headers", "sent"),
+    [("/v1/ingest", {}, 1), ("/v1/ingest", {"Idempotency-Key": "a"}, 4), ("/v1/search", {}, 4)],
+)
+def test_an_ingest_without_a_key_is_not_sent_twice(dying: str, path: str, headers: dict[str, str], sent: int) -> None:
+    """It may have been accepted by the gateway that died; the client is told 502, and decides."""
+    assert httpx.post(dying + path, json={}, headers=headers, trust_env=False).status_code == 502
+    assert HangUp.posts == [path] * sent
+
+
+@pytest.mark.program("haproxy")
+def test_a_request_that_drips_is_cut_off_by_the_balancer(dying: str) -> None:
+    """408 after 10 s, long before the 90 s that an idle client has."""
+    port = int(dying.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(b"POST /v1/search HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+        begun_s = time.monotonic()
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 408 ")
+        assert time.monotonic() - begun_s < 15
