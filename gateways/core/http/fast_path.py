@@ -162,17 +162,16 @@ class FastPathApp(FastAPI):
         access = self._access.get(template or "")
         if access == "off":
             return NotFound(f"there is no route {scope['path']} here", code="unknown_route")
-        if not self._keys or access == "open" or template in PROBE_PATHS:
-            return None
         method = scope["method"]
-        if template == "/" and method == "GET":
-            return None  # a load balancer asks there, and a person who only has the address
+        # A load balancer asks at "/", and a person who only has the address.
+        is_open = access == "open" or template in PROBE_PATHS or (template == "/" and method == "GET")
+        if not self._keys or is_open:
+            return None
         needed = "admin" if template == "/metrics" else required_scope(method, template or "")
         key = self._keys.authorize(scope["headers"], needed)
         if isinstance(key, GatewayError):
             return key
-        if key.tenant:
-            request_state.set_tenant(scope, key.tenant)
+        request_state.set_tenant(scope, key.tenant)
         return None
 
     def _shed_load(self, scope: Scope) -> GatewayError | None:

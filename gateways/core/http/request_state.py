@@ -69,8 +69,8 @@ def admitted(scope: Scope) -> bool:
     return _ADMITTED in scope
 
 
-def set_tenant(scope: Scope, tenant: Tenant) -> None:
-    """Note whose key a request has."""
+def set_tenant(scope: Scope, tenant: Tenant | None) -> None:
+    """Note whose key a request has, if its key has a name."""
     scope[_TENANT] = tenant
 
 
