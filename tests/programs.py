@@ -20,6 +20,7 @@ INSTALL = {
     "helm": "python -m scripts.checks.fetch_helm",
     "java": "apt-get install default-jdk-headless",
     "nginx": "apt-get install nginx-light",
+    "npm": "apt-get install nodejs npm, node 20 or newer",
 }
 
 
