@@ -115,8 +115,8 @@ format: ## rewrite the code in the house style
 hooks: ## let git check the subject of each commit that is made here
 	@git config core.hooksPath .githooks
 
-lock: ## write constraints.txt from .venv
-	@$(TOOLS) scripts/lock.py
+lock: ## write constraints.txt from .venv, and the hashes of its files
+	@$(TOOLS) -m scripts.lock
 
 clean: ## remove what setup made; results/ stays
 	@rm -rf .venv .venvs .cache models build *.egg-info

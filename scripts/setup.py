@@ -13,10 +13,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 import venv
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
@@ -70,7 +73,8 @@ def foreign(name: str, requirements: Path) -> None:
 def environment(path: Path, install: list[str], constraints: Path, sources: list[Path]) -> None:
     """Make one virtual environment; it is made anew when what it was made from has changed."""
     stamp = path / "made-from.sha256"
-    wanted = digest([*sources, constraints], install)
+    hashes = constraints.with_suffix(".sha256")
+    wanted = digest([*sources, constraints, *([hashes] if hashes.is_file() else [])], install)
     where = path.relative_to(ROOT)
     if stamp.is_file() and stamp.read_text() == wanted:
         say(f"{where}: reused")
@@ -83,8 +87,41 @@ def environment(path: Path, install: list[str], constraints: Path, sources: list
         torch = next((line for line in constraints.read_text().splitlines() if line.startswith("torch==")), None)
         if torch and needs_torch(path):
             run([*pip, torch, "--index-url", index])
-    run([*pip, "--constraint", str(constraints), *install])
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        run([*pip, "--constraint", str(constraints), "--report", str(report), *install])
+        wrong, unknown = compare_hashes(json.loads(report.read_text())["install"], read_hashes(hashes))
+    if wrong:
+        shutil.rmtree(path)  # nothing of it has run: a wheel runs no code while it is installed
+        raise SystemExit(f"setup: not the files of {hashes.name}: {', '.join(wrong)}")
+    if unknown and hashes.is_file():
+        say(f"{where}: {len(unknown)} files without a known SHA-256, as of another platform: {' '.join(unknown)}")
     stamp.write_text(wanted)
+
+
+def read_hashes(path: Path) -> dict[str, str]:
+    """Return the SHA-256 by file name of a list in the format of sha256sum; nothing if there is no list."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    pairs = (line.split("  ", 1) for line in lines if line and not line.startswith("#"))
+    return {name: sha256 for sha256, name in pairs}
+
+
+def hashes_of(installed: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the SHA-256 by file name of pip's report on an installation."""
+    files = {}
+    for entry in installed:
+        if archive := entry["download_info"].get("archive_info"):  # a folder has none: our own project
+            name = unquote(entry["download_info"]["url"].rpartition("/")[2])
+            # Before 23.0 pip writes `hash: sha256=…` alone.
+            files[name] = archive.get("hashes", {}).get("sha256") or archive["hash"].removeprefix("sha256=")
+    return files
+
+
+def compare_hashes(installed: list[dict[str, Any]], known: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Return the file names of pip's report whose SHA-256 is another one, and those that are not known."""
+    files = hashes_of(installed)
+    wrong = sorted(name for name, sha256 in files.items() if name in known and known[name] != sha256)
+    return wrong, sorted(files.keys() - known.keys())
 
 
 def needs_torch(path: Path) -> bool:
