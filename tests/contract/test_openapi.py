@@ -18,6 +18,8 @@ ORDER = ("put", "post", "get", "delete")
 NOT_SENT = {("delete", "/v1/jobs/{job_id}"), ("post", "/v1/jobs/{job_id}/retry"), ("post", "/v1/snapshot")}
 # The example shows only a part of these fields.
 OPEN_ENDED = ("settings",)
+# The first document of the list may be another one than that of the example.
+ANY_FIELDS = "data.0.metadata"
 
 
 def list_operations(http: httpx.Client) -> Iterator[tuple[str, str, Json]]:
@@ -103,6 +105,8 @@ def send(http: httpx.Client, method: str, path: str, body: Json | None, collecti
 
 def find_differences(expected: Any, value: Any, path: str = "answer") -> Iterator[str]:
     """Yield a sentence per difference in fields or kinds of two values. null stands for any kind."""
+    if path.endswith(ANY_FIELDS):
+        return
     if isinstance(expected, Mapping) and isinstance(value, Mapping):
         additional = set() if path.endswith(OPEN_ENDED) else value.keys() - expected.keys()
         for name in sorted((expected.keys() - value.keys()) | additional):
