@@ -75,8 +75,8 @@ contract: setup ## the contract tests against any server: GATEWAY_URL=http://...
 conformance: setup ## hold any server to a dialect: TARGET=http://...|<target> DIALECT=openai|tei [NAME= MODEL= API_KEY=]
 	@$(TOOLS) -m scripts.checks.conformance $(TARGET) $(DIALECT) $(if $(NAME),--name $(NAME))
 
-fuzz: setup ## 10,000 requests made from /openapi.json, to pseudo and onnx_py, and as many in turns [GATEWAYS= CASES=]
-	@FUZZ_CASES=$(or $(CASES),10000) FUZZ_WIRE_RUNS=500000 $(TOOLS) -m pytest tests/fuzz -s
+fuzz: setup ## 10,000 requests made from /openapi.json to pseudo and onnx_py, as many in turns, 100,000 raw ones [GATEWAYS= CASES= RAW=]
+	@FUZZ_CASES=$(or $(CASES),10000) FUZZ_RAW_CASES=$(or $(RAW),100000) FUZZ_WIRE_RUNS=500000 $(TOOLS) -m pytest tests/fuzz -s
 
 faults: setup ## the faults that RELIABILITY.md lists, each into real processes; ROUNDS=100 of kill -9
 	@FAULT_ROUNDS=$(or $(ROUNDS),100) $(TOOLS) -m pytest tests/system/faults -v
