@@ -155,6 +155,7 @@ class Connection(PausingParser):
                 self.pipeline.clear()
                 return
             served.disconnected = True
+            served.waiting_for_100_continue = False  # nothing is written behind the error
             served.message_event.set()
         if not (known and served and served.response_complete):
             self.transport.write(serialize_error(error))

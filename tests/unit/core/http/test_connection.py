@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable
 
+import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -205,3 +206,17 @@ def test_a_thousand_pipelined_requests_are_rejected_in_order() -> None:
         assert await client.answers(len(expected)) == expected
 
     run(scenario)
+
+
+def test_a_body_that_is_broken_at_once_is_not_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that waits for 100 Continue and sends a wrong chunk with its head gets 400, and no error is logged."""
+
+    async def scenario(client: Client, loop: Loop) -> None:
+        head = b"POST /upload HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"
+        client.send(head + b"zz\r\n")
+        client.go_on.set()
+        await loop.skip(0)
+        assert client.received().startswith(b"HTTP/1.1 400 ")
+
+    run(scenario)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
