@@ -16,7 +16,7 @@ from tests.system.consistency.machine import ConsistencyMachine
 
 # CONSISTENCY_STEPS: of all three deployments together. CONSISTENCY_SEED repeats a run.
 STEPS = int(os.environ.get("CONSISTENCY_STEPS", "2000")) // 3
-STEPS_PER_EXAMPLE = 40
+STEPS_PER_EXAMPLE, STEPS_PER_SEED = 40, 1_000
 
 
 @pytest.fixture(params=["edge", "pgvector", "split"])
@@ -28,20 +28,28 @@ def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deplo
 
 
 @pytest.mark.slow("minutes: hundreds of operations and faults")
-@pytest.mark.timeout(6 * 3600)
-def test_every_answer_agrees_with_a_model(deployment: Deployment) -> None:
-    """The seed is in the output of a failure."""
-    number = int(os.environ.get("CONSISTENCY_SEED", secrets.randbits(32)))
-    print(f"CONSISTENCY_SEED={number}")
+@pytest.mark.timeout(12 * 3600)
+def test_every_answer_agrees_with_a_model(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    """The seeds are printed, each before its examples. CONSISTENCY_SEED with the last one repeats the failure."""
 
     class Machine(ConsistencyMachine):
         pass
 
     Machine.deployment = deployment
+    number = int(os.environ.get("CONSISTENCY_SEED", secrets.randbits(32)))
+    for steps in range(0, STEPS, STEPS_PER_SEED):
+        with capsys.disabled():
+            print(f"\nafter {steps} of {STEPS} steps: CONSISTENCY_SEED={number}", end="", flush=True)
+        run_examples(Machine, number, min(STEPS_PER_SEED, STEPS - steps))
+        number += 1
+
+
+def run_examples(machine: type[ConsistencyMachine], number: int, steps: int) -> None:
+    """Run the examples of one seed. Hypothesis remembers them all, so a long run takes several seeds."""
     run_state_machine_as_test(
-        seed(number)(Machine),
+        seed(number)(machine),
         settings=settings(
-            max_examples=max(1, STEPS // STEPS_PER_EXAMPLE),
+            max_examples=max(1, steps // STEPS_PER_EXAMPLE),
             stateful_step_count=STEPS_PER_EXAMPLE,
             deadline=None,
             database=None,

@@ -12,7 +12,7 @@ from tests.support.gateways import Gateway, wait_until
 from tests.support.ingest_client import client_of
 from tests.system.faults.conftest import Start
 from tests.system.faults.test_data_dir import folder_of, run
-from tests.system.faults.test_kill import ROUNDS, killed_and_restarted, numbered
+from tests.system.faults.test_kill import LIMIT_S, ROUNDS, killed_and_restarted, numbered
 
 BOOKS = 10
 
@@ -105,6 +105,7 @@ def test_a_job_of_a_damaged_collection_waits(start: Start) -> None:
 
 
 @pytest.mark.gateway("pseudo")
+@pytest.mark.timeout(LIMIT_S)
 def test_a_kill_while_documents_are_replaced_is_no_damage(start: Start) -> None:
     """Killed at random moments of flush after flush: the count in the file is never above that of the store."""
     gateway = start("pseudo", FLUSH_EVERY_S="0.01")

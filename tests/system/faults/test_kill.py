@@ -15,6 +15,8 @@ from tests.system.faults.conftest import Start
 
 # `make faults` kills a hundred times.
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "7"))
+# A busy machine with two cores takes 10 s for a round.
+LIMIT_S = 600 + 30 * ROUNDS
 # Seconds between the last 202 and the kill: none, and others drawn in an order that is always the same, so that a
 # failure comes again.
 _moments = random.Random(2)  # noqa: S311
@@ -35,6 +37,7 @@ def killed_and_restarted(gateway: Gateway, after_s: float = 0.0) -> None:
 
 
 @pytest.mark.gateway("pseudo")
+@pytest.mark.timeout(LIMIT_S)
 def test_kill_at_any_moment(start: Start) -> None:
     """Killed again and again, each time at another moment of an ingest: nothing is lost, nothing is there twice."""
     gateway = start("pseudo")
@@ -54,6 +57,7 @@ def test_kill_at_any_moment(start: Start) -> None:
 
 
 @pytest.mark.gateway("split")
+@pytest.mark.timeout(LIMIT_S)
 def test_kill_of_any_process_at_any_moment(start: Start, passages: dict[str, str]) -> None:
     """The gateway, the embed service or both, again and again: every job completes, and every passage is there."""
     gateway = start("split")
