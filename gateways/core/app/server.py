@@ -45,9 +45,14 @@ P = TypeVar("P", bound=ProcessSettings)
 S = TypeVar("S", bound=Settings)
 
 
+def read_main_settings(kind: type[P]) -> P:
+    """Return the settings of this process, which takes no argument but --help. Ends as `read_process_settings`."""
+    _refuse_arguments(kind, sys.argv[1:])
+    return read_process_settings(kind)
+
+
 def read_process_settings(kind: type[P]) -> P:
     """Return the settings of a process. A wrong or ignored variable ends it: one line each, exit code 2."""
-    _read_arguments(kind, sys.argv[1:])
     lines = refusals(kind, os.environ)
     try:
         settings = kind.read(os.environ)
@@ -61,7 +66,7 @@ def read_process_settings(kind: type[P]) -> P:
     return settings
 
 
-def _read_arguments(kind: type[ProcessSettings], arguments: Sequence[str]) -> None:
+def _refuse_arguments(kind: type[ProcessSettings], arguments: Sequence[str]) -> None:
     """Print the settings for --help and end. An argument would be ignored, so any other one ends the process."""
     if arguments in (["--help"], ["-h"]):
         print(usage(kind))

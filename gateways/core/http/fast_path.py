@@ -42,9 +42,8 @@ class FastPathApp(FastAPI):
     """
     FastAPI with a fast path to the routes that take a JSON body.
 
-    A handler of such a route checks the body, the deadline and every error itself. Middleware and the routing table
-    would add nothing, and cost as much as all other work outside the model. Every other request takes the path of
-    FastAPI, including wrong methods and unknown paths.
+    A handler of such a route checks the body, the deadline and every error itself. Middleware and FastAPI's routing
+    would cost as much as all other work outside the model. Every other request takes the path of FastAPI.
 
     `admission` decides over a short request for the model before its body is read.
     """

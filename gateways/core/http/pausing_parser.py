@@ -20,22 +20,15 @@ MAX_HEAD_BYTES = 64 << 10
 PIECES_PER_TURN = 32
 
 
-class PausingParser(HttpToolsProtocol):
-    """
-    A protocol that holds received bytes back while a pipelined request waits or an answer is not read.
-
-    It limits heads and trailers to MAX_HEAD_BYTES, and ignores offers to speak another protocol.
-    """
+class MessageParser(HttpToolsProtocol):
+    """What the parser calls for each part of a request. Offers to speak another protocol are ignored."""
 
     flow: HeldFlow
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.closing = False
         self.in_message = self.in_body = False
-        self._input = RawInput()
-        self._parsing = False
-        self._head_bytes = 0  # of heads and trailers, since the last byte of a body
+        self.head_bytes = 0  # of heads and trailers, since the last byte of a body
 
     def fail(self, error: GatewayError) -> None:
         """Answer the request that is arriving with an error, and close."""
@@ -48,6 +41,65 @@ class PausingParser(HttpToolsProtocol):
     def start_timeout(self) -> None:
         """Start the time of the request that is arriving, unless it runs."""
         raise NotImplementedError
+
+    def on_message_begin(self) -> None:
+        """Start the time of a request."""
+        super().on_message_begin()
+        self._unset_keepalive_if_required()
+        self.in_message, self.in_body = True, False
+        self.start_timeout()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header. A trailer is dropped: the head that was checked is the head that counts."""
+        if self.in_body:
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Begin the request, unless its head is parsed again."""
+        if self.parser.should_upgrade():
+            return
+        if not self.url.startswith(b"/"):
+            self.url = origin_form(self.url)
+        self.in_body = True
+        self.head_bytes = 0
+        self.begin_request()
+
+    def begin_request(self) -> None:
+        """Serve the request whose head has arrived."""
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of a body."""
+        super().on_body(body)
+        self.head_bytes = 0
+
+    def on_message_complete(self) -> None:
+        """Wait for the next request."""
+        if self.parser.should_upgrade():
+            return
+        super().on_message_complete()
+        # Backpressure of a long body stopped reading. A connection that does not read misses the disconnect.
+        self.flow.resume_reading()
+        self.in_message = self.in_body = False
+        self.head_bytes = 0
+
+
+class PausingParser(MessageParser):
+    """
+    A protocol that holds received bytes back while a pipelined request waits or an answer is not read.
+
+    It limits heads and trailers to MAX_HEAD_BYTES.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.closing = False
+        self._input = RawInput()
+        self._parsing = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Control the flow of a new connection."""
@@ -113,7 +165,7 @@ class PausingParser(HttpToolsProtocol):
         return bool(self.pipeline) or self.flow.write_paused
 
     def _feed(self, piece: bytes) -> None:
-        self._head_bytes += len(piece)
+        self.head_bytes += len(piece)
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
@@ -125,7 +177,7 @@ class PausingParser(HttpToolsProtocol):
                 self.fail(internal_error())
             else:
                 self.fail(invalid_http(error))
-        if self._head_bytes > MAX_HEAD_BYTES:
+        if self.head_bytes > MAX_HEAD_BYTES:
             kind = "trailer" if self.in_body else "header"
             self.fail(HeadTooLarge(f"the {kind} fields are over {MAX_HEAD_BYTES} bytes"))
 
@@ -137,50 +189,5 @@ class PausingParser(HttpToolsProtocol):
             return
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._head_bytes = 0
+        self.head_bytes = 0
         self._input.put_back(head_without_upgrade(method, self.url, version, self.headers) + rest)
-
-    def on_message_begin(self) -> None:
-        """Start the time of a request."""
-        super().on_message_begin()
-        self._unset_keepalive_if_required()
-        self.in_message, self.in_body = True, False
-        self.start_timeout()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header. A trailer is dropped: the head that was checked is the head that counts."""
-        if self.in_body:
-            return
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Begin the request, unless its head is parsed again."""
-        if self.parser.should_upgrade():
-            return
-        if not self.url.startswith(b"/"):
-            self.url = origin_form(self.url)
-        self.in_body = True
-        self._head_bytes = 0
-        self.begin_request()
-
-    def begin_request(self) -> None:
-        """Serve the request whose head has arrived."""
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        """Keep a part of a body."""
-        super().on_body(body)
-        self._head_bytes = 0
-
-    def on_message_complete(self) -> None:
-        """Wait for the next request."""
-        if self.parser.should_upgrade():
-            return
-        super().on_message_complete()
-        # Backpressure of a long body stopped reading. A connection that does not read misses the disconnect.
-        self.flow.resume_reading()
-        self.in_message = self.in_body = False
-        self._head_bytes = 0

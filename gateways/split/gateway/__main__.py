@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gateways.core.app.server import read_process_settings, serve_gateway
+from gateways.core.app.server import read_main_settings, serve_gateway
 from gateways.core.inference.pseudo_backend import PseudoBackend
 from gateways.core.process_settings import ThinGatewaySettings
 
-settings = read_process_settings(ThinGatewaySettings)
+settings = read_main_settings(ThinGatewaySettings)
 if settings.embedding_api_url:
     from gateways.split.gateway.remote_backend import RemoteBackend
 
