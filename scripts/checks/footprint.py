@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from rich.console import Console
@@ -23,9 +24,9 @@ IMAGES = {"onnx_py": ["onnx_py"], "python": ["python"], "split": ["embed", "spli
 LARGEST = 3  # number of packages to name
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     """Print a line for each target."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
     table = Table("target", "packages, MB", "of them", "model, MB", "image, MB", title="on disk (MB: 10^6 bytes)")
     for target in targets.ours():
         environments = disk_footprint.environments_mb(target)
@@ -52,4 +53,4 @@ def _measure_image(name: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
