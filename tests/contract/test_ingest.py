@@ -251,7 +251,7 @@ def test_an_ingest_that_waits_is_found_by_the_next_search(http: httpx.Client, co
 
 def test_an_ingest_waits_no_longer_than_it_is_asked_to(http: httpx.Client, collection: str) -> None:
     """The documents are accepted all the same, also if the deadline of the request is the shorter time."""
-    documents = [{"text": make_unique(f"one of many {number}")} for number in range(2_000)]
+    documents = [{"text": make_unique(f"one of many {number}")} for number in range(400)]
     body = {"documents": documents, "collection": collection, "wait_s": 30}
 
     response = http.post("/v1/ingest", json=body, headers={"X-Request-Timeout-Ms": "1500"})
@@ -263,7 +263,7 @@ def test_an_ingest_waits_no_longer_than_it_is_asked_to(http: httpx.Client, colle
 
 def test_a_collection_that_is_being_made_is_named_with_its_job(http: httpx.Client, collection: str) -> None:
     """A search right after the 202 is told what to wait for, and not to ingest."""
-    documents = [{"text": make_unique(f"a long one {number} " + "of words " * 200)} for number in range(300)]
+    documents = [{"text": make_unique(f"a long one {number} " + "of words " * 200)} for number in range(40)]
     job = submit(http, documents, collection=collection)
 
     response = http.post("/v1/search", json={"query": "a long one", "collection": collection})
