@@ -8,7 +8,7 @@ from typing import Self
 from fastapi import Request
 
 from gateways.core.errors import Overloaded, TooLarge, UnsupportedMedia
-from gateways.core.http.content_encoding import body_too_large, check_encoding, decode
+from gateways.core.http.content_encoding import BYTE_ORDER_MARK, body_too_large, check_encoding, decode
 from gateways.core.http.digits import parse_digits
 from gateways.core.observability import metrics
 
@@ -91,8 +91,10 @@ async def read(request: Request, limit_bytes: int, lease: BodyLease) -> bytes:
         if size > limit_bytes:
             raise body_too_large(limit_bytes)
         lease.grow(size)
-    body = await decode(b"".join(chunks), encoding, limit_bytes)
-    lease.grow(len(body))
+    body = b"".join(chunks)
+    if encoding or body.startswith(BYTE_ORDER_MARK):
+        body = await decode(body, encoding, limit_bytes)
+        lease.grow(len(body))
     return body
 
 

@@ -9,7 +9,7 @@ from gateways.core.errors import InvalidRequest, TooLarge, UnsupportedMedia
 
 # The window bits of zlib: gzip's header, or zlib's own.
 _WINDOW_BITS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # A longer compressed body is inflated in a thread: 4 KB become 1 MiB at most, which takes 3 ms.
 _SHORT_BYTES = 4_096
 # JSON of texts shrinks to a third or a tenth. A body that shrinks further may have FREE_BYTES: a few KB sent could
@@ -40,7 +40,7 @@ async def decode(raw: bytes, encoding: bytes, limit_bytes: int) -> bytes:
         inflate = inflate_body if len(raw) <= _SHORT_BYTES else None
         arguments = raw, encoding, limit_bytes
         raw = inflate(*arguments) if inflate else await asyncio.to_thread(inflate_body, *arguments)
-    return raw.removeprefix(_BYTE_ORDER_MARK)
+    return raw.removeprefix(BYTE_ORDER_MARK)
 
 
 def inflate_body(raw: bytes, encoding: bytes, limit_bytes: int) -> bytes:

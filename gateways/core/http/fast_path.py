@@ -139,15 +139,15 @@ class FastPathApp(FastAPI):
 
     def _admit(self, scope: Scope, template: str | None, runs_model: bool) -> GatewayError | None:
         """Let the task of a request work for its tenant. Returns the error of a refused request, else None."""
-        # Authentication is not repeated, or the key would be charged twice.
-        error = None if request_state.admitted(scope) else self._authenticate(scope, template)
+        error = None if request_state.admitted(scope) else self._authenticate(scope, template)  # charged once
         if tenant := request_state.tenant(scope):
             tenants.enter(tenant)
-        # Requests admitted from their headers may together exceed the limit, which is looked at again here.
         return error or (self._shed_load(scope) if runs_model else None)
 
     def _resolve(self, scope: Scope) -> tuple[Scope, str | None]:
         """Return the scope of the route that serves a request, and the route's template."""
+        if (scope["method"], scope["path"]) in self._fast_routes:
+            return scope, scope["path"]
         path, template = self._table.resolve(scope["path"])
         scope["path"] = path
         methods = self._table.methods(template)

@@ -106,8 +106,9 @@ async def _retrieve(
         return await collection.search(dense, sparse, k, condition, min_score)
     loosened = None if min_score is None else min_score - ROUNDING
     hits = await collection.search(dense, sparse, k, condition, loosened)
-    bounded = [Hit(hit.passage, clip_cosine(hit.score)) for hit in hits]
-    return [hit for hit in bounded if min_score is None or hit.score >= min_score]
+    if hits and not ROUNDING - 1 <= hits[-1].score <= hits[0].score <= 1 - ROUNDING:
+        hits = [Hit(hit.passage, clip_cosine(hit.score)) for hit in hits]
+    return hits if min_score is None else [hit for hit in hits if hit.score >= min_score]
 
 
 async def _rank(

@@ -73,7 +73,9 @@ def name_passage(document_id: str, number: int, *, whole: bool) -> str:
 
 def read_passage_id(stored_id: str, document_id: str, number: int) -> str:
     """Return the id of a stored passage. Versions before 2026-12 gave some ids twice."""
-    return name_passage(document_id, number, whole=True) if stored_id == document_id else stored_id
+    if "#" not in document_id or stored_id != document_id:
+        return stored_id
+    return name_passage(document_id, number, whole=True)
 
 
 class Vectors(NamedTuple):

@@ -153,6 +153,8 @@ class EdgeSearch:
 
     def _weight(self, condition: Condition | None) -> int:
         """Return how many times longer than without the filter a search takes at most."""
+        if condition is None:
+            return 1
         weights = (
             max(1, len(values_of(test))) * (1 if self._fields.covers(test) else _WEIGHT_WITHOUT_INDEX)
             for test in list_tests(condition)
