@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tarfile
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,22 @@ def test_an_archive_that_was_cut_is_noticed(folder: Path, tmp_path: Path) -> Non
 
     with pytest.raises(ArchiveDamaged):
         check_archive(archive)
+
+
+def test_other_content_under_the_same_name_is_noticed(folder: Path, tmp_path: Path) -> None:
+    """The archive is sound as a tar, and its list of hashes is not that of its files; or a file is missing."""
+    archive, forged, short = tmp_path / "archive.tar.gz", tmp_path / "forged.tar.gz", tmp_path / "short.tar.gz"
+    write_archive(archive, folder, files(folder))
+    with tarfile.open(archive) as old, tarfile.open(forged, "w:gz") as new, tarfile.open(short, "w:gz") as rest:
+        for member in old:
+            content = old.extractfile(member)
+            assert content is not None
+            raw = content.read()
+            if member.name != "data/below/text":
+                rest.addfile(member, BytesIO(raw))
+            new.addfile(member, BytesIO(b"A text" if raw == b"a text" else raw))
+
+    with pytest.raises(ArchiveDamaged, match="below/text is not what was saved"):
+        check_archive(forged)
+    with pytest.raises(ArchiveDamaged, match="below/text is missing"):
+        check_archive(short)
