@@ -124,19 +124,22 @@ def test_a_snapshot_holds_nothing_that_was_deleted(start: Start, tmp_path: Path)
 
 @pytest.mark.gateway("pseudo")
 def test_snapshots_are_made_one_at_a_time(start: Start) -> None:
-    """Of two requests at once one is a 409, and a client that hangs up blocks nobody."""
+    """A request meanwhile is a 409, and a client that hangs up blocks nobody."""
     gateway = start("pseudo")
     with client_of(gateway) as client:
         client.completed(client.submit(numbered(200)))
-    with ThreadPoolExecutor() as pool, gateway.client() as http:
-        both = [pool.submit(http.post, ROUTE) for _ in range(2)]
-        answers = sorted((answer.result() for answer in both), key=lambda answer: answer.status_code)
-    with pytest.raises(httpx.ReadTimeout), gateway.client(timeout_s=0.02) as http:
+    with ThreadPoolExecutor() as pool, gateway.client() as http, gateway.client() as other:
+        assert other.get("/healthz").status_code == 200  # the connection of the second request is open
+        sent = pool.submit(http.post, ROUTE)
+        wait_until((folder_of(gateway) / "snapshot").exists, 10, "the beginning of a snapshot")
+        second = other.post(ROUTE)
+        first = sent.result()
+    with pytest.raises(httpx.TimeoutException), gateway.client(timeout_s=0.02) as http:
         http.post(ROUTE)
 
-    assert [answer.status_code for answer in answers] == [200, 409]
-    assert answers[0].headers["content-type"] == "application/gzip"
-    assert answers[1].json()["error"]["code"] == "snapshot_busy"
+    assert (first.status_code, second.status_code) == (200, 409)
+    assert first.headers["content-type"] == "application/gzip"
+    assert second.json()["error"]["code"] == "snapshot_busy"
     with gateway.client() as http:
         wait_until(lambda: http.post(ROUTE).status_code == 200, 30, "a snapshot after a client that hung up")
 
