@@ -70,7 +70,7 @@ def test_a_journal_over_its_budget_takes_nothing_until_it_is_smaller(
         maintained.check_budget()
         job = await jobs.submit("books", [Document(name, text) for name in "abcd"], None)
         await wait_until(lambda: is_over(maintained))
-        with pytest.raises(NoSpace, match="the job journal has 1 MB and MAX_JOURNAL_MB is 0: nothing was accepted"):
+        with pytest.raises(NoSpace, match=r"the job journal has \d MB and MAX_JOURNAL_MB is 0: nothing"):
             maintained.check_budget()
         await jobs.complete(job.id)
         for name in "abcd":
