@@ -73,10 +73,9 @@ def require(collection: str) -> None:
 
 def require_all() -> None:
     """Raise Forbidden if the current request may use some collections only, because it asks for what all share."""
-    if is_limited():
-        tenant = _current.get()
-        name = tenant.name if tenant else ""
-        raise Forbidden(f"the key {name} is limited to collections; this takes a key without that limit")
+    tenant = _current.get()
+    if tenant is not None and tenant.collections is not None:
+        raise Forbidden(f"the key {tenant.name} is limited to collections; this takes a key without that limit")
 
 
 def private(key: str) -> str:

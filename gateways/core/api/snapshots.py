@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import sqlite3
 import time
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ from fastapi.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
 from gateways.core import tenants
-from gateways.core.errors import Conflict
+from gateways.core.errors import Conflict, NoSpace
 from gateways.core.gateway import Gateway
 from gateways.core.host.thread_priority import be_nice
 from gateways.core.jobs.sqlite_copy import JournalCopy
@@ -58,8 +59,11 @@ class SnapshotMaker:
                 return await self._make(settings.data_dir, thread)
             finally:
                 thread.shutdown(wait=False)
-        except BaseException:
+        except BaseException as error:
             await self.discard()
+            if isinstance(error, OSError | sqlite3.OperationalError):
+                reason = error.strerror if isinstance(error, OSError) else error
+                raise NoSpace(f"the snapshot cannot be written below DATA_DIR: {reason}; make room") from error
             raise
 
     async def discard(self) -> None:

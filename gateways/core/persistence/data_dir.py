@@ -27,8 +27,9 @@ class DataDirUnusable(Exception):
 
 # A snapshot that was checked, and whose files are being moved into DATA_DIR.
 RESTORED = "restored"
-# The job journal in SQLite, and the folder in which a gateway makes a snapshot.
-JOURNAL, SNAPSHOT = "jobs.sqlite", "snapshot"
+# The job journal in SQLite, and the folder in which a gateway makes a snapshot. A start removes it, so its name is
+# none that somebody gives to a folder of backups.
+JOURNAL, SNAPSHOT = "jobs.sqlite", ".snapshot-draft"
 # The vector store; a new one that is complete and takes its place; the prefix of a store that was replaced.
 VECTORS, REBUILT, REPLACED = "vectors", "rebuilt", "replaced-"
 

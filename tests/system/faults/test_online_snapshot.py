@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import resource
 import shutil
 import sys
 import threading
@@ -15,11 +16,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateways.core.persistence import data_dir
 from tests.support.gateways import Gateway, describe, wait_until
 from tests.support.ingest_client import client_of
 from tests.system.faults.conftest import Start
 from tests.system.faults.test_data_dir import folder_of, run
 from tests.system.faults.test_kill import numbered
+from tests.system.faults.test_system_errors import limited
 
 ROUTE = "/v1/snapshot"
 TEXT = "a text that its owner wants to be forgotten"
@@ -119,7 +122,7 @@ def test_a_snapshot_holds_nothing_that_was_deleted(start: Start, tmp_path: Path)
     with client_of(gateway) as client:
         assert "gateway_last_snapshot_timestamp_seconds 0.0" in metrics
         assert "gateway_last_snapshot_timestamp_seconds 0.0" not in client.http.get("/metrics").text
-    assert not (folder_of(gateway) / "snapshot").exists()
+    assert not (folder_of(gateway) / data_dir.SNAPSHOT).exists()
 
 
 @pytest.mark.gateway("pseudo")
@@ -131,7 +134,7 @@ def test_snapshots_are_made_one_at_a_time(start: Start) -> None:
     with ThreadPoolExecutor() as pool, gateway.client() as http, gateway.client() as other:
         assert other.get("/healthz").status_code == 200  # the connection of the second request is open
         sent = pool.submit(http.post, ROUTE)
-        wait_until((folder_of(gateway) / "snapshot").exists, 10, "the beginning of a snapshot")
+        wait_until((folder_of(gateway) / data_dir.SNAPSHOT).exists, 10, "the beginning of a snapshot")
         second = other.post(ROUTE)
         first = sent.result()
     with pytest.raises(httpx.TimeoutException), gateway.client(timeout_s=0.02) as http:
@@ -151,7 +154,7 @@ def test_a_kill_while_a_snapshot_is_made_leaves_nothing(start: Start) -> None:
     texts = numbered(200)
     with client_of(gateway) as client:
         client.completed(client.submit(texts))
-    draft = folder_of(gateway) / "snapshot"
+    draft = folder_of(gateway) / data_dir.SNAPSHOT
     with ThreadPoolExecutor() as pool, gateway.client() as http:
         answer = pool.submit(http.post, ROUTE)
         wait_until(draft.exists, 10, "the beginning of a snapshot")
@@ -163,6 +166,29 @@ def test_a_kill_while_a_snapshot_is_made_leaves_nothing(start: Start) -> None:
     assert not draft.exists()
     with client_of(gateway) as client:
         client.holds_exactly(texts)
+
+
+@pytest.mark.gateway("pseudo")
+def test_a_disk_that_fills_up_meanwhile_is_told(start: Start) -> None:
+    """The answer is a 507 and not a fault of the gateway, nothing is left, and the next snapshot is made."""
+    gateway = start("pseudo")
+    backups = folder_of(gateway) / "snapshot"
+    backups.mkdir()
+    (backups / "monday.tar.gz").write_text("a backup of the operator")
+    with client_of(gateway) as client:
+        client.completed(client.submit(numbered(20)))
+        # The journal is smaller than this, and each file of a collection is larger.
+        with limited(gateway.front.pid, resource.RLIMIT_FSIZE, 8 << 20):
+            full = client.http.post(ROUTE)
+        left = (folder_of(gateway) / data_dir.SNAPSHOT).exists()
+        again = client.http.post(ROUTE)
+    gateway.front.kill()
+    gateway.front.start()
+
+    assert (full.status_code, full.json()["error"]["code"]) == (507, "no_space"), full.text
+    assert not left
+    assert again.status_code == 200
+    assert (backups / "monday.tar.gz").is_file()
 
 
 @pytest.mark.gateway("pseudo")
