@@ -1,26 +1,7 @@
-"""A gateway without a model, of each test's own."""
+"""Gateways without a model, for tests of who may do what."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from tests.support.pseudo_gateway import Start, start
 
-import pytest
-
-from tests.support import gateways
-
-Start = Callable[..., gateways.Gateway]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Yield what starts the gateway `pseudo` with settings; whatever still runs when the test ends is killed."""
-    started: list[gateways.Gateway] = []
-
-    def start_one(**environ: str) -> gateways.Gateway:
-        started.append(gateways.describe("pseudo", tmp_path / f"pseudo-{len(started)}", python=None, **environ))
-        return started[-1].start()
-
-    yield start_one
-    for gateway in started:
-        gateway.kill()
+__all__ = ["Start", "start"]
