@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
-from starlette.types import Message, Receive, Scope
+from starlette.types import Message, Receive
 
 from gateways.core.api.rerank import RerankRequest
 from gateways.core.dialects import jina, tei, texts
@@ -17,6 +17,7 @@ from gateways.core.errors import GatewayError, InvalidRequest
 from gateways.core.gateway import Gateway
 from gateways.core.http.body import read
 from gateways.core.http.json_route import JsonRoute, parse
+from gateways.core.http.request_headers import without_header
 from gateways.core.http.request_state import process_state
 from gateways.core.http.schemas import Lenient
 
@@ -55,7 +56,7 @@ class SharedPath:
                 raise self._missing_field(fields)
         except GatewayError as error:
             return detailed(error)
-        return await handle(Request(_without_encoding(request.scope), _replay_body(raw)))
+        return await handle(Request(without_header(request.scope, b"content-encoding"), _replay_body(raw)))
 
     def _missing_field(self, fields: dict[str, Any]) -> InvalidRequest:
         sent = ", ".join(name[:40] for name in list(fields)[:5]) or "nothing"
@@ -90,12 +91,6 @@ def router(gateway: Gateway) -> APIRouter:
         return await reranking(request)
 
     return routes
-
-
-def _without_encoding(scope: Scope) -> Scope:
-    """Return the scope of a request whose body was inflated."""
-    headers = [(name, value) for name, value in scope["headers"] if name != b"content-encoding"]
-    return scope if len(headers) == len(scope["headers"]) else {**scope, "headers": headers}
 
 
 def _replay_body(raw: bytes) -> Receive:

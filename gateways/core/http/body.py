@@ -6,16 +6,19 @@ from types import TracebackType
 from typing import Self
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from gateways.core.errors import Overloaded, TooLarge, UnsupportedMedia
 from gateways.core.http.content_encoding import BYTE_ORDER_MARK, body_too_large, check_encoding, decode
 from gateways.core.http.digits import parse_digits
+from gateways.core.http.request_headers import headers_by_name
 from gateways.core.observability import metrics
 
 # Bodies up to this size are not counted: queries pass while large bodies fill the budget.
 UNCOUNTED_BYTES = 65_536
 # Each value takes up to 80 bytes and a microsecond of the event loop. 10,000 documents with 20 keys each fit.
 MAX_VALUES = 500_000
+_JSON = b"application/json"
 
 
 class BodyBudget:
@@ -69,33 +72,49 @@ async def read(request: Request, limit_bytes: int, lease: BodyLease) -> bytes:
 
     Raises UnsupportedMedia unless it is JSON, TooLarge as soon as it is over `limit_bytes`, Overloaded as BodyLease.
     """
-    kind, declared, encoding = b"application/json", b"", b""
-    for name, value in request.scope["headers"]:
-        if name == b"content-type":
-            kind = value.partition(b";")[0].strip().lower()
-        elif name == b"content-length":
-            declared = value
-        elif name == b"content-encoding":
-            encoding = check_encoding(value)
-    if kind != b"application/json" and not kind.endswith(b"+json"):
-        sent = kind.decode("latin-1")
-        raise UnsupportedMedia(f"Content-Type is {sent!r}; send JSON with Content-Type: application/json")
-    declared_bytes = parse_digits(declared) or 0
+    headers = headers_by_name(request.scope)
+    _check_media_type(headers.get(b"content-type", _JSON))
+    encoding = check_encoding(headers.get(b"content-encoding", b""))
+    declared_bytes = parse_digits(headers.get(b"content-length", b"0")) or 0
     if declared_bytes > limit_bytes:
         raise body_too_large(limit_bytes)
     lease.grow(declared_bytes)
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit_bytes:
-            raise body_too_large(limit_bytes)
-        lease.grow(size)
-    body = b"".join(chunks)
+    body = await _receive(request, limit_bytes, lease)
     if encoding or body.startswith(BYTE_ORDER_MARK):
         body = await decode(body, encoding, limit_bytes)
         lease.grow(len(body))
     return body
+
+
+def _check_media_type(sent: bytes) -> None:
+    if sent == _JSON:
+        return
+    kind = sent.partition(b";")[0].strip().lower()
+    if kind != _JSON and not kind.endswith(b"+json"):
+        message = f"Content-Type is {kind.decode('latin-1')!r}; send JSON with Content-Type: application/json"
+        raise UnsupportedMedia(message)
+
+
+async def _receive(request: Request, limit_bytes: int, lease: BodyLease) -> bytes:
+    """Return the body as it was sent. Most bodies come in one part, which is not copied."""
+    body, more = await _receive_part(request)
+    parts, size = [body], len(body)
+    while size <= limit_bytes:
+        lease.grow(size)
+        if not more:
+            return body if len(parts) == 1 else b"".join(parts)
+        part, more = await _receive_part(request)
+        parts.append(part)
+        size += len(part)
+    raise body_too_large(limit_bytes)
+
+
+async def _receive_part(request: Request) -> tuple[bytes, bool]:
+    """Return a part of the body, and whether more follows."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def check_value_count(raw: bytes) -> None:

@@ -19,9 +19,10 @@ from gateways.core.http.api_keys import Keys, required_scope
 from gateways.core.http.digits import parse_digits
 from gateways.core.http.json_route import TIMEOUT_HEADER, JsonRoute
 from gateways.core.http.open_connections import PROBE_PATHS
+from gateways.core.http.request_headers import headers_by_name
 from gateways.core.http.route_table import RouteTable
 from gateways.core.observability import metrics
-from gateways.core.observability.request_observer import RequestObserver, observe
+from gateways.core.observability.request_observer import RequestObserver
 from gateways.core.settings import HttpSettings
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class FastPathApp(FastAPI):
             request_state.mark_admitted(scope)
             self._count_admitted(scope)
             return None
-        with observe(scope) as observer:
+        with _observe(scope) as observer:
             response = route.error_response(error)
             observer.route = route.path
             start: Message = {"status": response.status_code, "headers": response.raw_headers}
@@ -104,7 +105,7 @@ class FastPathApp(FastAPI):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        with observe(scope) as observer:
+        with _observe(scope) as observer:
             await self._serve(scope, receive, send, observer)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, observer: RequestObserver) -> None:
@@ -210,17 +211,17 @@ async def _is_disconnected(receive: Receive) -> bool:
         return False
 
 
-def _header(scope: Scope, name: bytes) -> bytes:
-    return next((value for key, value in scope["headers"] if key == name), b"")
+def _observe(scope: Scope) -> RequestObserver:
+    return RequestObserver(scope, headers_by_name(scope).get(b"x-request-id", b""))
 
 
 def _timeout_s(scope: Scope) -> float:
     """Return the X-Request-Timeout-Ms of a request in seconds. Its route rejects a value that is no number."""
-    milliseconds = parse_digits(_header(scope, TIMEOUT_HEADER))
+    milliseconds = parse_digits(headers_by_name(scope).get(TIMEOUT_HEADER, b""))
     return math.inf if milliseconds is None else milliseconds / 1e3
 
 
 def _short_length(scope: Scope) -> int:
     """Return the Content-Length of a short body in bytes, 0 if it is longer or absent."""
-    length = parse_digits(_header(scope, b"content-length"))
+    length = parse_digits(headers_by_name(scope).get(b"content-length", b""))
     return length if length and length <= _SHORT_BYTES else 0

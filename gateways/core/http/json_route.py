@@ -16,6 +16,7 @@ from gateways.core.errors import DeadlineExceeded, GatewayError, InvalidRequest
 from gateways.core.http.body import check_value_count, read
 from gateways.core.http.body_errors import invalid_body
 from gateways.core.http.digits import parse_digits
+from gateways.core.http.request_headers import headers_by_name
 from gateways.core.http.request_state import process_state
 
 M = TypeVar("M", bound=BaseModel)
@@ -79,15 +80,15 @@ def error_response(error: GatewayError) -> Response:
 
 def timeout_s(request: Request, limit_s: float) -> float:
     """Return the deadline in seconds: X-Request-Timeout-Ms, at most `limit_s`. Raises InvalidRequest."""
-    for name, value in request.scope["headers"]:
-        if name == TIMEOUT_HEADER:
-            milliseconds = parse_digits(value)
-            if not milliseconds:
-                sent = value[:20].decode("latin-1")
-                message = f"X-Request-Timeout-Ms is {sent!r}; send a whole number of milliseconds, 1 at least"
-                raise InvalidRequest(message, param="X-Request-Timeout-Ms")
-            return min(limit_s, milliseconds / 1e3)
-    return limit_s
+    value = headers_by_name(request.scope).get(TIMEOUT_HEADER)
+    if value is None:
+        return limit_s
+    milliseconds = parse_digits(value)
+    if not milliseconds:
+        sent = value[:20].decode("latin-1")
+        message = f"X-Request-Timeout-Ms is {sent!r}; send a whole number of milliseconds, 1 at least"
+        raise InvalidRequest(message, param="X-Request-Timeout-Ms")
+    return min(limit_s, milliseconds / 1e3)
 
 
 def parse(model: type[M], raw: bytes) -> M:

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
 from contextvars import ContextVar
 
 import orjson
@@ -18,10 +17,9 @@ _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _VALID_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 
 
-def begin(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """Start logging for a request in this context. Returns its id: X-Request-Id if valid, else a random one."""
-    sent = next((value for name, value in headers if name == b"x-request-id"), b"")
-    request_id = sent if _VALID_ID.fullmatch(sent) else os.urandom(8).hex().encode()
+def begin(sent: bytes) -> bytes:
+    """Start logging for a request in this context. Returns its id: `sent` if valid, else a random one."""
+    request_id = sent if sent and _VALID_ID.fullmatch(sent) else os.urandom(8).hex().encode()
     _request_id.set(request_id.decode("ascii"))
     return request_id
 

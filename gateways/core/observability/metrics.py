@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
@@ -112,6 +114,25 @@ def forward(texts: int, tokens: int, padding: float = 0.0) -> None:
     padding_tokens.inc(padding)
     forward_texts.inc(texts)
     forward_tokens.inc(tokens)
+
+
+@cache
+def _of_route(route: str, status: int) -> tuple[Counter, Histogram]:
+    """Return the metrics of a route. Finding them by their labels takes as long as counting."""
+    return requests.labels(route, status), latency.labels(route)
+
+
+def count_request(route: str, status: int, elapsed_s: float) -> None:
+    """Count a request that is answered."""
+    count, seconds = _of_route(route, status)
+    count.inc()
+    seconds.observe(elapsed_s)
+
+
+@cache
+def of_stage(stage: str, model: str) -> Histogram:
+    """Return the histogram of a stage."""
+    return stage_seconds.labels(stage, model)
 
 
 def exposition() -> bytes:

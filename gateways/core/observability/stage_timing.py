@@ -20,7 +20,7 @@ def begin() -> dict[str, float]:
 def took(stage: str, started_s: float, ended_s: float, model: str = "") -> None:
     """Record a stage of a request or of an ingest. Both times are of `time.perf_counter`."""
     seconds = ended_s - started_s
-    metrics.stage_seconds.labels(stage, model).observe(seconds)
+    metrics.of_stage(stage, model).observe(seconds)
     tracing.stage(stage, started_s, ended_s, model)
     stage_s = _stage_s.get()
     if stage_s is not None:

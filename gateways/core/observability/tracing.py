@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ def start(service: str) -> None:
     _tracer = trace.get_tracer("gateways")
 
 
-def request(method: str, path: str, headers: Headers) -> AbstractContextManager[Span | None]:
-    """Return the context of the request's span. Its parent is the client's span if the headers name one."""
-    return _request(_tracer, method, path, headers) if _tracer else nullcontext()
+def request(method: str, path: str, headers: Headers) -> AbstractContextManager[Span] | None:
+    """Return the context of the request's span, None if tracing is off. The headers may name the span's parent."""
+    return _request(_tracer, method, path, headers) if _tracer else None
 
 
 @contextmanager
@@ -70,11 +70,10 @@ def _request(tracer: Tracer, method: str, path: str, headers: Headers) -> Iterat
         yield span
 
 
-def end_request(span: Span | None, method: str, route: str, status: int) -> None:
+def end_request(span: Span, method: str, route: str, status: int) -> None:
     """Add the status to a request's span. The span is named by its route, since a path holds ids."""
-    if span:
-        span.update_name(f"{method} {route}")
-        span.set_attributes({"http.route": route, "http.response.status_code": status})
+    span.update_name(f"{method} {route}")
+    span.set_attributes({"http.route": route, "http.response.status_code": status})
 
 
 def stage(name: str, started_s: float, ended_s: float, model: str) -> None:
