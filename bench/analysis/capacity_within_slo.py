@@ -48,7 +48,7 @@ def capacity_within(
         np.array([_is_informative(row, percentile_column) for row in rows.to_dict("records")], dtype=bool)
     ]
     best = None
-    for percent, level in informative.groupby("percent"):
+    for percent, level in informative.groupby("load_percent"):
         figures = level[["rps", "offered_rps", "duration_s", "p50_ms"]].fillna(0.0)
         answered = ~level.refused & np.array([kept_up(*row) for row in figures.to_numpy()], dtype=bool)
         held = level[answered & (level[percentile_column] <= limit_ms)]

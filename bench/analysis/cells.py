@@ -13,7 +13,8 @@ from bench import statistics
 from bench.records.refusal_codes import MAX_CV
 from bench.records.runs_csv import TWIN
 
-KEYS = ["target", "scenario", "route", "concurrency", "batch", "percent", "page_cache"]
+LOADS = ["concurrency", "cores", "batch", "load_percent", "repeat_percent", "mixed_percent"]
+KEYS = ["target", "scenario", "route", *LOADS, "page_cache"]
 Key = tuple[Any, ...]  # the values of KEYS, "" for loads that the scenario does not have
 Blocks = dict[int, list[float]]  # the replicates of each block
 
@@ -48,6 +49,11 @@ def group(runs: pd.DataFrame) -> dict[Key, pd.DataFrame]:
     keys = runs[KEYS].astype(object).where(runs[KEYS].notna(), "")
     groups = runs.groupby([keys[name] for name in KEYS], sort=False)
     return {tuple(key): rows for key, rows in groups}
+
+
+def key(target: str, scenario: str, route: str = "", **loads: float) -> Key:
+    """Return the key of a cell by its loads, which are columns of LOADS."""
+    return (target, scenario, route, *(loads.get(name, "") for name in LOADS), "")
 
 
 def headline(scenario: str) -> str:

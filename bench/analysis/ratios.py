@@ -45,7 +45,7 @@ class Panel:
 def measures(campaign: Campaign) -> list[Measure]:
     """Return the measures of the forest plot, at the headline loads of this campaign."""
     c = campaign.concurrency
-    search, embeddings = (("closed", route, c, "", "", "") for route in ("search", "embeddings"))
+    search, embeddings = (cells.key("", "closed", route, concurrency=c)[1:] for route in ("search", "embeddings"))
     listed = [
         Measure(f"search · RPS at c = {c}", "rps", search),
         Measure(f"embeddings · RPS at c = {c}", "rps", embeddings),
@@ -59,7 +59,7 @@ def measures(campaign: Campaign) -> list[Measure]:
         sizes = sorted(campaign.lines(scenario, route).dropna(subset=[column]).batch.unique())
         if sizes:
             middle = sizes[len(sizes) // 2]
-            listed.append(Measure(title.format(middle), column, (scenario, route, "", middle, "", "")))
+            listed.append(Measure(title.format(middle), column, cells.key("", scenario, route, batch=middle)[1:]))
     return listed
 
 

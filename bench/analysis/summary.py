@@ -22,12 +22,15 @@ from bench.analysis import cells
 from bench.analysis.cells import FIGURES, KEYS, OWN_LOAD, Compared, Key
 from bench.machine.device_names import is_gpu
 from bench.records.refusal_codes import CODES, MAX_DRIFT, refused, relative_drift
+from bench.records.row import load_columns
 from bench.records.runs_csv import COLUMNS, HEADLINE_CONCURRENCY, KEY, TWIN, Row
 from bench.statistics import usl as scalability
 
 BASELINES = ("study", "python", "onnx_py")
 NUMBERS = ("int | None", "float | None")
-MEASURES = [column.name for column in fields(Row) if column.type in NUMBERS and column.name not in KEY]
+MEASURES = [
+    column.name for column in fields(Row) if column.type in NUMBERS and column.name not in (*KEY, *cells.LOADS)
+]
 # Texts of role=number pairs. A summary line has those of the row with the most memory.
 ROLES = ("rss_roles_mib", "pss_roles_mib", "cpu_roles_ms")
 MEMORY = [name for name in MEASURES if name.startswith(("rss_", "pss_", "uss_", "gpu_mem"))]
@@ -84,16 +87,16 @@ class Campaign:
         route: str = "",
         concurrency: int | None = None,
         batch: int | None = None,
-        percent: int | None = None,
+        load_percent: int | None = None,
     ) -> pd.DataFrame:
         """
         Return the summary lines of a scenario and route, indexed by target in the order of `targets`.
 
-        `concurrency`, `batch` and `percent` filter by load; without them a target has a line for each load. The twin
-        is left out.
+        `concurrency`, `batch` and `load_percent` filter by load; without them a target has a line for each load. The
+        twin is left out.
         """
         lines = self.summary[(self.summary.scenario == scenario) & (self.summary.route == route)]
-        for column, value in (("concurrency", concurrency), ("batch", batch), ("percent", percent)):
+        for column, value in (("concurrency", concurrency), ("batch", batch), ("load_percent", load_percent)):
             if value is not None:
                 lines = lines[lines[column] == value]
         indexed = lines.set_index("target")
@@ -130,11 +133,25 @@ def read_runs(file: Path) -> pd.DataFrame:
     """Return runs.csv; empty texts are "", empty numbers and missing columns are NaN."""
     texts = ["target", "precision", "device", "scenario", "route", "client", "started_utc", *ROLES, "page_cache"]
     texts += ["gpu_throttled", "codes", "reason"]
-    runs = pd.read_csv(file, dtype=dict.fromkeys(texts, "object")).reindex(columns=COLUMNS)
+    runs = _split_loads(pd.read_csv(file, dtype=dict.fromkeys(texts, "object"))).reindex(columns=COLUMNS)
     runs[texts] = runs[texts].astype(object).fillna("")
     runs[MEASURES] = runs[MEASURES].astype(float)
     runs["refused"] = [refused(codes.split()) for codes in runs.codes]
     return runs
+
+
+def _split_loads(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with each load in its column. Before 2026-12 `percent` and `concurrency` had several meanings."""
+    if "percent" not in runs:
+        return runs
+    loads = [
+        load_columns(str(scenario), concurrency, batch, percent)
+        for scenario, concurrency, batch, percent in zip(
+            runs.scenario, runs.concurrency, runs.batch, runs.percent, strict=True
+        )
+    ]
+    columns = pd.DataFrame(loads, index=runs.index, columns=cells.LOADS, dtype=float)
+    return pd.concat([runs.drop(columns=["concurrency", "batch", "percent"]), columns], axis=1)
 
 
 def _refuse_drifted(runs: pd.DataFrame) -> None:
@@ -166,7 +183,10 @@ def _summarise_cell(key: Key, rows: pd.DataFrame) -> dict[str, Any]:
         bounds[f"{column}_low"], bounds[f"{column}_high"] = interval or (None, None)
     heaviest = good.sort_values("rss_steady_mib").iloc[-1] if len(good) else dict.fromkeys(ROLES, "")
     return {
-        **{name: None if value == "" and name in KEY[4:] else value for name, value in zip(KEYS, key, strict=True)},
+        **{
+            name: None if value == "" and name in cells.LOADS else value
+            for name, value in zip(KEYS, key, strict=True)
+        },
         "precision": first.precision,
         "device": first["device"],
         "peer": bool(first.peer),
@@ -222,4 +242,4 @@ def noise(runs: pd.DataFrame, route: str, concurrency: float) -> float:
 
 
 def _build_sweep_key(target: str, route: str, concurrency: float) -> Key:
-    return (target, "closed", route, concurrency, "", "", "")
+    return cells.key(target, "closed", route, concurrency=concurrency)

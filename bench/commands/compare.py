@@ -161,7 +161,7 @@ def _compare_revisions(arguments: argparse.Namespace) -> Comparison:
     runs, (a, b) = compare_revisions.measure(plan)
     note = f"A = {a}, B = {b}, measured in turn, paired by block."
     groups = cells.group(runs)
-    first, second = ((name, "closed", plan.route, plan.concurrency, "", "", "") for name in (a, b))
+    first, second = (cells.key(name, "closed", plan.route, concurrency=plan.concurrency) for name in (a, b))
     compared = cells.compare(groups, second, a, plan.metric) if second in groups else None
     if compared is None:
         return Comparison([], [note, _explain_missing(runs)])
@@ -205,9 +205,9 @@ def _median(groups: Mapping[Key, Any], key: Key, figure: str) -> float | None:
 def cell_name(key: Key) -> str:
     """Return a cell's scenario, route and load as text, without its target."""
     fields = dict(zip(cells.KEYS, key, strict=True))
-    signs = (("concurrency", "c="), ("batch", "n="))
+    signs = (("concurrency", "c="), ("cores", "cores="), ("batch", "n="))
     loads = [f"{sign}{fields[name]:g}" for name, sign in signs if fields[name] != ""]
-    loads += [f"{fields['percent']:g} %"] if fields["percent"] != "" else []
+    loads += [f"{fields[name]:g} %" for name in cells.LOADS if name.endswith("_percent") and fields[name] != ""]
     return " ".join(part for part in (fields["scenario"], fields["route"], *loads, fields["page_cache"]) if part)
 
 

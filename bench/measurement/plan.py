@@ -134,7 +134,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Cell:
-    """One target under one load of a scenario, in one block; `bench.records.runs_csv.Row` defines the load fields."""
+    """One target under one load of a scenario, in one block; `bench.records.row.load_columns` says what they mean."""
 
     block: int
     target: Target

@@ -16,6 +16,7 @@ from bench.measurement import process_sampler
 from bench.measurement.client_ceiling import Ceilings
 from bench.measurement.plan import Cell, Options
 from bench.measurement.process_sampler import Memory
+from bench.records.row import load_columns
 from bench.records.runs_csv import Row, Runs
 from bench.targets import Target
 from bench.targets.api_client import Api
@@ -81,9 +82,7 @@ class Bench:
             device=cell.target.device,
             scenario=cell.scenario,
             route=cell.route,
-            concurrency=cell.concurrency,
-            batch=cell.batch,
-            percent=cell.percent,
+            **load_columns(cell.scenario, cell.concurrency, cell.batch, cell.percent),
             started_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 

@@ -75,13 +75,13 @@ def _measure_shape(campaign: Campaign, name: str, rows: pd.DataFrame, needs: Nee
     if len(capacities) < len(results):
         return replace(base, why=f"nothing measured fits: {_describe_lowest_rate(rows, needs)}")
     rps, low, percent = min(capacities, key=lambda capacity: capacity.low)
-    cpu_ms = statistics.median(rows[rows.percent == percent].cpu_ms_per_req.dropna().tolist())
+    cpu_ms = statistics.median(rows[rows.load_percent == percent].cpu_ms_per_req.dropna().tolist())
     why = _explain_exclusion(facts)
     if needs.vcpu is not None and needs.vcpu < cores:
         why = why or f"not measured on fewer than {cores} core{'s' * (cores > 1)}"
     if not base.pss_mib:
         why = why or "not measured: its memory was not seen"
-    return replace(base, rps=rps, low=low, unbounded=bool(percent == rows.percent.max()), cpu_ms=cpu_ms, why=why)
+    return replace(base, rps=rps, low=low, unbounded=bool(percent == rows.load_percent.max()), cpu_ms=cpu_ms, why=why)
 
 
 def _explain_exclusion(facts: Mapping[str, Any]) -> str:
@@ -93,7 +93,7 @@ def _explain_exclusion(facts: Mapping[str, Any]) -> str:
 
 def _describe_lowest_rate(rows: pd.DataFrame, needs: Needs) -> str:
     """Return the latencies at the lowest offered rate, in words."""
-    lowest = rows[rows.percent == rows.percent.min()]
+    lowest = rows[rows.load_percent == rows.load_percent.min()]
     latencies = [
         f"{COLUMNS[column]} is {lowest[column].median():,.0f} ms"
         if lowest[column].notna().any()

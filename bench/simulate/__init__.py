@@ -89,7 +89,7 @@ def _predict_open(campaign: Campaign, server: Server, target: str, route: str) -
     """Yield predictions at the arrival times of each window, because a few seconds of a random process vary."""
     runs = campaign.runs[~campaign.runs.refused]
     windows = runs[(runs.target == target) & (runs.route == route) & (runs.scenario == "server")]
-    for _, rows in windows[windows.percent <= MOST_PERCENT].groupby("percent"):
+    for _, rows in windows[windows.load_percent <= MOST_PERCENT].groupby("load_percent"):
         p95_ms = [_compute_p95_ms(open_loop(server, *_draw_requests(row))) for row in rows.itertuples()]
         load = f"{rows.offered_rps.median():.0f} a second"
         yield Prediction(target, route, load, float(np.median(p95_ms)), float(rows.p95_ms.median()))
@@ -111,7 +111,7 @@ def _predict_rate(campaign: Campaign, arguments: argparse.Namespace) -> Iterator
 
 def _draw_requests(row: Any) -> tuple[F64, I64]:
     """Return the scheduled times of a window's requests in seconds, (n,), and random lengths in tokens, (n,)."""
-    arrivals_s = arrivals.poisson(row.offered_rps, int(row.requests), (int(row.seed), int(row.percent)))
+    arrivals_s = arrivals.poisson(row.offered_rps, int(row.requests), (int(row.seed), int(row.load_percent)))
     return arrivals_s, np.random.default_rng(int(row.seed)).choice(question_tokens(), len(arrivals_s))
 
 

@@ -39,7 +39,7 @@ def test_more_cores_serve_more_threads(bench: Bench) -> None:
 
     rows = threads.run_alone(bench, cell)
 
-    assert [row.concurrency for row in rows] == [1, len(everywhere)]
+    assert [row.cores for row in rows] == [1, len(everywhere)]
     assert all(row.texts_per_s and "E_PIN" not in row.codes for row in rows)
     used = [row.server_cores or 0.0 for row in rows]
     assert used[0] <= 1.1 < used[1]

@@ -99,7 +99,7 @@ class OpenLoopTarget:
             for percent in (*PERCENTS, 125):
                 peer, precision = bool(self.description["peer"]), str(self.description["precision"])
                 row = Row(block, 1, 1, self.name, peer, True, precision, "server", "search")
-                row.percent, row.offered_rps = percent, self.rps * percent / 100
+                row.load_percent, row.offered_rps = percent, self.rps * percent / 100
                 row.rps, row.cpu_ms_per_req = min(self.rps, row.offered_rps), self.cpu_ms
                 row.p95_ms, row.p99_ms = (40.0, 60.0) if percent <= 100 else (400.0, 600.0)
                 row.pss_mib, row.rss_peak_mib = sum(self.roles_mib.values()), 1.1 * sum(self.roles_mib.values())

@@ -99,7 +99,7 @@ def _server(made: Made, block: int, speed: float, percent: int) -> Row:
     busy = min(percent / 100, 0.995 if percent < 100 else 0.9995)
     waited = _times(1000 / speed / (1 - busy) ** 0.8, 2.6)
     offered = speed * percent / 100
-    load: Values = {"percent": percent, "offered_rps": offered, "rps": min(offered, speed), "slo_ms": SLO_MS}
+    load: Values = {"load_percent": percent, "offered_rps": offered, "rps": min(offered, speed), "slo_ms": SLO_MS}
     good = min(offered, speed) * (1.0 if percent < 90 else 0.6)
     return _row(made, block, "server", "search", **load, goodput_rps=good, **waited)
 
@@ -122,14 +122,16 @@ def _once(made: Made, speed: float) -> Iterator[Row]:
     yield from (_start(made, cache, replicate) for cache in ("warm", "cold") for replicate in range(1, 4))
     yield from _verification(made, speed)
     yield from (
-        _row(made, 1, "mixed", "search", percent=mix, **_times(3000 / speed, 2 + mix / 50)) for mix in (0, 100)
+        _row(made, 1, "mixed", "search", mixed_percent=mix, **_times(3000 / speed, 2 + mix / 50)) for mix in (0, 100)
     )
     shed: Values = {"goodput_kept": 0.97, "goodput_rps": 0.3 * speed, "shed": 900, "slo_ms": SLO_MS}
-    offered: Values = {"percent": 300, "offered_rps": 3 * speed, "rps": 0.97 * speed}
+    offered: Values = {"load_percent": 300, "offered_rps": 3 * speed, "rps": 0.97 * speed}
     yield _row(made, 1, "overload", "search", **offered, **shed, **_times(4000 / speed, 3))
     hits = {percent: speed * (1 + percent / 200) for percent in (0, 50, 90)}
-    yield from (_row(made, 1, "cache", "search", 16, percent=percent, rps=rps) for percent, rps in hits.items())
-    yield _row(made, 1, "burst", "search", recovery_s=300 / speed, percent=50, **_times(5000 / speed, 5))
+    yield from (
+        _row(made, 1, "cache", "search", 16, repeat_percent=percent, rps=rps) for percent, rps in hits.items()
+    )
+    yield _row(made, 1, "burst", "search", recovery_s=300 / speed, load_percent=50, **_times(5000 / speed, 5))
     agrees: Values = {"client": "wrk", "reason": "agrees with the driver: +0.4 %"}
     yield _row(made, 1, "second_opinion", "search", 16, rps=speed, **agrees)
     yield _row(made, 1, "soak", "search", 8, rss_mib_per_min=0.02, duration_s=60.0)

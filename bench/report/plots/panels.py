@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, FuncFormatter, LogLocator, NullFormatter
 
+from bench.analysis.cells import LOADS
 from bench.analysis.summary import Campaign
 from bench.report.plots.style import Look
 
@@ -24,7 +25,7 @@ def drawable(campaign: Campaign, scenario: str, route: str, column: str) -> pd.D
     """Return the summary lines of a scenario with a value in `column`, by load, without the pseudo target."""
     lines = campaign.lines(scenario, route)
     complete = lines[lines[column].notna() & (lines.precision != "pseudo")]
-    return complete.sort_values(["batch", "percent"], kind="stable")
+    return complete.sort_values(LOADS, kind="stable")
 
 
 def served(campaign: Campaign) -> list[str]:

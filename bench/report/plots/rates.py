@@ -50,18 +50,23 @@ def draw_goodput(campaign: Campaign) -> Figure | None:
     parts = [drawable(campaign, name, route, "goodput_rps") for name in ("server", "overload") for route in ROUTES]
     lines = pd.concat(parts)
     lines = lines[lines.index.duplicated(keep=False)]
-    if lines.empty or lines.percent.max() <= 100:
+    if lines.empty or lines.load_percent.max() <= 100:
         return None
-    lines["kept"] = lines.goodput_rps / lines.offered_rps * lines.percent
+    lines["kept"] = lines.goodput_rps / lines.offered_rps * lines.load_percent
     figure, (axes,) = columns(1, 8.2, 4.2)
     style = looks(campaign.targets)
     for target, curve in lines.groupby(level=0, sort=False):
-        line(axes, curve.percent, curve.kept, style[str(target)], str(target))
+        line(axes, curve.load_percent, curve.kept, style[str(target)], str(target))
     axes.plot(
-        [0, 100, lines.percent.max()], [0, 100, 100], color=INK, lw=1.2, ls=(0, (6, 3)), label="all answered in time"
+        [0, 100, lines.load_percent.max()],
+        [0, 100, 100],
+        color=INK,
+        lw=1.2,
+        ls=(0, (6, 3)),
+        label="all answered in time",
     )
     axes.set_ylim(-3, max(108, 1.05 * lines.kept.max()))
-    axes.set_xlim(0, 1.03 * lines.percent.max())
+    axes.set_xlim(0, 1.03 * lines.load_percent.max())
     axes.set_xlabel("offered rate, % of the closed-loop maximum")
     axes.set_ylabel("answered within the SLO, % of that maximum")
     axes.set_title("Goodput by offered rate")
@@ -74,16 +79,16 @@ def draw_cache(campaign: Campaign) -> Figure | None:
     route = next((route for route in ROUTES if len(campaign.lines("cache", route))), "search")
     lines = drawable(campaign, "cache", route, "rps")
     lines = lines[lines.concurrency == lines.concurrency.max()]  # a table has the cell with one request in flight
-    lines = lines[lines.index.isin(lines.index[lines.percent == 0])]
+    lines = lines[lines.index.isin(lines.index[lines.repeat_percent == 0])]
     if lines.empty:
         return None
     figure, (axes,) = columns(1, 8.2, 4.2)
     style = looks(campaign.targets)
     for target, curve in lines.groupby(level=0, sort=False):
-        line(axes, curve.percent / 100, curve.rps / curve.rps.iloc[0], style[str(target)], str(target))
+        line(axes, curve.repeat_percent / 100, curve.rps / curve.rps.iloc[0], style[str(target)], str(target))
     axes.axhline(1, color=INK, lw=0.9)
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_xticks(np.unique(lines.percent) / 100)
+    axes.set_xticks(np.unique(lines.repeat_percent) / 100)
     axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
     axes.set_xlabel("share of requests that repeat an earlier text")
     axes.set_ylabel("times the rate without repeats")

@@ -12,7 +12,7 @@ OFFERED: Column = ("offered RPS", "offered_rps", 1)
 GOODPUT: Column = ("within SLO RPS", "goodput_rps", 1)
 RPS: Column = ("RPS", "rps", 1)
 OF_BARE: Column = ("of it served", "of_bare", 2)
-ROUTE, OF_MAX = {"route": "route"}, {"percent": "% of closed max"}
+ROUTE, OF_MAX = {"route": "route"}, {"load_percent": "% of closed max"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ SPECS = (
     Spec("single", "One request in flight", ROUTE, (RPS, *TIMES, CPU), "p50_ms"),
     Spec("server", "Open loop: latency from the intended send", {**ROUTE, **OF_MAX}, SERVER, "p99_ms"),
     Spec("offline", "Embedding in bulk, one request in flight", {"batch": "texts a request"}, OFFLINE, "texts_per_s"),
-    Spec("threads", "Embedding in bulk, by cores", {"concurrency": "cores"}, OFFLINE),
+    Spec("threads", "Embedding in bulk, by cores", {"cores": "cores"}, OFFLINE),
     Spec(
         "bare",
         "Against the runtime alone",
@@ -91,14 +91,14 @@ SPECS = (
     ),
     Spec("closed", "The GPU in the sweep", {**ROUTE, "concurrency": "c"}, GPU),
     Spec("offline", "The GPU when embedding in bulk", {"batch": "texts a request"}, GPU),
-    Spec("mixed", "Searches alone and among reranking and ingesting", {"percent": "% mixed traffic"}, MIXED),
+    Spec("mixed", "Searches alone and among reranking and ingesting", {"mixed_percent": "% mixed traffic"}, MIXED),
     Spec("overload", "Overload: more offered than can be answered", OF_MAX, OVERLOAD),
     Spec("burst", "A burst on a half load", OF_MAX, (("recovery s", "recovery_s", 2), *TIMES)),
     Spec("soak", "Soak", {}, SOAK),
     Spec(
         "cache",
         "Repeated texts",
-        {**ROUTE, "percent": "% repeats", "concurrency": "in flight"},
+        {**ROUTE, "repeat_percent": "% repeats", "concurrency": "in flight"},
         (RPS, *TIMES, ("forward passes", "forwards", 0)),
     ),
     Spec("quality", "Retrieval quality", ROUTE, QUALITY),

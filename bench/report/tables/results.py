@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from bench.analysis.cells import LOADS
 from bench.analysis.headline import headline_route
 from bench.analysis.summary import Campaign
 from bench.records.refusal_codes import CODES, DISTURBED
@@ -106,7 +108,7 @@ def ledger(campaign: Campaign) -> Content:
             str(row.target),
             str(row.scenario),
             str(row.route),
-            _format_load(row.concurrency, row.batch, row.percent),
+            _format_load(row),
             number(row.block, 0),
             number(row.rps) if row.refused else "",
             str(row.codes) + ("" if row.refused else " (kept)"),
@@ -117,9 +119,10 @@ def ledger(campaign: Campaign) -> Content:
     return Content("Ledger: refused and qualified rows", columns, rows)
 
 
-def _format_load(concurrency: object, batch: object, percent: object) -> str:
-    parts = (("c=", concurrency, ""), ("n=", batch, ""), ("", percent, " %"))
-    return ", ".join(f"{before}{number(at, 0)}{after}" for before, at, after in parts if number(at, 0))
+def _format_load(row: Any) -> str:
+    signs = {"concurrency": ("c=", ""), "cores": ("", " cores"), "batch": ("n=", "")}
+    parts = [(*signs.get(name, ("", " %")), getattr(row, name)) for name in LOADS]
+    return ", ".join(f"{before}{number(at, 0)}{after}" for before, after, at in parts if number(at, 0))
 
 
 def notes(campaign: Campaign) -> list[str]:

@@ -13,6 +13,9 @@ from bench.records.runs_csv import Row
 from bench.statistics import usl
 from tests.support.campaign_builder import blocks, campaign, row
 
+# Campaign F of the review of the harness, whose rows these tests recompute.
+PUBLISHED = paths.CAMPAIGNS / "amd-epyc-avx512vnni-2c" / "2026-11-22T2249-full"
+
 
 def test_blocks_that_spread_decide_nothing_and_are_shown(tmp_path: Path) -> None:
     """With a spread over 10 % between blocks (E_CV), number and ratio stay and the verdict is inconclusive."""
@@ -70,7 +73,7 @@ def test_where_the_baseline_was_not_run_the_next_is(tmp_path: Path) -> None:
 
 def served(target: str, block: int, percent: int, p99_ms: float, **values: object) -> Row:
     """Return a row of `server` at this share of 100 requests per second."""
-    made = {"scenario": "server", "concurrency": None, "percent": percent, "offered_rps": float(percent)}
+    made = {"scenario": "server", "concurrency": None, "load_percent": percent, "offered_rps": float(percent)}
     answered = float(percent) * (1 - 0.001 * block)
     return row(target, **{"rps": answered, "block": block, **made, "p99_ms": p99_ms, **values})  # type: ignore[arg-type]
 
@@ -134,6 +137,18 @@ def test_campaigns_of_the_first_columns_still_load() -> None:
         assert len(read.summary)
         assert all(isinstance(text, str) for text in read.runs.page_cache)
     assert folders
+
+
+def test_loads_of_older_campaigns_are_in_columns_of_their_own() -> None:
+    """In committed files `percent` and `concurrency` mean two things each; read back, a column means one."""
+    runs = summary.load(PUBLISHED).runs
+
+    assert "percent" not in runs
+    assert runs.groupby("scenario").load_percent.max()[["server", "overload", "burst"]].tolist() == [85, 300, 50]
+    assert runs.groupby("scenario").repeat_percent.max().dropna().to_dict() == {"cache": 100}
+    assert runs.groupby("scenario").mixed_percent.max().dropna().to_dict() == {"mixed": 100}
+    assert runs.groupby("scenario").cores.max().dropna().to_dict() == {"threads": 2}
+    assert runs[runs.scenario == "threads"].concurrency.isna().all()
 
 
 def test_a_window_at_another_speed_than_the_campaigns_gives_no_number(tmp_path: Path) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bench import targets
+from bench.errors import BenchError
 from bench.measurement.plan import Cell
+from bench.records.row import key_of, load_columns
 from bench.records.runs_csv import COLUMNS, Row, Runs, read
 
 
@@ -60,3 +64,44 @@ def test_a_campaign_knows_its_cells_again(tmp_path: Path) -> None:
     assert Cell(1, target, "closed", "search", 16).key in resumed.keys
     assert Cell(1, target, "closed", "search", 4).key not in resumed.keys
     assert [line["concurrency"] for line in read(file)] == ["16", "64"]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "loads"),
+    [
+        ("server", {"concurrency": None, "batch": None, "load_percent": 50}),
+        ("cache", {"concurrency": 16, "batch": None, "repeat_percent": 50}),
+        ("mixed", {"concurrency": None, "batch": None, "mixed_percent": 0}),
+        ("threads", {"cores": 2, "batch": 64, "load_percent": None}),
+    ],
+)
+def test_a_column_means_one_thing(scenario: str, loads: dict[str, int | None]) -> None:
+    """Each kind of load has a column of its own, and the row is known by the key of its cell."""
+    target = next(target for target in targets.ours() if target.name == "onnx_py")
+    given = {
+        "concurrency": loads.get("concurrency", loads.get("cores")),
+        "batch": loads["batch"],
+        "percent": next((value for name, value in loads.items() if name.endswith("_percent")), None),
+    }
+    cell = Cell(1, target, scenario, "search", **given)
+
+    filled = load_columns(scenario, **given)
+
+    assert filled == loads
+    assert row(scenario=scenario, **{"concurrency": None, **filled}).key == cell.key
+
+
+def test_an_older_row_has_the_key_of_its_cell() -> None:
+    """Files from before the split have `percent`; their rows are known again."""
+    old = {"block": "1", "target": "onnx_py", "scenario": "cache", "route": "embeddings", "concurrency": "16"}
+
+    assert key_of({**old, "batch": "", "percent": "50"}) == ("1", "onnx_py", "cache", "embeddings", "16", "", "50")
+
+
+def test_a_file_with_other_columns_is_not_continued(tmp_path: Path) -> None:
+    """A row of today does not fit below an older header, so a new campaign is asked for."""
+    file = tmp_path / "runs.csv"
+    file.write_text("block,target,percent\n1,onnx_py,50\n")
+
+    with pytest.raises(BenchError, match="other columns"):
+        Runs(file)
