@@ -100,7 +100,7 @@ def judge(
     Compare a column of two cells; `noise(blocks)` returns the A/A band over that number of blocks.
 
     Pairs are blocks of the same number. Returns None if a side has no sound block, or if no block is shared. The
-    verdict is inconclusive if the blocks of a side vary by more than 10 %.
+    interval includes the A/A band. The verdict is inconclusive if the blocks of a side vary by more than 10 %.
     """
     ours, baseline = by_block(mine, column), by_block(theirs, column)
     shared = sorted(ours.keys() & baseline.keys())
@@ -110,10 +110,12 @@ def judge(
         ratio, bounds = statistics.paired_ratio([ours[b] for b in shared], [baseline[b] for b in shared])
     else:
         ratio, bounds = statistics.unpaired_ratio(list(ours.values()), list(baseline.values()))
+    reach = noise(len(shared) if paired else min(len(ours), len(baseline)))
+    bounds = statistics.widen(ratio, bounds, reach)
     if unsteady(mine, column) or unsteady(theirs, column):
         return Compared(ratio, bounds, "inconclusive")
-    reach = noise(len(shared) if paired else min(len(ours), len(baseline)))
-    return Compared(ratio, bounds, statistics.word(ratio, bounds, reach, lower_is_better=lower_is_better(column)))
+    verdict = statistics.word(ratio, bounds, twin=reach is not None, lower_is_better=lower_is_better(column))
+    return Compared(ratio, bounds, verdict)
 
 
 def band(cells: Mapping[Key, pd.DataFrame], key: Key, column: str, blocks: int) -> float | None:

@@ -2,39 +2,41 @@
 summary.csv: a line for each cell of each target, with medians, intervals and the ratio to the baseline.
 
 A percentile is the median over blocks of each block's own order statistic. Percentiles are never averaged, and
-samples of different blocks are never pooled. Memory is the maximum over blocks, because only the servers of the first
-block have just ingested. An interval is that of the geometric mean over blocks, see `bench.statistics.interval`.
+samples of different blocks are never pooled. Memory is a median like every figure, but a peak is the maximum over
+blocks. The `_slow` columns are medians of the windows in which the machine was slow, see `bench.records.drift`. An
+interval is that of the geometric mean over blocks, see `bench.statistics.interval`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pandas as pd
 
 from bench import statistics
 from bench.analysis import cells
 from bench.analysis.cells import FIGURES, KEYS, OWN_LOAD, Compared, Key
+from bench.analysis.rows import MEASURES, ROLES, judge_drift, read_runs
 from bench.machine.device_names import is_gpu
-from bench.records.refusal_codes import CODES, MAX_DRIFT, refused, relative_drift
-from bench.records.row import load_columns
-from bench.records.runs_csv import COLUMNS, HEADLINE_CONCURRENCY, KEY, TWIN, Row
+from bench.records.drift import SLOW
+from bench.records.refusal_codes import CODES
+from bench.records.runs_csv import HEADLINE_CONCURRENCY, TWIN
 from bench.statistics import usl as scalability
+from bench.statistics.intervals import F64
+
+__all__ = ["BASELINES", "MEASURES", "Campaign", "compare", "load", "noise", "read_runs", "summarise"]
 
 BASELINES = ("study", "python", "onnx_py")
-NUMBERS = ("int | None", "float | None")
-MEASURES = [
-    column.name for column in fields(Row) if column.type in NUMBERS and column.name not in (*KEY, *cells.LOADS)
-]
-# Texts of role=number pairs. A summary line has those of the row with the most memory.
-ROLES = ("rss_roles_mib", "pss_roles_mib", "cpu_roles_ms")
-MEMORY = [name for name in MEASURES if name.startswith(("rss_", "pss_", "uss_", "gpu_mem"))]
+PEAKS = ["rss_peak_mib", "gpu_mem_mib"]
 BOUNDED = list(dict.fromkeys(column for columns in FIGURES.values() for column in columns))
+# The figures that a summary line also has for the slow state of the machine.
+SLOW_FIGURES = ("rps", "p99_ms", "cpu_ms_per_req")
 # The manifest schema since which the machine speed is compared with its median, and no longer with the first window.
 USUAL_SPEED = 2
 
@@ -124,43 +126,9 @@ def load(folder: Path) -> Campaign:
     manifest = orjson.loads((folder / "manifest.json").read_bytes())
     runs = read_runs(folder / "runs.csv")
     if manifest["schema"] >= USUAL_SPEED:
-        _refuse_drifted(runs)
+        judge_drift(runs)
     baseline = next((name for name in BASELINES if name in set(runs.target)), None)
     return Campaign(folder, manifest, runs, summarise(runs, baseline), baseline)
-
-
-def read_runs(file: Path) -> pd.DataFrame:
-    """Return runs.csv; empty texts are "", empty numbers and missing columns are NaN."""
-    texts = ["target", "precision", "device", "scenario", "route", "client", "started_utc", *ROLES, "page_cache"]
-    texts += ["gpu_throttled", "codes", "reason"]
-    runs = _split_loads(pd.read_csv(file, dtype=dict.fromkeys(texts, "object"))).reindex(columns=COLUMNS)
-    runs[texts] = runs[texts].astype(object).fillna("")
-    runs[MEASURES] = runs[MEASURES].astype(float)
-    runs["refused"] = [refused(codes.split()) for codes in runs.codes]
-    return runs
-
-
-def _split_loads(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with each load in its column. Before 2026-12 `percent` and `concurrency` had several meanings."""
-    if "percent" not in runs:
-        return runs
-    loads = [
-        load_columns(str(scenario), concurrency, batch, percent)
-        for scenario, concurrency, batch, percent in zip(
-            runs.scenario, runs.concurrency, runs.batch, runs.percent, strict=True
-        )
-    ]
-    columns = pd.DataFrame(loads, index=runs.index, columns=cells.LOADS, dtype=float)
-    return pd.concat([runs.drop(columns=["concurrency", "batch", "percent"]), columns], axis=1)
-
-
-def _refuse_drifted(runs: pd.DataFrame) -> None:
-    """Refuse rows in place whose machine speed differs from the campaign's median, known only at its end."""
-    usual = float(runs.drift.median())
-    drifted = pd.Series([abs(relative_drift(drift, usual)) > MAX_DRIFT for drift in runs.drift], index=runs.index)
-    unmarked = drifted & ~runs.codes.str.contains("E_DRIFT")
-    runs.loc[unmarked, "codes"] = (runs.codes[unmarked] + " E_DRIFT").str.strip()
-    runs.loc[unmarked, "refused"] = True
 
 
 def summarise(runs: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
@@ -194,10 +162,27 @@ def _summarise_cell(key: Key, rows: pd.DataFrame) -> dict[str, Any]:
         "rows": len(rows),
         "refused_rows": int(rows.refused.sum()),
         "codes": " ".join(code for code in CODES if code in codes),
-        **dict(zip(MEASURES, good[MEASURES].median().tolist(), strict=True)),
-        **dict(zip(MEMORY, good[MEMORY].max().tolist(), strict=True)),
+        **_summarise_slow_state(rows),
+        **_summarise_columns(good, MEASURES, np.median),
+        **_summarise_columns(good, PEAKS, np.max),
         **{column: heaviest[column] for column in ROLES},
         **bounds,
+    }
+
+
+def _summarise_columns(rows: pd.DataFrame, columns: list[str], statistic: Callable[[F64], Any]) -> dict[str, Any]:
+    """Return a statistic of each column over the rows that have a number; NaN without one."""
+    values = rows[columns].to_numpy(float).T
+    known = [column[~np.isnan(column)] for column in values]
+    return {name: float(statistic(own)) if len(own) else np.nan for name, own in zip(columns, known, strict=True)}
+
+
+def _summarise_slow_state(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return the medians of the windows in which the machine was slow, kept or refused for nothing but that."""
+    slow = rows[(rows.speed_state == SLOW) & rows.codes.isin(["", "E_DRIFT"])]
+    return {
+        "slow_rows": len(slow),
+        **{f"{column}_slow": slow[column].median() if len(slow) else None for column in SLOW_FIGURES},
     }
 
 

@@ -16,6 +16,7 @@ from bench.measurement.plan import Cell
 from bench.measurement.process_sampler import Sampler, SystemCpu, Usage, memory, total
 from bench.measurement.session import Bench, Session
 from bench.records import refusal_codes
+from bench.records.drift import find_farther
 from bench.records.refusal_codes import WindowEvidence
 from bench.records.runs_csv import Row
 from bench.statistics import percentile
@@ -31,14 +32,16 @@ class Environment:
     The state of the machine in a window: CPU in cores lost to others, MiB swapped, and drift of its speed.
 
     `foreign_cores` is None beside an external server on this machine, and beside processes that the harness may not
-    read, because their CPU cannot be separated from that of others. `drift` is the speed relative to the campaign's
-    start, minus 1.
+    read, because their CPU cannot be separated from that of others. `looks` are the times of a fixed
+    work before and after the window, over that at the campaign's start, minus 1; `drift` is the one farther from the
+    usual.
     """
 
     steal: float
     foreign_cores: float | None
     swapped_mib: float
     drift: float
+    looks: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -134,12 +137,13 @@ def _drive(bench: Bench, session: Session, load: Load) -> tuple[Outcome, Usage, 
     system_before, harness_before_s = before[0]
     own_s = sum(usage.cpu_s.values()) + outcome.driver_cpu_s + harness_s - harness_before_s
     interference = system.interference(system_before, own_s, outcome.wall_s)
-    drifts = [speed / bench.speed_s - 1 for speed in speeds]
+    looks = speeds[0] / bench.speed_s - 1, speeds[1] / bench.speed_s - 1
     environment = Environment(
         steal=interference.steal,
         foreign_cores=interference.foreign_cores if session.server.accounted and usage.cpu_readable else None,
         swapped_mib=system.swapped_mib - system_before.swapped_mib,
-        drift=max(drifts, key=abs),
+        drift=find_farther(looks, bench.runs.usual_drift()),
+        looks=looks,
     )
     return outcome, usage, gpu, environment
 
@@ -171,6 +175,7 @@ def _fill_load(row: Row, observation: Observation) -> None:
     row.forwards, row.checked, row.agreed = observation.forwards, observation.checked, observation.agreed
     row.steal, row.foreign_cores = environment.steal, environment.foreign_cores
     row.swapped_mib, row.drift = environment.swapped_mib, environment.drift
+    row.drift_before, row.drift_after = environment.looks
     row.driver_cpu = outcome.driver_cpu_s / outcome.wall_s
     row.driver_lag = outcome.lag_s / outcome.wall_s
     row.late_p99_ms = _ms(percentile(np.sort(outcome.late_ns), 99))

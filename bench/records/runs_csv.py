@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import csv
-import statistics
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.records.drift import UsualSpeed
 from bench.records.refusal_codes import refused
 from bench.records.row import COLUMNS, KEY, Key, Row, key_of
 
 __all__ = ["COLUMNS", "HEADLINE_CONCURRENCY", "KEY", "TWIN", "Key", "Row", "Runs", "key_of", "read"]
 
+LOOKS = ("drift_before", "drift_after")
 # Suffix of the A/A twin: one target is measured twice, and the spread between the two is the noise band.
 TWIN = "~twin"
 # Requests in flight of the cell that headlines compare, where a campaign measured it.
@@ -27,7 +28,7 @@ class Runs:
         self.file = file
         self.keys: set[Key] = set()
         self._capacity: dict[tuple[str, str], float] = {}
-        self._drifts = [0.0]
+        self._looks: list[tuple[Key, list[float]]] = []
         if file.exists():
             self._index(self._read_same_columns())
         else:
@@ -44,8 +45,8 @@ class Runs:
         return self._capacity.get((target, route))
 
     def usual_drift(self) -> float:
-        """Return the median drift of the machine's speed since the campaign began, over all rows."""
-        return statistics.median(self._drifts)
+        """Return the usual drift of the machine's speed since the campaign began; see `bench.records.drift`."""
+        return UsualSpeed.of(self._looks).campaign
 
     def _read_same_columns(self) -> list[dict[str, str]]:
         """Return the rows; raises BenchError if a row of today would not fit below the file's header."""
@@ -57,8 +58,8 @@ class Runs:
     def _index(self, lines: Iterable[dict[str, str]]) -> None:
         for line in lines:
             self.keys.add(key_of(line))
-            if line["drift"]:
-                self._drifts.append(float(line["drift"]))
+            looks = [float(line[name]) for name in LOOKS if line[name]]
+            self._looks += [(key_of(line), looks)] if looks else []
             if line["scenario"] == "closed" and line["rps"] and not refused(line["codes"].split()):
                 cell = line["target"], line["route"]
                 self._capacity[cell] = max(self._capacity.get(cell, 0.0), float(line["rps"]))

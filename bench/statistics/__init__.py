@@ -4,7 +4,7 @@ Statistics of the harness: percentiles, intervals, the A/A band, the verdict of 
 The Universal Scalability Law is in `bench.statistics.usl`, which is not imported here.
 """
 
-from bench.statistics.bootstrap import Block, Interval, interval, paired_ratio, reach, spread, unpaired_ratio
+from bench.statistics.intervals import Block, Interval, interval, paired_ratio, reach, spread, unpaired_ratio, widen
 from bench.statistics.percentiles import FLOORS, HEADLINE_FLOOR, median, percentile
 from bench.statistics.verdict_words import EQUIVALENT, word
 
@@ -21,5 +21,6 @@ __all__ = [
     "reach",
     "spread",
     "unpaired_ratio",
+    "widen",
     "word",
 ]

@@ -153,11 +153,50 @@ def test_loads_of_older_campaigns_are_in_columns_of_their_own() -> None:
 
 def test_a_window_at_another_speed_than_the_campaigns_gives_no_number(tmp_path: Path) -> None:
     """Windows at another speed than the campaign's median are refused once all rows are known."""
-    drifts = [0.0, -0.05, -0.06]
-    rows = [*blocks("onnx_py", 180, 240, 241), *blocks("study", 40, 50, 50)]
-    rows = [replace(window, drift=drifts[window.block - 1]) for window in rows]
+    rows = [*blocks("onnx_py", 240, 240, 241), *blocks("split", 200, 201, 202), *blocks("study", 40, 50, 50)]
+    rows[0] = replace(rows[0], rps=180.0, drift_before=0.0, drift_after=-0.05)
+    rows[1:] = [replace(window, drift_before=-0.05, drift_after=-0.06) for window in rows[1:]]
 
     read = campaign(tmp_path / "c", rows)
 
-    assert read.runs.codes.tolist() == ["E_DRIFT", "", ""] * 2
-    assert read.lines("closed", "search", 16).rps["onnx_py"] == 240.5
+    assert read.runs.codes.tolist() == ["E_DRIFT", *[""] * 8]
+    assert read.runs.speed_state.tolist() == ["slow", *["usual"] * 8]
+    line = read.lines("closed", "search", 16).loc["onnx_py"]
+    assert (line.rps, line.slow_rows, line.rps_slow) == (240.5, 1, 180)
+
+
+def test_a_window_refused_for_an_early_guess_of_the_usual_speed_counts_again(tmp_path: Path) -> None:
+    """E_DRIFT is lifted from a window that is at the usual speed of the whole campaign; other codes stay."""
+    rows = [*blocks("onnx_py", 180, 181, 182), *blocks("study", 40, 41, 42)]
+    rows = [replace(window, drift_before=-0.05, drift_after=-0.05) for window in rows]
+    rows[0].codes, rows[3].codes = "E_DRIFT", "E_ENV E_DRIFT"
+
+    read = campaign(tmp_path / "c", rows)
+
+    assert read.runs.codes.tolist() == ["", "", "", "E_ENV", "", ""]
+    assert read.lines("closed", "search", 16).rps["onnx_py"] == 181
+
+
+def test_a_slow_block_stays_in_the_numbers(tmp_path: Path) -> None:
+    """A block that was 8 % slow as a whole keeps its rows, and widens the interval as it should."""
+    rows = [*blocks("onnx_py", 180, 181, 166), *blocks("study", 40, 41, 37)]
+    rows = [replace(row, drift_before=0.08 * (row.block == 3), drift_after=0.08 * (row.block == 3)) for row in rows]
+
+    read = campaign(tmp_path / "c", rows)
+    line = read.lines("closed", "search", 16).loc["onnx_py"]
+
+    assert not read.runs.refused.any()
+    assert (line.refused_rows, line.slow_rows, line.rps_slow) == (0, 1, 166)
+
+
+def test_windows_at_the_usual_speed_of_a_committed_campaign_are_lifted() -> None:
+    """Rows refused while F ran are kept if they are within 3 % of its usual speed; others are refused at the end."""
+    read = summary.load(PUBLISHED)
+    online = summary.read_runs(PUBLISHED / "runs.csv")
+
+    lifted = online.codes.str.contains("E_DRIFT") & ~read.runs.codes.str.contains("E_DRIFT")
+    added = ~online.codes.str.contains("E_DRIFT") & read.runs.codes.str.contains("E_DRIFT")
+
+    assert (lifted.sum(), added.sum()) == (4, 13)
+    assert set(read.runs.speed_state[lifted]) == {"usual"}
+    assert "usual" not in set(read.runs.speed_state[added])
