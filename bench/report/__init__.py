@@ -10,14 +10,15 @@ from bench.errors import BenchError
 
 
 def build(folder: Path) -> None:
-    """Write summary.csv, the plots and report.html of a campaign from its manifest.json and runs.csv."""
+    """Write the CSV files with their description, the plots and report.html, from manifest.json and runs.csv."""
     from bench.analysis import summary
-    from bench.report import html, plots
+    from bench.report import datapackage, html, plots
 
     if not (folder / "manifest.json").exists():
         raise BenchError(f"{folder} is not a campaign, because it has no manifest.json")
     campaign = summary.load(folder)
     campaign.summary.to_csv(folder / "summary.csv", index=False, float_format="%.6g", lineterminator="\n")
+    datapackage.write(campaign)
     html.write(campaign, plots.draw_all(campaign))
 
 
