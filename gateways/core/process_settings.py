@@ -34,6 +34,7 @@ PUBLIC = frozenset(
         "flush_every_s",
         "hedge_ms",
         "host",
+        "job_lease_s",
         "jobs",
         "keep_alive_s",
         "late_interaction",

@@ -131,6 +131,12 @@ class StoreSettings(Settings):
     jobs: Literal["sqlite", "postgres"] = Field(
         "sqlite", description="Job queue: `sqlite` in DATA_DIR, or `postgres` at DATABASE_URL, shared by gateways."
     )
+    job_lease_s: float = Field(
+        15.0,
+        ge=0.5,
+        description="Seconds after which another gateway goes on with the jobs of one that died or stands still. "
+        "For JOBS=postgres.",
+    )
     database_url: str = Field(
         "", description="URL of the PostgreSQL of STORE=pgvector and JOBS=postgres: `postgresql://…`."
     )

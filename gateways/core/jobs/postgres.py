@@ -12,7 +12,7 @@ import orjson
 
 from gateways.core.jobs import postgres_compaction, postgres_order
 from gateways.core.jobs.base import Change, Document, DocumentError, Job, JobLost, Status
-from gateways.core.jobs.postgres_lease import CHANGES_LOCK, LEASE_S, WorkerLease
+from gateways.core.jobs.postgres_lease import CHANGES_LOCK, WorkerLease
 from gateways.core.jobs.postgres_schema import open_schema, to_bytes
 from gateways.core.jobs.rows import (
     JOB_COLUMNS,
@@ -59,7 +59,7 @@ class PostgresJobs:
 
     poll_s = POLL_S
 
-    def __init__(self, database: Database, lease_s: float = LEASE_S) -> None:
+    def __init__(self, database: Database, lease_s: float) -> None:
         self._database = database
         self._lease = WorkerLease(database, lease_s)
 
@@ -208,7 +208,7 @@ class PostgresJobs:
 
 async def open_jobs(settings: StoreSettings) -> PostgresJobs:
     """Open or create the queue in the database."""
-    jobs = PostgresJobs(Database(settings.database_url))
+    jobs = PostgresJobs(Database(settings.database_url), settings.job_lease_s)
     await jobs.open()
     return jobs
 

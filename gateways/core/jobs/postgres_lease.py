@@ -18,8 +18,6 @@ from gateways.core.persistence.postgres import Database
 
 log = logging.getLogger(__name__)
 
-# A worker renews its lease three times in this time.
-LEASE_S = 15.0
 # The first half of the advisory lock of a collection; the second half is the hash of its name.
 CHANGES_LOCK = 0x656D63
 # The server ends a session that is idle for longer in its transaction, as that of a paused process is.
@@ -35,7 +33,11 @@ UPDATE gateway_jobs SET lease_until = now() + make_interval(secs => %s) WHERE wo
 
 
 class WorkerLease:
-    """The lease of all jobs that one worker has claimed. A job whose lease has expired is free for other workers."""
+    """
+    The lease of all jobs that one worker has claimed. A job whose lease has expired is free for other workers.
+
+    A worker renews its lease three times in `lease_s`.
+    """
 
     def __init__(self, database: Database, lease_s: float) -> None:
         self._database = database
