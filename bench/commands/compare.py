@@ -60,7 +60,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("campaigns", type=Path, nargs="*", metavar="campaign", help="two campaign folders, A and B")
     parser.add_argument("--revisions", nargs=2, metavar=("A", "B"), help="two git revisions to measure here, in turn")
     parser.add_argument("--target", help="compare this target only; default: all, or pseudo with --revisions")
-    parser.add_argument("--route", help="compare this route only; default: all, or search with --revisions")
+    parser.add_argument(
+        "--route",
+        help="compare this route only; default: all. With --revisions: search (default), embeddings or ingest",
+    )
     parser.add_argument(
         "--concurrency", type=int, help="compare this level only; default: all, or 8 with --revisions"
     )
@@ -161,7 +164,7 @@ def _compare_revisions(arguments: argparse.Namespace) -> Comparison:
     runs, (a, b) = compare_revisions.measure(plan)
     note = f"A = {a}, B = {b}, measured in turn, paired by block."
     groups = cells.group(runs)
-    first, second = (cells.key(name, "closed", plan.route, concurrency=plan.concurrency) for name in (a, b))
+    first, second = (cells.key(name, plan.scenario, plan.route, **plan.loads) for name in (a, b))
     compared = cells.compare(groups, second, a, plan.metric) if second in groups else None
     if compared is None:
         return Comparison([], [note, _explain_missing(runs)])
@@ -181,6 +184,8 @@ def _read_plan(arguments: argparse.Namespace) -> RevisionComparison:
     )
     if plan.metric not in compare_revisions.METRICS:
         raise BenchError(f"--metric {plan.metric}: revisions take one of {', '.join(compare_revisions.METRICS)}")
+    if plan.metric == "instructions" and plan.route == "ingest":
+        raise BenchError("--metric instructions: perf stops with the last answer, and an ingest goes on after it")
     if plan.concurrency < 1 or plan.blocks < 3:
         raise BenchError("--concurrency must be at least 1 and --blocks at least 3, which an interval needs")
     return plan

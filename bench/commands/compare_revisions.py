@@ -26,18 +26,19 @@ from bench.measurement.instruction_count import CountingBench, CountingDriver
 from bench.measurement.plan import PROFILES, Cell, Options
 from bench.measurement.session import Bench
 from bench.records.runs_csv import Runs
-from bench.scenarios import closed
+from bench.scenarios import closed, ingest
 from bench.targets import Target
 from bench.targets.processes import Place
 
 FOLDER = paths.CACHE / "bench" / "compare"
 METRICS = ("cpu_ms_per_req", "instructions", "rps", "p99_ms")
+ROUTES = (*closed.ROUTES, ingest.ROUTE)
 TRIES = 3  # maximum per window that the machine disturbed
 
 
 @dataclass(frozen=True)
 class RevisionComparison:
-    """The plan of a comparison: one cell of the closed-loop sweep of one target, in `blocks` blocks."""
+    """The plan of a comparison: one cell of one target, in `blocks` blocks."""
 
     revisions: tuple[str, str]
     target: str
@@ -45,6 +46,17 @@ class RevisionComparison:
     concurrency: int
     blocks: int
     metric: str
+
+    @property
+    def scenario(self) -> str:
+        """The scenario of the cell: the closed-loop sweep, or ingest."""
+        return "ingest" if self.route == ingest.ROUTE else "closed"
+
+    @property
+    def loads(self) -> dict[str, int]:
+        """The load of the cell, by its name in `Cell`."""
+        batch = {"batch": ingest.DOCUMENTS} if self.route == ingest.ROUTE else {}
+        return {"concurrency": self.concurrency, **batch}
 
 
 def measure(plan: RevisionComparison) -> tuple[pd.DataFrame, tuple[str, str]]:
@@ -102,8 +114,9 @@ def _load_target(plan: RevisionComparison, root: Path, side: str) -> Target:
         names = ", ".join(sorted(other.stem for other in file.parent.glob("*.toml")))
         raise BenchError(f"revision {root.name[:7]} has no target {plan.target!r}; it has {names}")
     target = targets.load(file, plan.target)
-    if plan.route not in closed.ROUTES or plan.route not in target.capabilities:
-        raise BenchError(f"{plan.target} has no route {plan.route!r}; --route is one of {', '.join(closed.ROUTES)}")
+    routes = [route for route in ROUTES if route in target.capabilities or (route == ingest.ROUTE and target.ingest)]
+    if plan.route not in routes:
+        raise BenchError(f"{plan.target} has no route {plan.route!r}; --route is one of {', '.join(routes)}")
     target.check_installed()
     # `durable` may differ between the revisions. Without it, both ingest in every block.
     return replace(target, name=f"{plan.target}@{side}-{root.name[:7]}", root=root, durable=False, device="cpu")
@@ -125,7 +138,8 @@ def _measure_pair(plan: RevisionComparison, pair: Sequence[Target]) -> tuple[Pat
             (CountingDriver if counting else Driver)(place.pinning.driver) as driver,
             Terminal(console, len(todo)) as show,
         ):
-            ceilings = client_ceiling.measure(vectors.squad, options, place, driver, runner.ceiling_loads(todo))
+            loads = [load for load in runner.ceiling_loads(todo) if load[0] in client_ceiling.NULL.capabilities]
+            ceilings = client_ceiling.measure(vectors.squad, options, place, driver, loads)
             speed_s = speed.seconds(place.pinning.server)
             bench_type = CountingBench if counting else Bench
             bench = bench_type(options, place, driver, vectors, ceilings, show, runs, speed_s, folder / "samples")
@@ -141,7 +155,7 @@ def _measure_pair(plan: RevisionComparison, pair: Sequence[Target]) -> tuple[Pat
 
 def _plan_work(plan: RevisionComparison, pair: Sequence[Target]) -> list[runner.Work]:
     return [
-        runner.Work(block, target, [], [Cell(block, target, "closed", plan.route, plan.concurrency)])
+        runner.Work(block, target, [], [Cell(block, target, plan.scenario, plan.route, **plan.loads)])
         for block in range(1, plan.blocks + 1)
         for target in pair
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,15 +84,18 @@ def measure(
     *,
     allow_shed: bool = False,
     excused: Collection[str] = (),
+    finish: Callable[[Outcome], Outcome] = lambda outcome: outcome,
 ) -> Measurement:
     """
     Measure one window and return its row with the refusal codes; `texts` are those of `load.calls`, in order.
 
     With `allow_shed`, answers 429, 503 and 504 are no errors. `excused` are codes that the scenario provokes on
-    purpose; they are not recorded. Percentiles cover all validated answers; `fill_latencies` refills them for a part.
+    purpose; they are not recorded. `finish` waits for work that answers precede, while the samplers still run, and
+    returns the outcome with the longer wall time. Percentiles cover all validated answers; `fill_latencies` refills
+    them for a part.
     """
     before = session.api.forwards()
-    outcome, usage, gpu, environment = _drive(bench, session, load)
+    outcome, usage, gpu, environment = _drive(bench, session, load, finish)
     after = session.api.forwards()
     forwards = None if before is None or after is None else after - before
     checked, agreed = _check_answers(bench, cell, session, load, outcome, texts)
@@ -118,7 +121,9 @@ def fill_latencies(row: Row, latency_ns: I64, service_ns: I64) -> None:
     row.mean_ms = float(ordered.mean()) / 1e6 if len(ordered) else None
 
 
-def _drive(bench: Bench, session: Session, load: Load) -> tuple[Outcome, Usage, GpuUsage | None, Environment]:
+def _drive(
+    bench: Bench, session: Session, load: Load, finish: Callable[[Outcome], Outcome]
+) -> tuple[Outcome, Usage, GpuUsage | None, Environment]:
     """Run the load with the samplers; measure the machine's speed before and after it."""
     server_cores = bench.place.pinning.server
     sampler, gpu_watch = Sampler(session.server), GpuSampler(session.server)
@@ -130,7 +135,7 @@ def _drive(bench: Bench, session: Session, load: Load) -> tuple[Outcome, Usage, 
         gpu_watch.start()
         before.append((SystemCpu.now(), time.process_time()))
 
-    outcome = bench.driver.run(load, opened)
+    outcome = finish(bench.driver.run(load, opened))
     system, harness_s = SystemCpu.now(), time.process_time()
     usage, gpu = sampler.stop(), gpu_watch.stop()
     speeds.append(machine_speed.seconds(server_cores))
