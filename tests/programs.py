@@ -17,6 +17,7 @@ FIND: dict[str, Callable[[], str | None]] = {
 }
 # How to install what apt has under another name, or not at all.
 INSTALL = {
+    "cc": "apt-get install gcc",
     "helm": "python -m scripts.checks.fetch_helm",
     "java": "apt-get install default-jdk-headless",
     "nginx": "apt-get install nginx-light",
