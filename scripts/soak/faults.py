@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Awaitable, Callable, Sequence
 
 import httpx
 
 from scripts.soak.load import Load
 from tests.support.gateways import Gateway, Process
+
+# Within the time that a client waits, so a paused process fails no request.
+PAUSE_S = 8.0
 
 
 async def kill_front(gateway: Gateway, load: Load) -> None:
@@ -19,6 +24,16 @@ async def kill_front(gateway: Gateway, load: Load) -> None:
 async def kill_first(gateway: Gateway, load: Load) -> None:
     """Send SIGKILL to the process that runs the model, and start it again."""
     await _restart(next(iter(gateway.processes.values())))
+
+
+async def pause_front(gateway: Gateway, load: Load) -> None:
+    """Stop the process that clients connect to for PAUSE_S, and let it go on."""
+    await _pause(gateway.front)
+
+
+async def pause_first(gateway: Gateway, load: Load) -> None:
+    """Stop the process that runs the model for PAUSE_S, and let it go on."""
+    await _pause(next(iter(gateway.processes.values())))
 
 
 async def hang_up(gateway: Gateway, load: Load) -> None:
@@ -49,7 +64,23 @@ async def burst(gateway: Gateway, load: Load) -> None:
     await asyncio.gather(*(load.send_request() for _ in range(300)))
 
 
-FAULTS: Sequence[Callable[[Gateway, Load], Awaitable[None]]] = (kill_front, hang_up, kill_first, half_requests, burst)
+FAULTS: Sequence[Callable[[Gateway, Load], Awaitable[None]]] = (
+    kill_front,
+    pause_front,
+    hang_up,
+    kill_first,
+    pause_first,
+    half_requests,
+    burst,
+)
+
+
+async def _pause(process: Process) -> None:
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(PAUSE_S)
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
 
 
 async def _restart(process: Process) -> None:
