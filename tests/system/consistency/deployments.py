@@ -8,7 +8,8 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ from tests.support.tcp_proxy import Proxy, Spoil, proxy_to
 
 FLUSH_EVERY_S = "0.1"
 RETRY_S = 0.05
+# A process stands still, and its disk or database is away, for this time.
+PAUSE_S = 0.3
+# Short, so that a job of a killed gateway goes on soon, and a process often sleeps for longer.
+LEASE_S = 1.0
 # Longer than any restart, lease or retry of a gateway.
 PATIENCE_S = 90.0
 # Ends every other connection to the database.
@@ -41,8 +46,13 @@ READ_ONLY = "ALTER DATABASE {name} SET default_transaction_read_only = {value}"
 class Deployment:
     """One or several gateways over the same data."""
 
+    # A large job, in documents, is still at work when the next operations come. A model takes longer than none.
+    large_job = 300
+
     def __init__(self, gateways: list[Gateway], database_url: str | None = None, proxy: Proxy | None = None) -> None:
         """`proxy` stands before the embed service."""
+        # Operations and faults that were done, by name.
+        self.counts: Counter[str] = Counter()
         self.gateways = gateways
         self.database_url = database_url
         self._proxy = proxy
@@ -59,6 +69,23 @@ class Deployment:
         for gateway, client in zip(self.gateways, self._clients, strict=True):
             client.close()
             gateway.kill()
+
+    @property
+    def faults(self) -> dict[str, Callable[[int], None]]:
+        """Return the faults of this deployment by name. A number picks the process."""
+        if self.database_url:
+            own = {"cut": self.cut_database, "read-only": self.refuse_writes, "sleep": self.sleep_beyond_lease}
+        else:
+            own = {"full disk": self.fill_disk, "snapshot": self.restore_snapshot}
+        return {"kill": self.restart, "pause": self.pause, **own}
+
+    def inject(self, number: int) -> None:
+        """Inject one of the faults that were injected least often."""
+        fewest = min(self.counts[name] for name in self.faults)
+        names = [name for name in self.faults if self.counts[name] == fewest]
+        name = names[number % len(names)]
+        self.counts[name] += 1
+        self.faults[name](number // len(names))
 
     @property
     def processes(self) -> list[Process]:
@@ -93,7 +120,11 @@ class Deployment:
         process.kill()
         process.start()
 
-    def pause(self, number: int, seconds: float) -> None:
+    def sleep_beyond_lease(self, number: int) -> None:
+        """Let a process sleep while another one takes its jobs over."""
+        self.pause(number, LEASE_S + 1)
+
+    def pause(self, number: int, seconds: float = PAUSE_S) -> None:
         """Let a process stand still."""
         process = self.processes[number % len(self.processes)]
         os.kill(process.pid, signal.SIGSTOP)
@@ -102,19 +133,19 @@ class Deployment:
         finally:
             os.kill(process.pid, signal.SIGCONT)
 
-    def fill_disk(self, number: int, seconds: float) -> None:
+    def fill_disk(self, number: int) -> None:
         """Let no process that holds data make a file longer, as if its disk were full."""
         front = self.gateways[number % len(self.gateways)].front
         soft, hard = resource.prlimit(front.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(front.pid, resource.RLIMIT_FSIZE, (0, hard))
         try:
-            time.sleep(seconds)
+            time.sleep(PAUSE_S)
         finally:
             resource.prlimit(front.pid, resource.RLIMIT_FSIZE, (soft, hard))
 
-    def restore_snapshot(self) -> None:
+    def restore_snapshot(self, number: int) -> None:
         """Replace the data by a snapshot that the gateway makes while it serves."""
-        front = self.gateways[0].front
+        front = self.gateways[number % len(self.gateways)].front
         folder = Path(front.environ["DATA_DIR"])
         file = front.folder / "snapshot.tar.gz"
         file.write_bytes(self.request("POST", "/v1/snapshot").content)
@@ -128,23 +159,24 @@ class Deployment:
     def spoiled_upstream(self, fault: str) -> Iterator[None]:
         """Let the embed service be slow, hang, break off its answers, or send interim responses before them."""
         assert self._proxy is not None
+        self.counts[fault] += 1
         self._proxy.spoil = SPOILED[fault]
         try:
             yield
         finally:
             self._proxy.spoil = None
 
-    def cut_database(self) -> None:
+    def cut_database(self, number: int) -> None:
         """End every connection to the database."""
         self._execute(CUT)
 
-    def refuse_writes(self, seconds: float) -> None:
+    def refuse_writes(self, number: int) -> None:
         """Make the database read-only for a while."""
         assert self.database_url is not None
         name = self.database_url.partition("?")[0].rpartition("/")[2]
         for value in ("on", "off"):
             self._execute("SET default_transaction_read_only = off", READ_ONLY.format(name=name, value=value), CUT)
-            time.sleep(seconds if value == "on" else 0)
+            time.sleep(PAUSE_S if value == "on" else 0)
 
     def _execute(self, *statements: str) -> None:
         assert self.database_url is not None
@@ -188,8 +220,16 @@ def _describe(name: str, folder: Path, database_url: str | None, stack: ExitStac
         service = urlsplit(gateway.processes["embed"].url)
         proxy = stack.enter_context(proxy_to(str(service.hostname), int(service.port or 0)))
         gateway.front.environ["EMBEDDING_API_URL"] = proxy.url
-        return Deployment([gateway], proxy=proxy)
+        deployment = Deployment([gateway], proxy=proxy)
+        deployment.large_job = 60
+        return deployment
     assert database_url is not None
-    shared = {"FLUSH_EVERY_S": FLUSH_EVERY_S, "STORE": "pgvector", "JOBS": "postgres", "DATABASE_URL": database_url}
+    shared = {
+        "FLUSH_EVERY_S": FLUSH_EVERY_S,
+        "STORE": "pgvector",
+        "JOBS": "postgres",
+        "JOB_LEASE_S": str(LEASE_S),
+        "DATABASE_URL": database_url,
+    }
     gateways = [describe("pseudo", folder / str(number), python=python, **shared) for number in range(2)]
     return Deployment(gateways, database_url)

@@ -5,25 +5,40 @@ from __future__ import annotations
 import itertools
 import time
 import uuid
+from collections.abc import Callable
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from tests.system.consistency.deployments import PATIENCE_S, RETRY_S, SPOILED, Deployment
+from tests.system.consistency.deployments import PATIENCE_S, PAUSE_S, RETRY_S, SPOILED, Deployment
 from tests.system.consistency.expected import Expected, ExpectedCollection, ExpectedJob, Json
 
-LEASE_S = 15.0
 # A flush is due every 0.1 s. A busy machine may take longer.
 COUNTED_S = 10.0
 NAMES = st.sampled_from([f"d{number}" for number in range(4)])
 NAME_LISTS = st.lists(NAMES, min_size=1, max_size=4, unique=True)
-AFTERWARDS = st.sampled_from(["", "delete", "delete", "cancel", "kill"])
 COLLECTIONS = st.integers(0, 1)
-PAUSE_S = 0.3
-FAULTS = st.sampled_from(["kill", "pause", "cut", "read-only", "full disk", "snapshot"])
-UPSTREAM_FAULTS = st.sampled_from([*SPOILED])
-# A large job is still at work when the next operations come.
-SIZES = st.sampled_from([0, 300])
+NUMBERS = st.integers(0, 999)
+# How often each operation is done. A fault takes as long as many steps, so these are few.
+WEIGHTS = {
+    "ingest": 30,
+    "ingest_and_delete": 20,
+    "ingest_and_cancel": 10,
+    "ingest_and_break": 4,
+    "delete_document": 26,
+    "cancel": 6,
+    "put_collection": 14,
+    "delete_collection": 6,
+    "read": 34,
+    "search": 26,
+    "fault": 4,
+    "upstream_fault": 6,
+    "check_all": 14,
+}
+OPERATIONS = st.sampled_from([name for name, weight in WEIGHTS.items() for _ in range(weight)])
+# One ingest of three is large.
+LARGE_EVERY = 3
+PAGE = 1_000
 _numbers = itertools.count()
 
 
@@ -38,16 +53,28 @@ class ConsistencyMachine(RuleBasedStateMachine):
         prefix = uuid.uuid4().hex[:12]
         self.names = [f"{prefix}-{number}" for number in range(2)]
 
-    @rule(collection=COLLECTIONS, names=NAME_LISTS, filler=SIZES, then=AFTERWARDS)
-    def ingest(self, collection: int, names: list[str], filler: int, then: str) -> None:
-        """Submit documents, and do something else at once, while their job waits or is at work."""
-        self._submit(collection, names, filler)
-        if then == "delete":
-            self.delete_document(collection, names[-1])
-        elif then == "cancel":
-            self.cancel(-1)
-        elif then == "kill":
-            self.deployment.restart(filler)
+    @rule(operation=OPERATIONS, collection=COLLECTIONS, names=NAME_LISTS, number=NUMBERS)
+    def operate(self, operation: str, collection: int, names: list[str], number: int) -> None:
+        """Do one operation. Those that begin with ingest do something else at once, while the job waits."""
+        self.deployment.counts[operation] += 1
+        operations: dict[str, Callable[[], None]] = {
+            "cancel": lambda: self.cancel(number),
+            "put_collection": lambda: self.put_collection(collection, 1 + number % 50),
+            "delete_collection": lambda: self.delete_collection(collection),
+            "fault": lambda: self.deployment.inject(number),
+            "upstream_fault": lambda: self.upstream_fault(number, collection, names),
+            "check_all": self.check_all,
+            "delete_document": lambda: self.delete_document(collection, names[-1]),
+            "read": lambda: self.read(collection, names[-1]),
+            "search": lambda: self.search(collection, names[-1]),
+            "ingest": lambda: None,
+            "ingest_and_delete": lambda: self.delete_document(collection, names[-1]),
+            "ingest_and_cancel": lambda: self.cancel(-1),
+            "ingest_and_break": lambda: self.deployment.inject(number),
+        }
+        if operation.startswith("ingest"):
+            self._submit(collection, names, 0 if number % LARGE_EVERY else self.deployment.large_job)
+        operations[operation]()
 
     def _submit(self, collection: int, names: list[str], filler: int) -> None:
         # An Idempotency-Key makes the request safe to repeat.
@@ -62,7 +89,6 @@ class ConsistencyMachine(RuleBasedStateMachine):
         assert response.status_code == 202, response.text
         self.expected.accept(ExpectedJob(response.json()["job_id"], self.names[collection], documents))
 
-    @rule(collection=COLLECTIONS, name=NAMES)
     def delete_document(self, collection: int, name: str) -> None:
         """Delete a document: 200 if it may exist, 404 if it may be absent."""
         self._observe_jobs()
@@ -76,7 +102,6 @@ class ConsistencyMachine(RuleBasedStateMachine):
         self.expected.delete_document(self.names[collection], name)
         self._check_document(collection, name)
 
-    @rule(number=st.integers(0, 100))
     def cancel(self, number: int) -> None:
         """Cancel a job that may be at work."""
         jobs = self.expected.unfinished()
@@ -88,7 +113,6 @@ class ConsistencyMachine(RuleBasedStateMachine):
         response = self.deployment.request("DELETE", f"/v1/jobs/{job.id}")
         assert response.status_code in {200, 409}, response.text
 
-    @rule(collection=COLLECTIONS, top_k=st.integers(1, 50))
     def put_collection(self, collection: int, top_k: int) -> None:
         """Change the profile of a collection, or create it."""
         name = self.names[collection]
@@ -97,7 +121,6 @@ class ConsistencyMachine(RuleBasedStateMachine):
         self.expected.collections.setdefault(name, ExpectedCollection()).top_k = top_k
         assert self.deployment.request("GET", f"/v1/collections/{name}").json()["top_k"] == top_k
 
-    @rule(collection=COLLECTIONS)
     def delete_collection(self, collection: int) -> None:
         """Delete a collection with its documents and its unfinished jobs."""
         self._observe_jobs()
@@ -110,13 +133,11 @@ class ConsistencyMachine(RuleBasedStateMachine):
         if self.deployment.request("DELETE", f"/v1/collections/{name}").status_code in {200, 404}:
             self.expected.delete_collection(name)
 
-    @rule(collection=COLLECTIONS, name=NAMES)
     def read(self, collection: int, name: str) -> None:
         """Read a document, which may be older only while its job is at work."""
         self._observe_jobs()
         self._check_document(collection, name)
 
-    @rule(collection=COLLECTIONS, name=NAMES)
     def search(self, collection: int, name: str) -> None:
         """Search. No hit is a document that was deleted, or a text that was replaced."""
         self._observe_jobs()
@@ -125,41 +146,15 @@ class ConsistencyMachine(RuleBasedStateMachine):
         for hit in hits:
             assert hit["text"] in possible[hit["id"]], f"{hit['id']} has {hit['text']!r}, of {possible[hit['id']]}"
 
-    @rule(fault=FAULTS, number=st.integers(0, 5))
-    def fault(self, fault: str, number: int) -> None:
-        """Kill or pause a process, take the database or the disk away, or go on with the data of a snapshot."""
-        deployment = self.deployment
-        shared = deployment.database_url is not None
-        if fault == "kill":
-            deployment.restart(number)
-        elif fault == "pause":
-            deployment.pause(number, PAUSE_S)
-        elif fault == "cut" and shared:
-            deployment.cut_database()
-        elif fault == "read-only" and shared:
-            deployment.refuse_writes(PAUSE_S)
-        elif fault == "full disk" and not shared:
-            deployment.fill_disk(number, PAUSE_S)
-        elif fault == "snapshot" and not shared:
-            deployment.restore_snapshot()
-
-    @rule(number=st.integers(0, 99))
-    def pause_beyond_the_lease(self, number: int) -> None:
-        """Let a process sleep while another one takes its job over. It takes long, so few of these are done."""
-        if number < 5 and self.deployment.database_url and self.expected.unfinished():
-            self.deployment.pause(number, LEASE_S + 2)
-
-    @rule(fault=UPSTREAM_FAULTS, collection=COLLECTIONS, names=NAME_LISTS)
-    def upstream_fault(self, fault: str, collection: int, names: list[str]) -> None:
+    def upstream_fault(self, number: int, collection: int, names: list[str]) -> None:
         """Ingest and read while the embed service is slow, hangs, breaks off, or sends interim responses."""
         if "embed" not in self.deployment.gateways[0].processes:
             return
-        with self.deployment.spoiled_upstream(fault):
+        with self.deployment.spoiled_upstream([*SPOILED][number % len(SPOILED)]):
             self._submit(collection, names, 0)
             self.read(collection, names[0])
             time.sleep(PAUSE_S)
 
-    @rule()
     def check_all(self) -> None:
         """Wait for all jobs. Every document, every count and a search then agree with the model exactly."""
         self._wait_for_jobs()
@@ -183,8 +178,9 @@ class ConsistencyMachine(RuleBasedStateMachine):
             texts = {key: self.expected.texts(name, key) for key in self._all_names(number)}
             assert all(len(possible) == 1 for possible in texts.values())
             present = {key: text for key, (text,) in texts.items() if text is not None}
+            assert self._list(number) == set(present)
             for key in texts:
-                if not key.startswith("filler") or key.endswith(("0", "9")):
+                if not key.startswith("filler"):
                     self._check_document(number, key)
             if name in self.expected.collections:
                 self._check_counts(number, len(present))
@@ -214,6 +210,14 @@ class ConsistencyMachine(RuleBasedStateMachine):
             assert documents == 0, answer.text
         else:
             assert answer.json()["document_count"] == documents, answer.text
+
+    def _list(self, collection: int) -> set[str]:
+        """Return the ids of all documents of a collection."""
+        answer = self.deployment.request(
+            "GET", "/v1/documents", params={"collection": self.names[collection], "limit": PAGE}
+        )
+        assert answer.status_code in {200, 404}, answer.text
+        return {document["id"] for document in answer.json()["data"]} if answer.status_code == 200 else set()
 
     def _search(self, collection: int, query: str) -> list[Json]:
         body = {"collection": self.names[collection], "query": query, "top_k": 50}

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.system.consistency.deployments import Deployment, deployed
-from tests.system.consistency.machine import ConsistencyMachine
+from tests.system.consistency.deployments import SPOILED, Deployment, deployed
+from tests.system.consistency.machine import WEIGHTS, ConsistencyMachine
 
 # CONSISTENCY_STEPS: of all three deployments together. CONSISTENCY_SEED repeats a run.
 STEPS = int(os.environ.get("CONSISTENCY_STEPS", "2000")) // 3
-STEPS_PER_EXAMPLE, STEPS_PER_SEED = 40, 1_000
+STEPS_PER_EXAMPLE, EXAMPLES_PER_SEED = 100, 10
+# In a run of this length each fault was injected.
+WITH_EVERY_FAULT = 600
 
 
 @pytest.fixture(params=["edge", "pgvector", "split"])
@@ -37,19 +39,29 @@ def test_every_answer_agrees_with_a_model(deployment: Deployment, capsys: pytest
 
     Machine.deployment = deployment
     number = int(os.environ.get("CONSISTENCY_SEED", secrets.randbits(32)))
-    for steps in range(0, STEPS, STEPS_PER_SEED):
+    faults = {*deployment.faults, *(SPOILED if "embed" in deployment.gateways[0].processes else {})}
+    while (steps := count_steps(deployment)) < STEPS:
         with capsys.disabled():
-            print(f"\nafter {steps} of {STEPS} steps: CONSISTENCY_SEED={number}", end="", flush=True)
-        run_examples(Machine, number, min(STEPS_PER_SEED, STEPS - steps))
+            print(f"\nafter {steps} of {STEPS} steps: CONSISTENCY_SEED={number}", flush=True)
+        run_examples(Machine, number, min(EXAMPLES_PER_SEED, -(-(STEPS - steps) // STEPS_PER_EXAMPLE)))
         number += 1
+        with capsys.disabled():
+            print(dict(sorted(deployment.counts.items())), flush=True)
+    missing = [name for name in faults if not deployment.counts[name]]
+    assert STEPS < WITH_EVERY_FAULT or not missing, f"never injected: {missing}"
 
 
-def run_examples(machine: type[ConsistencyMachine], number: int, steps: int) -> None:
+def count_steps(deployment: Deployment) -> int:
+    """Return the number of operations so far."""
+    return sum(deployment.counts[operation] for operation in WEIGHTS)
+
+
+def run_examples(machine: type[ConsistencyMachine], number: int, examples: int) -> None:
     """Run the examples of one seed. Hypothesis remembers them all, so a long run takes several seeds."""
     run_state_machine_as_test(
         seed(number)(machine),
         settings=settings(
-            max_examples=max(1, steps // STEPS_PER_EXAMPLE),
+            max_examples=examples,
             stateful_step_count=STEPS_PER_EXAMPLE,
             deadline=None,
             database=None,
