@@ -84,7 +84,18 @@ def private(key: str) -> str:
     return f"{tenant.name}{_SEPARATOR}{key}" if tenant else key
 
 
+def cache_scope() -> str:
+    """Return the name of the key if it is limited to collections, else ""."""
+    tenant = _current.get()
+    return tenant.name if tenant and tenant.collections is not None else ""
+
+
+def enter_cache_scope(scope: str) -> None:
+    """Let the rest of the current task use the cached answers of one limited key of another process alone."""
+    _current.set(Tenant(scope, ()))
+
+
 def cache_suffix() -> bytes:
     """Return what sets the cached answers of a limited key apart, so that their speed tells it nothing of others."""
-    tenant = _current.get()
-    return f"{_SEPARATOR}{tenant.name}".encode() if tenant and tenant.collections is not None else b""
+    scope = cache_scope()
+    return f"{_SEPARATOR}{scope}".encode() if scope else b""

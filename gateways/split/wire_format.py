@@ -24,6 +24,8 @@ import numpy.typing as npt
 from gateways.core.backend import Embeddings, ModelInfo, SparseEmbeddings, SparseVector, Times, TokenVectors
 
 MEDIA_TYPE = "application/vnd.embeddings.f32"
+# The header that names the limited key of a request. Its cached answers are for this key alone.
+CACHE_SCOPE = "X-Cache-Scope"
 DENSE, WITH_TOKENS, SPARSE = b"EMB2", b"TOK1", b"SPA2"
 _HEADER = struct.Struct("<4sIIIfff")
 

@@ -14,11 +14,15 @@ Start = Callable[..., gateways.Gateway]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Yield what starts the gateway `pseudo` with settings; whatever still runs when the test ends is killed."""
+    """
+    Yield what starts the gateway `pseudo` with settings; whatever still runs when the test ends is killed.
+
+    With `python` it runs in that environment, else in its own, which has no client of a database.
+    """
     started: list[gateways.Gateway] = []
 
-    def start_one(**environ: str) -> gateways.Gateway:
-        started.append(gateways.describe("pseudo", tmp_path / f"pseudo-{len(started)}", python=None, **environ))
+    def start_one(python: Path | None = None, **environ: str) -> gateways.Gateway:
+        started.append(gateways.describe("pseudo", tmp_path / f"pseudo-{len(started)}", python=python, **environ))
         return started[-1].start()
 
     yield start_one

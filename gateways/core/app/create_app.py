@@ -6,8 +6,9 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeAlias
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -21,14 +22,18 @@ from gateways.core.errors import GatewayError, InvalidRequest, internal_error
 from gateways.core.gateway import Gateway, count_damaged
 from gateways.core.host import memory
 from gateways.core.http import openapi
-from gateways.core.http.api_keys import read_keys
+from gateways.core.http.api_keys import Keys, read_keys
 from gateways.core.http.body_errors import describe
 from gateways.core.http.fast_path import AdmissionControl, FastPathApp
 from gateways.core.http.json_route import JsonRoute, error_response
 from gateways.core.http.request_state import process_state
+from gateways.core.process_settings import GatewaySettings
 from gateways.core.settings import HttpSettings
 
 log = logging.getLogger(__name__)
+
+# Work of a process beside its requests. It runs until it is cancelled.
+Background: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 
 class ErrorDetail(BaseModel):
@@ -54,7 +59,10 @@ def create_app(gateway: Gateway) -> FastPathApp:
     page = landing.router("embedding gateway", landing.GATEWAY_LINKS)
     routers = [*resources, *dialects, operations.config(gateway), snapshots.router(gateway), probes, page]
     admission = gateway.backend.refusal
-    app = assemble(gateway.name, routers, gateway.settings, gateway.start, gateway.stop, admission)
+    keys = read_keys(gateway.settings)
+    background = _share_limits(keys, gateway.settings)
+    start, stop = gateway.start, gateway.stop
+    app = assemble(gateway.name, routers, gateway.settings, start, stop, admission, keys, background)
     openapi.document(app)
     return app
 
@@ -66,21 +74,24 @@ def assemble(
     start: Callable[[], Awaitable[object]],
     stop: Callable[[], Awaitable[object]],
     admission: AdmissionControl = lambda _, __: None,
+    keys: Keys | None = None,
+    background: Sequence[Background] = (),
 ) -> FastPathApp:
     """
     Return an application that listens at once while `start` runs in the background.
 
     If `start` raises, the reason is logged and the process ends, because it would never become ready. `stop` runs
-    last. `admission` is passed to FastPathApp.
+    last. `admission` is passed to FastPathApp. `keys` are those of the settings by default. Each of `background` runs
+    until the process ends.
     """
     app = FastPathApp(
-        read_keys(settings),
+        keys or read_keys(settings),
         settings,
         routers,
         admission,
         title=f"embedding gateway: {name}",
         version=gateways.__version__,
-        lifespan=_lifespan(start, stop),
+        lifespan=_lifespan(start, stop, [memory.keep_trimmed, *background]),
         # FastAPI's telemetry misses the requests of the fast path. `observe` sees all of them.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         # FastAPI's pages load scripts from the internet. `openapi.document` adds a page that does not.
@@ -95,14 +106,23 @@ def assemble(
     return app
 
 
+def _share_limits(keys: Keys, settings: GatewaySettings) -> list[Background]:
+    """Return what shares the rate limits of keys with other gateways, if there are limits and a database."""
+    if not settings.database_url or not keys.rate_limited():
+        return []
+    from gateways.core.app.shared_limits import SharedLimits  # needs the extra `pgvector`
+
+    return [SharedLimits(keys, settings.database_url).run]
+
+
 def _lifespan(
-    start: Callable[[], Awaitable[object]], stop: Callable[[], Awaitable[object]]
+    start: Callable[[], Awaitable[object]], stop: Callable[[], Awaitable[object]], background: Sequence[Background]
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Return the lifespan that runs `start` and the memory trimming in the background, and `stop` at the end."""
+    """Return the lifespan that runs `start` and all of `background` beside the requests, and `stop` at the end."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(_start(app, start)), asyncio.create_task(memory.keep_trimmed())]
+        tasks = [asyncio.create_task(work) for work in (_start(app, start), *(begin() for begin in background))]
         yield
         for task in tasks:
             task.cancel()

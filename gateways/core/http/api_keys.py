@@ -76,9 +76,13 @@ class TokenBucket:
         self._tokens -= 1
         return 0.0
 
+    def spend(self, tokens: int) -> None:
+        """Take tokens that another process has given away, at most the capacity more than there are."""
+        self._tokens = max(-float(self.capacity), self._tokens - tokens)
+
 
 class DayCounter:
-    """A limit per day by UTC, counted from the start of this process."""
+    """A limit per day by UTC, counted from the start of this process, or over all processes that share a database."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -95,6 +99,11 @@ class DayCounter:
         """Count a request that is let in."""
         self._count += 1
 
+    def learn(self, day: int, count: int) -> None:
+        """Replace the count of a day, in days since 1970, by that over all processes."""
+        if day >= self._day:
+            self._day, self._count = day, count
+
 
 class Key:
     """A key and what is left of its limits."""
@@ -108,6 +117,7 @@ class Key:
         self.tenant = None if entry.name.startswith(_PLAIN) else Tenant(entry.name, names)
         self._minute = TokenBucket(entry.requests_per_minute, now_s) if entry.requests_per_minute else None
         self._day = DayCounter(entry.requests_per_day) if entry.requests_per_day else None
+        self._untold = 0  # requests that other processes do not know of yet
 
     def charge(self, now_s: float, unix_s: float) -> Overloaded | None:
         """Charge a request to both limits. Returns the 429 if one is reached, with the seconds to wait."""
@@ -117,7 +127,28 @@ class Key:
             return _rate_limited(f"the key {self.name} has {self._minute.capacity} requests a minute", wait_s)
         if self._day:
             self._day.count()
+        self._untold += 1
         return None
+
+    def rate_limited(self) -> bool:
+        """Return whether the key has a limit."""
+        return bool(self._minute or self._day)
+
+    def take_count(self) -> int:
+        """Return the requests that were let in since the last call."""
+        count, self._untold = self._untold, 0
+        return count
+
+    def give_back(self, count: int) -> None:
+        """Count requests for the next `take_count`: the others could not be told of them."""
+        self._untold += count
+
+    def charge_others(self, requests: int, day: int, today: int) -> None:
+        """Charge requests that other processes have let in. `today` are those of all processes on `day`."""
+        if self._minute:
+            self._minute.spend(requests)
+        if self._day:
+            self._day.learn(day, today + self._untold)
 
 
 class Keys:
@@ -153,6 +184,10 @@ class Keys:
     def limited(self) -> bool:
         """Return whether a key is limited to collections."""
         return any(key.tenant and key.tenant.collections is not None for key in self._keys)
+
+    def rate_limited(self) -> Sequence[Key]:
+        """Return the keys that have a rate limit."""
+        return [key for key in self._keys if key.rate_limited()]
 
     def _find(self, digest: bytes) -> Key | None:
         # Every key is compared, so that the time taken does not tell which one matches.

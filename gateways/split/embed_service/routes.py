@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
+from gateways.core import tenants
 from gateways.core.api.embeddings import check_documents, check_length, read_inputs
 from gateways.core.api.input_names import name_inputs
 from gateways.core.api.rerank import read_documents
@@ -26,6 +28,8 @@ from gateways.split.embed_service.schemas import (
     SparseRequest,
     TokenizeRequest,
 )
+
+_KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def router(backend: Backend, settings: RequestLimits) -> APIRouter:
@@ -76,6 +80,7 @@ def router(backend: Backend, settings: RequestLimits) -> APIRouter:
     @routes.post("/rerank")
     async def rerank(request: Request, body: RerankRequest) -> Response:
         """Score documents: as the model does, in the order given."""
+        _enter_cache_scope(request)
         documents = read_documents(body.query, body.documents, settings)
         model = registry.model(body.model, "rerank")
         with name_inputs("documents"):
@@ -129,6 +134,17 @@ class Packed:
 
 def _binary(request: Request) -> bool:
     return request.headers.get("accept") == wire_format.MEDIA_TYPE
+
+
+def _enter_cache_scope(request: Request) -> None:
+    """Keep the cached answers of a limited key of the thin gateway apart. Raises InvalidRequest for a wrong name."""
+    scope = request.headers.get(wire_format.CACHE_SCOPE)
+    if scope is None:
+        return
+    if not _KEY_NAME.fullmatch(scope):
+        message = f"{wire_format.CACHE_SCOPE} must be the name of a key: 1 to 64 letters, digits, dots, _ or -"
+        raise InvalidRequest(message, param=wire_format.CACHE_SCOPE)
+    tenants.enter_cache_scope(scope)
 
 
 def _told(model: ModelInfo, answer: Embeddings | SparseEmbeddings | Scores) -> dict[str, Any]:

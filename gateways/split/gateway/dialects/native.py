@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from gateways.core import tenants
 from gateways.core.backend import (
     Embeddings,
     EncodeOptions,
@@ -59,8 +60,10 @@ class Native:
         self, send: Send, model: str, query: str, documents: Sequence[str], options: EncodeOptions
     ) -> Scores:
         """Ask for the scores of all documents at once."""
-        body = {"model": model, "query": query, "documents": documents} | _fields(options)
-        return await send(post("rerank", body, _scores))
+        ask = post("rerank", {"model": model, "query": query, "documents": documents} | _fields(options), _scores)
+        if scope := tenants.cache_scope():
+            ask.headers[wire_format.CACHE_SCOPE] = scope
+        return await send(ask)
 
     async def tokenize(self, send: Send, model: str, texts: Sequence[str]) -> list[list[Token]]:
         """Ask for the tokens of all texts at once."""
