@@ -14,13 +14,15 @@ Seed = int | Sequence[int]
 
 def poisson(rate_rps: float, count: int, seed: Seed) -> F64:
     """
-    Return the first `count` arrivals of a Poisson process, ascending, (count,).
+    Return `count` arrivals of a Poisson process, ascending, the last one at `count / rate_rps` seconds, (count,).
 
-    The gaps are independent and exponential with mean 1 / `rate_rps`. Two rates with the same seed give the same
-    arrivals on two time scales, so that two targets do not differ by chance.
+    The gaps are exponential, scaled to their nominal sum: the span of 1,444 free gaps strays by 2.6 %, and with it
+    the offered rate. Two rates with the same seed give the same arrivals on two time scales, so that two targets do
+    not differ by chance.
     """
-    gaps: F64 = np.random.default_rng(seed).exponential(1 / rate_rps, count)
-    return np.cumsum(gaps)
+    gaps: F64 = np.random.default_rng(seed).exponential(1.0, count)
+    arrivals_s: F64 = np.cumsum(gaps) * (count / rate_rps / gaps.sum())
+    return arrivals_s
 
 
 def poisson_within(rate_rps: float, seconds: float, seed: Seed) -> F64:

@@ -62,6 +62,9 @@ class Outcome:
     Arrays have one value per validated answer, in order of completion: `numbers` (index of the call), `done_ns` (from
     the window's start), `service_ns` (done - sent), `latency_ns` (done - due in an open loop, else `service_ns`).
 
+    `handed_over` counts validated answers to the warm-up's last requests, which a closed loop leaves in flight. The
+    target worked on them in the window, so that they count for its rate; their latencies are not among the samples.
+
     `late_ns` has one value per request of an open loop: how late the driver began to send it. Waiting for a free
     connection is not included; the target causes it, and it is part of the latency. `lag_s` is the time in which the
     driver's event loop was blocked. `shed` counts the errors with status 429, 503 or 504. `kept` holds (number,
@@ -83,6 +86,12 @@ class Outcome:
     lag_s: float
     kept: list[tuple[int, bytes]] = field(default_factory=list)
     first_error: str = ""
+    handed_over: int = 0
+
+    @property
+    def completed(self) -> int:
+        """The validated answers of the window, those to handed-over requests included."""
+        return len(self.latency_ns) + self.handed_over
 
     def stall_ms(self) -> float:
         """Return the longest time without an answer while a request was in flight; 0.0 without any answer."""

@@ -29,7 +29,8 @@ class Driver:
         """
         Run one load and return its outcome. Raises DriverError if the load failed or the process died.
 
-        `opened` is called after the warm-up, with no request in flight. The window starts when it returns.
+        `opened` is called after the warm-up; in a closed loop, its last requests are still in flight. The window
+        starts when it returns.
         """
         try:
             self._pipe.send(load)

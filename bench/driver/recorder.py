@@ -46,6 +46,7 @@ class Window:
     empties: int = 0
     kept: list[tuple[int, bytes]] = field(default_factory=list)
     first_error: str = ""
+    handed_over: int = 0
 
     async def exchange(self, client: Client, number: int, due_ns: int | None = None) -> None:
         """Send one request and count its answer. `due_ns` is its scheduled time in an open loop."""
@@ -103,4 +104,5 @@ class Window:
             lag_s=lag_s,
             kept=self.kept,
             first_error=self.first_error,
+            handed_over=self.handed_over,
         )

@@ -72,7 +72,7 @@ class CountingDriver(Driver):
                     perf.send_signal(signal.SIGINT)
                     perf.wait()
             count = _parse_count(report.read_text())
-        self.per_request = None if count is None else count / max(1, len(outcome.latency_ns))
+        self.per_request = None if count is None else count / max(1, outcome.completed)
         return outcome
 
 

@@ -63,8 +63,8 @@ class Observation:
 
     @property
     def rps(self) -> float:
-        """Validated answers per second, from the window's start to the last answer."""
-        return self.validated / self.outcome.wall_s
+        """Validated answers per second, from the window's start to the last answer; handed-over ones included."""
+        return self.outcome.completed / self.outcome.wall_s
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,8 @@ def measure(
     row = bench.row(cell)
     row.client = load.client
     if load.schedule_s is not None:
-        row.offered_rps = len(load.schedule_s) / float(load.schedule_s[-1])
+        sent = max(1, outcome.requests)
+        row.offered_rps = sent / float(load.schedule_s[sent - 1])
     _fill_load(row, observation)
     _fill_memory(row, observation, session)
     _fill_gpu(row, observation, load)
@@ -192,10 +193,10 @@ def _fill_load(row: Row, observation: Observation) -> None:
     fill_latencies(row, outcome.latency_ns, outcome.service_ns)
     cpu_s = sum(observation.usage.cpu_s.values())
     if observation.usage.cpu_s:
-        row.cpu_ms_per_req = 1000 * cpu_s / observation.validated
+        row.cpu_ms_per_req = 1000 * cpu_s / outcome.completed
         row.server_cores = cpu_s / outcome.wall_s
         row.cpu_roles_ms = pairs(
-            {role: 1000 * role_s / observation.validated for role, role_s in observation.usage.cpu_s.items()}, 3
+            {role: 1000 * role_s / outcome.completed for role, role_s in observation.usage.cpu_s.items()}, 3
         )
 
 

@@ -38,6 +38,8 @@ CODES = {
 DISTURBED = ("E_ENV", "E_DRIFT", "E_SWAP")
 # Every code for which the target is not to blame.
 MACHINE = (*DISTURBED, "E_CLIENT", "E_PIN")
+# Codes that a disturbance of the machine or of the driver can cause.
+CAUSED = ("E_RATE", "E_STALL")
 
 MAX_ERROR_SHARE = 0.001
 MAX_CEILING_SHARE = 0.70
@@ -195,9 +197,13 @@ def lacks_forward_proof(evidence: WindowEvidence) -> bool:
 
 
 def should_retry(codes: Sequence[str]) -> bool:
-    """Whether the machine disturbed the row and no code blames the target, so that another window may be sound."""
-    target_to_blame = refused([code for code in codes if code not in MACHINE])
-    return any(code in DISTURBED for code in codes) and not target_to_blame
+    """
+    Whether the machine or the client disturbed the row, so that another window may be sound.
+
+    Not if a code blames the target. A missed rate and a stall blame nobody beside a disturbance, which causes both.
+    """
+    target_to_blame = refused([code for code in codes if code not in (*MACHINE, *CAUSED)])
+    return any(code in (*DISTURBED, "E_CLIENT") for code in codes) and not target_to_blame
 
 
 def refused(codes: Sequence[str]) -> bool:

@@ -25,6 +25,14 @@ def test_as_many_arrivals_as_asked_for_come_in_order(rate_rps: float, count: int
     assert np.array_equal(times, poisson(rate_rps, count, seed))
 
 
+@given(rate_rps=RATES, count=st.integers(1, 500), seed=SEEDS)
+def test_the_offered_rate_is_the_rate_asked_for(rate_rps: float, count: int, seed: int) -> None:
+    """The last arrival is at the nominal length of the schedule, for every seed."""
+    times = poisson(rate_rps, count, seed)
+
+    assert count / float(times[-1]) == pytest.approx(rate_rps)
+
+
 @given(rate_rps=RATES, factor=st.floats(0.1, 10), seed=SEEDS)
 def test_two_rates_share_their_luck(rate_rps: float, factor: float, seed: int) -> None:
     """With one seed, two rates give the same arrivals on two time scales."""

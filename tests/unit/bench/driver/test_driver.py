@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.dialects import load as load_dialect
@@ -126,10 +127,9 @@ def test_an_empty_search_is_counted(driver: Driver) -> None:
 
 def test_a_slow_server_ends_the_window_and_stragglers_are_awaited(driver: Driver) -> None:
     """After `max_seconds` nothing is sent, and requests in flight count with their whole latency."""
-    release = time.monotonic() + 0.5
 
-    def slow(_: int) -> bytes:
-        time.sleep(max(0.0, release - time.monotonic()))
+    def slow(number: int) -> bytes:
+        time.sleep(0.5 if number == 1 else 0.0)
         return http(200, VECTOR)
 
     with canned_answers(slow) as (port, _):
@@ -140,13 +140,35 @@ def test_a_slow_server_ends_the_window_and_stragglers_are_awaited(driver: Driver
     assert outcome.wall_s >= 0.3
 
 
-def test_the_window_opens_after_the_warmup_with_nothing_in_flight(driver: Driver) -> None:
+def test_an_open_loop_begins_with_nothing_in_flight(driver: Driver) -> None:
     """`opened` is called once, after exactly the requests of the warm-up."""
     seen: list[int] = []
     with canned_answers(lambda _: http(200, VECTOR)) as (port, received):
-        driver.run(load_of(port), lambda: seen.append(len(received)))
+        driver.run(load_of(port, schedule_s=np.linspace(0.001, 0.1, 400)), lambda: seen.append(len(received)))
 
     assert seen == [8]
+
+
+def test_a_closed_loop_goes_into_its_window_without_a_pause(driver: Driver) -> None:
+    """While the window opens, the warm-up goes on; the first timed request does not wait for its last answers."""
+    order: list[str] = []
+
+    def answer(_: int) -> bytes:
+        time.sleep(0.02)
+        return http(200, VECTOR)
+
+    def opened() -> None:
+        time.sleep(0.1)
+        order.append(f"opened after {len(received)}")
+
+    with canned_answers(answer) as (port, received):
+        outcome = driver.run(load_of(port, warmup=load_of(port).calls[300:], min_requests=40), opened)
+
+    assert order != ["opened after 8"]
+    assert outcome.warmed > 8
+    assert outcome.requests == len(outcome.latency_ns) == 40
+    assert 1 <= outcome.handed_over <= 4
+    assert outcome.completed == 40 + outcome.handed_over
 
 
 def test_nothing_is_collected_while_the_window_is_open() -> None:

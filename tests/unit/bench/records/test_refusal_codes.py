@@ -141,12 +141,17 @@ def test_what_slowed_a_card_is_said() -> None:
         (["E_CLIENT", "E_ENV", "E_N"], True),
         (["E_EMPTY", "E_NOMODEL", "E_CLIENT", "E_ENV"], False),
         (["E_WRONG", "E_DRIFT"], False),
-        (["E_CLIENT"], False),
+        (["E_CLIENT"], True),
+        (["E_RATE", "E_DRIFT"], True),
+        (["E_CLIENT", "E_RATE", "E_STALL"], True),
+        (["E_RATE"], False),
+        (["E_STALL"], False),
+        (["E_PIN"], False),
         ([], False),
     ],
 )
-def test_only_what_the_machine_alone_voids_is_measured_again(codes: list[str], again: bool) -> None:
-    """A row that blames the target too is not repeated."""
+def test_what_the_machine_or_the_driver_voids_is_measured_again(codes: list[str], again: bool) -> None:
+    """A row that blames the target too is not repeated; a missed rate beside a disturbance blames nobody."""
     assert should_retry(codes) is again
 
 
