@@ -32,7 +32,8 @@ class Load:
     * Without `schedule_s` the loop is closed, with `concurrency` requests in flight. Sending stops when both
       `min_seconds` and `min_requests` are reached, at `max_seconds`, or after the last call.
     * With `schedule_s` (ascending seconds from the window's start, one per call) the loop is open. Each call is due
-      at its time, whether or not earlier calls are answered. `concurrency` is the number of connections.
+      at its time, whether or not earlier calls are answered. `concurrency` is the number of connections. With
+      `limit_ms`, sending stops early once the share of latencies above that limit is surely below or above 1 %.
     """
 
     port: int
@@ -45,6 +46,7 @@ class Load:
     max_seconds: float = 60.0
     min_requests: int = 0
     schedule_s: F64 | None = None
+    limit_ms: float | None = None
     warmup_seconds: float = 1.0
     warmup_concurrency: int | None = None
     keep_every: int = 20

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+
+import numpy as np
 
 from bench.driver.load import F64
 from bench.driver.recorder import Client, Window
+from bench.statistics import tail
+
+LOOK_S = 1.0  # between two looks at the answers so far
 
 
 class PoolTimeout(Exception):
@@ -49,7 +54,8 @@ async def drive(window: Window, clients: list[Client], schedule_s: F64) -> None:
     Send request i at `schedule_s[i]`, on the connection that became free last.
 
     A request waits if no connection is free; its latency still runs from its due time. A wait longer than the load's
-    `timeout_s` is an error, so the window ends even if the target never answers.
+    `timeout_s` is an error, so the window ends even if the target never answers. With the load's `limit_ms`, sending
+    stops when `Decision` is made.
     """
     loop = asyncio.get_running_loop()
     pool = Pool(clients, window.load.timeout_s)
@@ -61,18 +67,59 @@ async def drive(window: Window, clients: list[Client], schedule_s: F64) -> None:
 
     window.started_ns = time.perf_counter_ns()
     due_ns = (window.started_ns + schedule_s[: len(window.requests)] * 1e9).astype(int).tolist()
+    stop = threading.Event()
+    decision = loop.create_task(_watch(window, schedule_s, stop))
     await asyncio.to_thread(
-        _run_metronome, due_ns, lambda number: loop.call_soon_threadsafe(send, number, due_ns[number])
+        _run_metronome, due_ns, lambda number: loop.call_soon_threadsafe(send, number, due_ns[number]), stop
     )
+    decision.cancel()
     await asyncio.sleep(0)  # let the loop create the last task
     await asyncio.gather(*tasks)
     window.finished_ns = time.perf_counter_ns()
 
 
-def _run_metronome(due_ns: list[int], tick: Callable[[int], object]) -> None:
+async def _watch(window: Window, schedule_s: F64, stop: threading.Event) -> None:
+    """Set `stop` when the load's limit is surely held, or surely not; never without a limit."""
+    load = window.load
+    if load.limit_ms is None:
+        return
+    decision = Decision(schedule_s, load.limit_ms, load.min_seconds)
+    while not stop.is_set():
+        await asyncio.sleep(LOOK_S)
+        if decision.made(window.answered, (time.perf_counter_ns() - window.started_ns) / 1e9):
+            stop.set()
+
+
+class Decision:
+    """
+    Whether the p99 of an open loop is within a limit, decided while it runs.
+
+    A request counts when it is as old as the limit; it is above the limit if it has no answer within it. To hold a
+    limit takes `min_seconds`; to break it takes a third of that, because a queue that has grown does not shrink.
+    """
+
+    def __init__(self, schedule_s: F64, limit_ms: float, min_seconds: float) -> None:
+        self._schedule_s, self._limit_ns, self._min_seconds = schedule_s, limit_ms * 1e6, min_seconds
+        self._over = np.ones(len(schedule_s), bool)
+        self._read = 0
+
+    def made(self, answered: Sequence[tuple[int, int, int, int]], now_s: float) -> bool:
+        """Return whether the answers so far decide; `answered` as in `Window`, only ever longer."""
+        for number, _, _, latency_ns in answered[self._read :]:
+            self._over[number] = latency_ns > self._limit_ns
+        self._read = len(answered)
+        held = tail.decide(self._over[: np.searchsorted(self._schedule_s, now_s - self._limit_ns / 1e9)])
+        if held is None:
+            return False
+        return now_s >= (self._min_seconds if held else self._min_seconds / 3)
+
+
+def _run_metronome(due_ns: list[int], tick: Callable[[int], object], stop: threading.Event) -> None:
     """Call `tick` at each time, from a thread, because timers of the event loop have millisecond resolution."""
     threading.current_thread().name = "metronome"
     for number, at_ns in enumerate(due_ns):
+        if stop.is_set():
+            return
         left_s = (at_ns - time.perf_counter_ns()) / 1e9
         if left_s > 0:
             time.sleep(left_s)
