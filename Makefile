@@ -9,7 +9,7 @@ SOAKED = $(if $(filter command line environment,$(origin GATEWAY)),$(GATEWAY),sp
 # with the newest unfinished one of the profile. DEVICE=cpu,cuda enters targets on both.
 BENCH_OPTIONS := --profile $(PROFILE) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) \
 	$(if $(GATEWAYS),--gateways $(GATEWAYS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(PEERS),--peers) \
-	$(if $(BLOCKS),--blocks $(BLOCKS)) $(if $(RESUME),--resume)
+	$(if $(BLOCKS),--blocks $(BLOCKS)) $(if $(TRACE),--trace $(TRACE)) $(if $(RESUME),--resume)
 
 # Locust's own campaign, or cells of one that exists: CAMPAIGN=<its name>.
 LOCUST_OPTIONS = --gateways $(GATEWAY) --scenarios closed,second_opinion --concurrency $(or $(USERS),16) \
@@ -36,7 +36,7 @@ models: setup ## fetch and export models of models.yaml: MODEL="<id or alias> ..
 run: setup ## serve GATEWAY=python|onnx_py|split|pseudo [PORT= DATA_DIR= PRECISION=fp32|int8 DEVICE= THREADS=]
 	@$(TOOLS) -m scripts.run_gateway $(GATEWAY)
 
-bench: setup ## verify, then measure, then recommend [PROFILE=quick|full PEERS=1 CONCURRENCY= GATEWAYS= DEVICE=cpu,cuda BLOCKS= RESUME=1]
+bench: setup ## verify, then measure, then recommend [PROFILE=quick|full PEERS=1 CONCURRENCY= GATEWAYS= DEVICE=cpu,cuda BLOCKS= TRACE=log.jsonl RESUME=1]
 	@$(TOOLS) -m bench run $(BENCH_OPTIONS)
 
 bench-locust: setup ## the driver, then Locust: master and WORKERS=2 here [GATEWAY= USERS=16 SECONDS=20 CAMPAIGN=]

@@ -13,7 +13,7 @@ from bench import statistics
 from bench.records.refusal_codes import MAX_CV
 from bench.records.runs_csv import TWIN
 
-LOADS = ["concurrency", "cores", "batch", "load_percent", "repeat_percent", "mixed_percent"]
+LOADS = ["concurrency", "cores", "batch", "load_percent", "repeat_percent", "mixed_percent", "text_tokens"]
 KEYS = ["target", "scenario", "route", *LOADS, "page_cache"]
 Key = tuple[Any, ...]  # the values of KEYS, "" for loads that the scenario does not have
 Blocks = dict[int, list[float]]  # the replicates of each block

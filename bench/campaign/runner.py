@@ -22,7 +22,7 @@ from bench.verification import verify
 from bench.verification.verify import Verification
 
 # The scenarios of the A/A twin: those whose ratios get a verdict, which needs a noise band.
-TWIN_SCENARIOS = ("single", "closed", "server", "offline", "rerank")
+TWIN_SCENARIOS = ("single", "closed", "server", "slo", "offline", "rerank")
 
 
 @dataclass(frozen=True)

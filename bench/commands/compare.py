@@ -210,7 +210,7 @@ def _median(groups: Mapping[Key, Any], key: Key, figure: str) -> float | None:
 def cell_name(key: Key) -> str:
     """Return a cell's scenario, route and load as text, without its target."""
     fields = dict(zip(cells.KEYS, key, strict=True))
-    signs = (("concurrency", "c="), ("cores", "cores="), ("batch", "n="))
+    signs = (("concurrency", "c="), ("cores", "cores="), ("batch", "n="), ("text_tokens", "tokens="))
     loads = [f"{sign}{fields[name]:g}" for name, sign in signs if fields[name] != ""]
     loads += [f"{fields[name]:g} %" for name in cells.LOADS if name.endswith("_percent") and fields[name] != ""]
     return " ".join(part for part in (fields["scenario"], fields["route"], *loads, fields["page_cache"]) if part)

@@ -63,7 +63,9 @@ class Terminal:
 
 
 def render_line(cell: Cell, rows: Sequence[Row]) -> str:
-    """Return one line with a cell's figures and codes."""
+    """Return one line with a cell's figures and codes; without rows, they were shown one by one."""
+    if not rows:
+        return escape(f"{cell!s:44}")
     first = rows[0]
     parts = [f"{cell!s:44}"]
     if first.rps is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from bench.campaign import manifest, runner
+from bench.campaign import estimate, manifest, runner
 from bench.commands import run_arguments
 from bench.commands.progress import Terminal, console
 from bench.commands.reference import load_reference
@@ -35,6 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
     vectors = load_reference(request.corpus)
     request.folder.mkdir(parents=True, exist_ok=True)
     todo = request.todo()
+    cores_of_server = max(1, len(request.place.pinning.server))
+    seconds = estimate.seconds(todo, request.options, len(vectors.squad.passages), cores_of_server)
+    console.print(estimate.render(seconds), highlight=False)
     runs = Runs(request.runs)
     cores.pin(request.place.pinning.driver)
     for stop in (signal.SIGINT, signal.SIGTERM):

@@ -32,7 +32,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--corpus": {"default": "squad", "help": "squad (default), a BEIR folder or a JSON Lines file"},
     "--scenarios": {"help": "comma-separated; default: the profile's"},
-    "--slo-ms": {"help": "p99 limit of `server` in ms (default: 150), or by route: search=150,embeddings=50"},
+    "--slo-ms": {
+        "help": "p99 limit of the open loop in ms (default: 150, of a mix that of its file), or by route: "
+        "search=150,embeddings=50,mix-rag=1000"
+    },
+    "--trace": {"type": Path, "help": "your own log as a mix: JSON Lines with time, route, and text or tokens"},
     "--blocks": {"type": int, "help": "number of blocks; default: the profile's"},
     "--twin": {"action": "store_true", "default": False, "help": "measure one target twice, for the A/A noise band"},
     "--client": {"choices": ("raw", "httpx"), "default": "raw", "help": "HTTP client of the driver; default: raw"},

@@ -14,13 +14,14 @@ import orjson
 from bench import paths, scenarios
 from bench.campaign import runner
 from bench.commands import run_arguments
+from bench.datasets import trace
 from bench.errors import BenchError
 from bench.machine import cores, device_names, facts
 from bench.measurement.plan import PROFILES, Options
 from bench.records import runs_csv
 from bench.records.refusal_codes import refused
 from bench.records.runs_csv import Key
-from bench.scenarios import second_opinion
+from bench.scenarios import second_opinion, slo
 from bench.targets import Target, choose, devices, external
 from bench.targets.processes import Place
 
@@ -49,9 +50,12 @@ class CampaignRequest:
         """Return the keys of cells with a row. A second opinion counts only if it is of the requested client."""
         rows = runs_csv.read(self.runs) if self.runs.exists() else []
         client = second_opinion.client_of(self.options)
-        return {
+        done = {
             runs_csv.key_of(row) for row in rows if row["scenario"] != second_opinion.NAME or row["client"] == client
         }
+        work = runner.plan_work(self.targets, self.options, done)
+        searches = [cell for own in work for cell in own.verified if cell.scenario == slo.NAME]
+        return done | slo.find_finished(rows, searches, self.options)
 
     def finished(self) -> bool:
         """Return whether only cells of targets remain that failed to start or to verify."""
@@ -164,6 +168,7 @@ def read_options(arguments: argparse.Namespace) -> Options:
         seed=arguments.seed,
         locust_workers=arguments.locust_workers,
         locust_seconds=arguments.locust_seconds,
+        trace=trace.load(arguments.trace) if arguments.trace else None,
     )
     return replace(options, slo_ms={**options.slo_ms, **_parse_slo_ms(arguments.slo_ms, list(options.slo_ms))})
 

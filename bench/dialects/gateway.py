@@ -16,6 +16,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "search": {},
     "search-hybrid": {"mode": "hybrid"},
     "search-reranked": {"rerank": True},
+    "search-filtered": {"filter": {"source": "bench"}},
 }
 
 
@@ -33,7 +34,7 @@ class Dialect(openai.Dialect):
     late_interaction = True
 
     def search_body(self, query: str, top_k: int, route: str = "search") -> bytes:
-        """Return `{"query", "top_k"}`, with `"mode": "hybrid"` or `"rerank": true` for the other two routes."""
+        """Return `{"query", "top_k"}`, with a mode, a rerank or a filter for the other search routes."""
         if route not in SEARCHES:
             raise AnswerError(f"{route} is no search route; search routes are {', '.join(SEARCHES)}")
         return orjson.dumps({"query": query, "top_k": top_k, **SEARCHES[route]})

@@ -83,6 +83,7 @@ class Bench:
             scenario=cell.scenario,
             route=cell.route,
             **load_columns(cell.scenario, cell.concurrency, cell.batch, cell.percent),
+            text_tokens=cell.text_tokens,
             started_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 Key = tuple[str, ...]
-KEY = ("block", "target", "scenario", "route", "concurrency", "batch", "percent")
+KEY = ("block", "target", "scenario", "route", "concurrency", "batch", "percent", "text_tokens")
 # The columns of a key part: a row fills one of them, by its scenario. `percent` is of files from before 2026-12.
 ALIASES = {
     "concurrency": ("concurrency", "cores"),
@@ -52,9 +52,12 @@ class Row:
     load_percent: int | None = _number("%", "offered rate of an open loop, of the closed loop's maximum")
     repeat_percent: int | None = _number("%", "requests that repeat an earlier text, in `cache`")
     mixed_percent: int | None = _number("%", "100 where other requests run among the searches of `mixed`, 0 alone")
+    text_tokens: int | None = _number("tokens", "length of every text, special tokens included, in `lengths`")
     offered_rps: float | None = _number("requests/s", "offered rate of an open loop")
     slo_ms: float | None = _number("ms", "p99 limit of the route")
-    held: bool | None = _column("whether the window held `slo_ms` at the offered rate, in `slo`", default=None)
+    held: bool | None = _column(
+        "whether the window held `slo_ms` at the offered rate, in `slo`; empty if it was measured again", default=None
+    )
     client: str = _column("program that sent the load")
     started_utc: str = _column("start of the row, ISO 8601")
     requests: int | None = _number("requests", "requests sent in the window")
@@ -67,6 +70,8 @@ class Row:
     p50_ms: float | None = _number("ms", "median latency: from the intended send in an open loop, else from the send")
     p95_ms: float | None = _number("ms", "95th percentile of the latency, nearest rank, of 130 samples or more")
     p99_ms: float | None = _number("ms", "99th percentile of the latency, nearest rank, of 662 samples or more")
+    p99_low_ms: float | None = _number("ms", "low end of the 95 % interval of the 99th percentile, in `slo`")
+    p99_high_ms: float | None = _number("ms", "high end of that interval; empty if too few late answers bound it")
     p99_bound_ms: float | None = _number("ms", "upper bound of the 99th percentile, by LoadGen's early stopping")
     p999_ms: float | None = _number("ms", "99.9th percentile of the latency, nearest rank, of 6,636 samples or more")
     mean_ms: float | None = _number("ms", "mean latency")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from bench.records.drift import UsualSpeed
 from bench.records.refusal_codes import refused
 from bench.records.row import COLUMNS, KEY, Key, Row, key_of
 
-__all__ = ["COLUMNS", "HEADLINE_CONCURRENCY", "KEY", "TWIN", "Key", "Row", "Runs", "key_of", "read"]
+__all__ = ["COLUMNS", "HEADLINE_CONCURRENCY", "KEY", "TWIN", "Key", "Row", "Runs", "capacity", "key_of", "read"]
 
 LOOKS = ("drift_before", "drift_after")
 # Suffix of the A/A twin: one target is measured twice, and the spread between the two is the noise band.
@@ -60,13 +60,23 @@ class Runs:
             self.keys.add(key_of(line))
             looks = [float(line[name]) for name in LOOKS if line[name]]
             self._looks += [(key_of(line), looks)] if looks else []
-            if line["scenario"] == "closed" and line["rps"] and not refused(line["codes"].split()):
+            if _gives_capacity(line):
                 cell = line["target"], line["route"]
                 self._capacity[cell] = max(self._capacity.get(cell, 0.0), float(line["rps"]))
 
     def _append(self, lines: Iterable[Iterable[str]]) -> None:
         with self.file.open("a", newline="") as stream:
             csv.writer(stream, lineterminator="\n").writerows(lines)
+
+
+def capacity(rows: Iterable[Mapping[str, str]], target: str, route: str) -> float | None:
+    """Return the most requests per second in any sound closed-loop row of a target; None without such a row."""
+    own = [row for row in rows if (row["target"], row["route"]) == (target, route) and _gives_capacity(row)]
+    return max((float(row["rps"]) for row in own), default=None)
+
+
+def _gives_capacity(row: Mapping[str, str]) -> bool:
+    return row["scenario"] in ("closed", "mix") and bool(row["rps"]) and not refused(row["codes"].split())
 
 
 def read(file: Path) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from bench.records.runs_csv import Row
 from bench.targets import Target
 
 HEADLINE = "Texts and tokens per second of bulk embedding"
-BATCHES = (32, 64, 128)
+BATCHES = (32, 128)
 # One core takes seconds per request, so time bounds the window. It ends early if the texts are used up.
 MIN_REQUESTS, MIN_SECONDS, MAX_SECONDS = 3, 3.0, 6.0
 TEXTS = 16_384

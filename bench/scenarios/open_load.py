@@ -43,11 +43,16 @@ class Capacity:
 
 @dataclass(frozen=True)
 class Traffic:
-    """The traffic of an open loop: the schedule in seconds, and the call and the texts of each arrival."""
+    """
+    The traffic of an open loop: the schedule in seconds, and the call and the texts of each arrival.
+
+    `warmup` are the calls before it; without them, the warm-up sends new texts to the cell's route.
+    """
 
     schedule_s: F64
     calls: Sequence[Call]
     texts: Sequence[RequestTexts]
+    warmup: Sequence[Call] = ()
 
 
 def choose_route(target: Target) -> str | None:
@@ -97,6 +102,11 @@ def measure_route(
     return measure_traffic(bench, cell, session, capacity, traffic, **options)
 
 
+def count_warmup(capacity: Capacity, profile: Profile) -> int:
+    """Return the number of requests of a warm-up."""
+    return max(4 * WARMUP_CONNECTIONS, int(1.5 * capacity.max_rps * profile.warmup_seconds))
+
+
 def measure_traffic(
     bench: Bench,
     cell: Cell,
@@ -104,20 +114,25 @@ def measure_traffic(
     capacity: Capacity,
     traffic: Traffic,
     within_ms: float | None = None,
+    limit_ms: float | None = None,
+    min_seconds: float = 0.0,
     **options: Any,
 ) -> Measurement:
     """
     Warm up on few connections, then measure the traffic; `options` are those of `window.measure`.
 
-    With `within_ms`, each request carries it as its time limit. The driver gives up on an answer after the profile's
-    `max_seconds`, so that a window with an endless backlog ends.
+    With `within_ms`, each request carries it as its time limit. With `limit_ms`, the window ends early once that p99
+    is surely held or broken, see `Load`. The driver gives up on an answer after the profile's `max_seconds`, so that
+    a window with an endless backlog ends.
     """
     profile = bench.options.profile
-    warmup = session.texts.take(max(4 * WARMUP_CONNECTIONS, int(1.5 * capacity.max_rps * profile.warmup_seconds)))
+    warmup = [] if traffic.warmup else session.texts.take(count_warmup(capacity, profile))
     load = session.load(
         bench.options,
-        session.calls(cell.route, warmup),
+        traffic.warmup or session.calls(cell.route, warmup),
         traffic.calls,
+        limit_ms=limit_ms,
+        min_seconds=min_seconds,
         schedule_s=traffic.schedule_s,
         within_ms=within_ms,
         concurrency=CONNECTIONS,

@@ -11,7 +11,7 @@ from bench.driver import arrivals
 from bench.measurement.plan import Cell, Options
 from bench.measurement.session import Bench, Session
 from bench.records.runs_csv import Row
-from bench.scenarios import open_load
+from bench.scenarios import open_load, workloads
 from bench.scenarios.open_load import Capacity
 from bench.targets import Target
 
@@ -19,12 +19,13 @@ HEADLINE = "Latency from the intended send by offered rate, and answers per seco
 
 
 def cells(target: Target, options: Options, block: int) -> list[Cell]:
-    """
-    Return a cell of search, else of embeddings, at each of the profile's shares of the closed-loop maximum.
-
-    A peer has none, because it is measured for comparison and never recommended.
-    """
-    return [] if target.peer else open_load.cells("server", target, block, options.profile.percents)
+    """Return a cell of search and of embeddings at each of the profile's shares of the closed-loop maximum."""
+    percents = options.profile.percents
+    return [
+        Cell(block, target, "server", route, percent=percent)
+        for route in workloads.plain_routes(target)
+        for percent in percents
+    ]
 
 
 def run(bench: Bench, cell: Cell, session: Session) -> list[Row]:

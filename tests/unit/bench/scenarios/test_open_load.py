@@ -107,11 +107,11 @@ def test_a_code_is_added_in_the_order_of_the_table() -> None:
 def test_the_route_is_search_where_there_is_one(able: Target, route: str | None) -> None:
     """The route is search, else embeddings; none without both or without ingestion."""
     options = Options(QUICK, (1,), (), "raw", "cpu", 1)
-    cells = [cell for name in ("server", "overload", "burst", "soak") for cell in load(name).cells(able, options, 1)]
+    cells = [cell for name in ("overload", "burst", "soak") for cell in load(name).cells(able, options, 1)]
 
     assert open_load.choose_route(able) == route
     assert {cell.route for cell in cells} == ({route} if route else set())
-    assert len({cell.key for cell in cells}) == len(cells) == (len(QUICK.percents) + 3 if route else 0)
+    assert len({cell.key for cell in cells}) == len(cells) == (3 if route else 0)
 
 
 def test_the_mix_is_for_targets_that_search_and_rerank() -> None:
