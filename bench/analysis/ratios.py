@@ -21,10 +21,11 @@ class Measure:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio to the baseline, above 1 if better, with its 95 % interval; None below three blocks."""
+    """A ratio to the baseline, above 1 if better, with its 95 % interval; None below three common blocks."""
 
     value: float
     bounds: Interval | None
+    blocks: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,17 @@ def compared(campaign: Campaign, measure: Measure) -> Panel | None:
             bounds = judged.bounds
             if cells.lower_is_better(column):
                 bounds = (1 / bounds[1], 1 / bounds[0]) if bounds else None
-            ratios[name] = Ratio(1 / judged.ratio if cells.lower_is_better(column) else judged.ratio, bounds)
+            ratio = 1 / judged.ratio if cells.lower_is_better(column) else judged.ratio
+            ratios[name] = Ratio(ratio, bounds, _count_common(campaign, measure, name, baseline))
     blocks = max(len(cells.by_block(rows[(name, *measure.cell)], column)) for name in names)
     noise = cells.band(rows, (baseline, *measure.cell), column, blocks)
     return Panel(measure, baseline, ratios, noise or 0.0) if ratios else None
+
+
+def _count_common(campaign: Campaign, measure: Measure, target: str, other: str) -> int:
+    """Return the number of blocks in which both targets have the measure."""
+    mine, theirs = (cells.by_block(campaign.cells[(name, *measure.cell)], measure.column) for name in (target, other))
+    return len(mine.keys() & theirs.keys())
 
 
 def _has_measure(campaign: Campaign, measure: Measure, target: str) -> bool:

@@ -11,7 +11,7 @@ from bench.analysis import headline, replay
 from bench.analysis.summary import Campaign
 from bench.recommend import recommendation
 from bench.report import elements, reproduce
-from bench.report.tables import results, scenarios
+from bench.report.tables import decision, results, scenarios
 
 NOT_OFFERED = "Not measured: without an open loop, no capacity within an SLO is known."
 TEMPLATE = Path(__file__).parent / "template.html"
@@ -19,10 +19,13 @@ TEMPLATE = Path(__file__).parent / "template.html"
 
 def write(campaign: Campaign, plots: Sequence[Path]) -> None:
     """Write report.html into the campaign's folder; `plots` are its SVG files."""
+    decisions = decision.tables(campaign)
     page = Template(TEMPLATE.read_text()).substitute(
         title=escape(f"Campaign {campaign.folder.name}"),
         verdict=escape(headline.sentence(campaign)),
         facts=elements.facts(_list_facts(campaign)),
+        decision="".join(elements.table(content) for content in decisions),
+        apart=escape(decision.recommend_by(decisions)),
         shape=elements.items(recommendation(campaign) or [NOT_OFFERED]),
         results=elements.table(results.results(campaign)),
         notes=elements.items(results.notes(campaign)),

@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from bench.analysis.summary import Campaign
 from bench.report.plots.bars import draw_cold_start, draw_memory
 from bench.report.plots.batches import draw_batches
-from bench.report.plots.decision_map import draw_decision_map
 from bench.report.plots.forest import draw_forest
 from bench.report.plots.gpu import draw_gpu
-from bench.report.plots.latency import draw_latency
+from bench.report.plots.held import draw_cost, draw_held_rate
+from bench.report.plots.lengths import draw_lengths
 from bench.report.plots.quality import draw_quality
 from bench.report.plots.rates import draw_cache, draw_goodput, draw_latency_by_rate
 from bench.report.plots.style import RC
-from bench.report.plots.sweep import draw_latency_vs_throughput, draw_throughput
+from bench.report.plots.sweep import draw_throughput
 
 
 class Plot(NamedTuple):
@@ -32,41 +32,51 @@ class Plot(NamedTuple):
 
 PLOTS = (
     Plot(
-        "decision_map",
-        draw_decision_map,
-        "The shape that holds the rate with the fewest servers, and among these with the least memory (PSS, else "
-        "peak RSS). A capacity is the lower bound measured on one server. Hatched: beyond 1.25 × the measured range.",
-    ),
-    Plot(
-        "forest",
-        draw_forest,
-        "Right of 1 is better than the baseline. A difference counts only if its interval lies outside the A/A band.",
+        "held_rate",
+        draw_held_rate,
+        "The rate that one server holds within the SLO, against its memory: up and left is better. A bar runs from "
+        "the rate that no block failed to the lowest rate that failed.",
     ),
     Plot(
         "latency_by_rate",
         draw_latency_by_rate,
-        "Open loop with Poisson arrivals: latency from the intended send, every straggler counted. "
-        "This is the only source of SLO numbers.",
+        "Open loop with Poisson arrivals, from the intended send, every straggler counted. A dot is a window, the "
+        "line their median, a bar the 95 % interval over blocks. A line breaks at a refused rate.",
     ),
     Plot(
-        "goodput",
-        draw_goodput,
-        "Answers within the SLO under overload: a flat line means load shedding, a falling line means queueing.",
+        "cost",
+        draw_cost,
+        "Cost at the rate held within the SLO; multiply by the price of a core hour. Black: bounds of the rate.",
+    ),
+    Plot("lengths", draw_lengths, "Rate by the length of a text: tokens are what a forward pass costs."),
+    Plot(
+        "quality",
+        draw_quality,
+        "Retrieval quality beside speed: a faster model that finds less is another model. A bar is the 95 % interval "
+        "of the questions drawn.",
+    ),
+    Plot(
+        "cold_start",
+        draw_cold_start,
+        "From exec to the first answer that agrees with the reference. Cold: the target's files were not in the page "
+        "cache. An image pull comes before both.",
+    ),
+    Plot(
+        "forest",
+        draw_forest,
+        "Right of 1 is better than the baseline. A difference counts if its interval, which includes the A/A band, "
+        "excludes 1. n is the number of blocks; a hollow mark has too few for an interval.",
     ),
     Plot(
         "throughput",
         draw_throughput,
-        "Throughput by concurrency, with 95 % intervals. Closed loop, unique questions, validated answers only.",
+        "Throughput by concurrency; shades and bars are 95 % intervals, where three blocks are sound. Closed loop, "
+        "unique questions, validated answers only.",
     ),
     Plot(
-        "latency",
-        draw_latency,
-        "Service time: p50 (circle), p95 (diamond), p99 (bar). Closed loop, so not for an SLO.",
-    ),
-    Plot(
-        "latency_vs_throughput",
-        draw_latency_vs_throughput,
-        "Throughput gained and latency paid by more load; right and down is better. The pseudo target is left out.",
+        "goodput",
+        draw_goodput,
+        "Answers within the SLO; marks on the right: under overload. Load shedding keeps them, a queue loses them.",
     ),
     Plot("batches", draw_batches, "Bulk work by batch size, with one request in flight."),
     Plot("memory", draw_memory, "Resident memory by role. The split shape counts both of its processes."),
@@ -76,8 +86,6 @@ PLOTS = (
         "GPU memory of a target's processes, else the growth of the card's memory since their start; energy of the "
         "whole card in the window, from its counter.",
     ),
-    Plot("cold_start", draw_cold_start, "From exec to the first answer that agrees with the reference."),
-    Plot("quality", draw_quality, "Retrieval quality beside speed: a faster model that finds less is another model."),
     Plot("cache", draw_cache, "A share of the texts repeats. In all other plots the texts are unique."),
 )
 CAPTIONS = {plot.name: plot.caption for plot in PLOTS}

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from bench.analysis.summary import Campaign
 from bench.report.plots.panels import ROUTES, bar_axis, columns
-from bench.report.plots.style import INK
+from bench.report.plots.style import INK, looks
 from bench.report.tables.results import ordered
 
 PHASES = {
@@ -21,7 +21,6 @@ PHASES = {
     "steady_s": "→ steady",
 }
 PHASE_COLOURS = ("#C6DBEA", "#7FB2D3", "#0B4F80", "#D9D9D9")
-FRONT_COLOUR, BEHIND_COLOURS = "#0072B2", ("#E69F00", "#56B4E9", "#CC79A7")
 
 
 def draw_memory(campaign: Campaign) -> Figure | None:
@@ -30,9 +29,10 @@ def draw_memory(campaign: Campaign) -> Figure | None:
     if lines.empty:
         return None
     figure, (axes,) = columns(1, 8.2, 0.42 * len(lines) + 1.5)
-    widest = float(lines.rss_peak_mib.max())
+    widest, style = float(lines.rss_peak_mib.max()), looks(campaign.targets)
     for place, target in enumerate(lines.index):
-        left = _draw_roles(axes, place, parse_roles(lines.rss_roles_mib[target]), widest)
+        roles = parse_roles(lines.rss_roles_mib[target])
+        left = _draw_roles(axes, place, roles, widest, style[str(target)].colour)
         peak = float(lines.rss_peak_mib[target])
         axes.plot([peak, peak], [place - 0.31, place + 0.31], color=INK, lw=1.6)
         axes.text(max(peak, left) + 0.012 * widest, place, f"{left:,.0f} MiB", va="center", fontsize=8.5)
@@ -42,15 +42,14 @@ def draw_memory(campaign: Campaign) -> Figure | None:
     return figure
 
 
-def _draw_roles(axes: Axes, place: int, roles: list[tuple[str, float]], widest: float) -> float:
-    """Draw a stacked bar per role, the front one last; return the end of the last one."""
+def _draw_roles(axes: Axes, place: int, roles: list[tuple[str, float]], widest: float, colour: str) -> float:
+    """Draw a stacked bar per role in the target's colour, the front one last and darkest; return its end."""
     left = 0.0
-    colours = [*BEHIND_COLOURS[: len(roles) - 1], FRONT_COLOUR]
-    for (role, mib), colour in zip(roles, colours, strict=True):
-        axes.barh(place, mib, left=left, height=0.62, color=colour, edgecolor="white", lw=0.8)
+    for number, (role, mib) in enumerate(roles, start=1):
+        alpha = 1.0 if number == len(roles) else 0.55
+        axes.barh(place, mib, left=left, height=0.62, color=colour, alpha=alpha, edgecolor="white", lw=0.8)
         if mib > 0.075 * widest:
-            ink = "white" if colour == FRONT_COLOUR else INK
-            axes.text(left + mib / 2, place, role, ha="center", va="center", fontsize=8, color=ink)
+            axes.text(left + mib / 2, place, role, ha="center", va="center", fontsize=8, color=INK)
         left += mib
     return left
 

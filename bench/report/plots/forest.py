@@ -30,7 +30,7 @@ def draw_forest(campaign: Campaign) -> Figure | None:
     names = [name for name in campaign.targets if any(name in panel.ratios for panel in panels)]
     wide = 2 if len(panels) == 4 else min(len(panels), WIDE)
     tall = math.ceil(len(panels) / wide)
-    size = (3.7 * wide + 0.8, (0.34 * len(names) + 1.15) * tall + 0.4)
+    size = (3.7 * wide + 0.8, (0.42 * len(names) + 1.25) * tall + 0.4)
     figure, grid = plt.subplots(tall, wide, figsize=size, sharey=True, squeeze=False, layout="constrained")
     style = looks(campaign.targets)
     for axes, panel in zip(grid.flat, panels, strict=False):
@@ -45,9 +45,11 @@ def _draw_legend(figure: Figure, panels: Sequence[Panel]) -> None:
     entries: dict[str, Artist] = {"±5 %": Line2D([], [], ls=":", color=INK)}
     if any(ratio.bounds for panel in panels for ratio in panel.ratios.values()):
         entries["95 % interval"] = Line2D([], [], marker="|", color=INK, lw=1.2)
+    if any(ratio.bounds is None for panel in panels for ratio in panel.ratios.values()):
+        entries["fewer than three blocks: no interval"] = Line2D([], [], ls="", marker="o", mfc="white", mec=INK)
     if any(panel.noise for panel in panels):
         entries["A/A band: spread of a target against itself"] = Patch(color=BAND)
-    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=3)
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=2)
 
 
 def _draw_panel(axes: Axes, panel: Panel, names: list[str], style: dict[str, Look]) -> None:
@@ -57,11 +59,12 @@ def _draw_panel(axes: Axes, panel: Panel, names: list[str], style: dict[str, Loo
         axes.axvline(edge, color=INK, lw=0.9, ls=":", zorder=1)
     for name, ratio in panel.ratios.items():
         place, look = names.index(name), style[name]
-        axes.plot(ratio.value, place, look.marker, color=look.colour, ms=7.5, mec="white", mew=0.6)
+        face, border = (look.colour, "white") if ratio.bounds else ("white", look.colour)
+        axes.plot(ratio.value, place, look.marker, mfc=face, ms=7.5, mec=border, mew=0.6 if ratio.bounds else 1.3)
         if ratio.bounds:
             axes.plot(ratio.bounds, [place, place], "|-", color=INK, lw=1.2, ms=6, mew=1.2)
         axes.annotate(
-            f"{ratio.value:.2f}×",
+            f"{ratio.value:.2f}× (n={ratio.blocks})",
             (ratio.value, place),
             xytext=(0, 7),
             textcoords="offset points",
@@ -69,7 +72,7 @@ def _draw_panel(axes: Axes, panel: Panel, names: list[str], style: dict[str, Loo
             fontsize=8,
         )
     target_axis(axes, names)
-    axes.set_ylim(len(names) - 0.5, -0.75)
+    axes.set_ylim(len(names) - 0.5, -0.85)
     _scale_axis(axes, [bound for ratio in panel.ratios.values() for bound in (ratio.value, *(ratio.bounds or ()))])
     axes.set_title(panel.measure.title)
     axes.set_xlabel(f"times {'less' if panel.cost else 'more'} than {panel.baseline} (log scale)")

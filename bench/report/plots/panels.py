@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,20 +14,28 @@ from bench.analysis.cells import LOADS
 from bench.analysis.summary import Campaign
 from bench.report.plots.style import Look
 
+LABEL_RISES = (7, -15, 20, -28)  # points above the mark
 ROUTES = {"search": "POST /v1/search", "embeddings": "POST /v1/embeddings"}
 
 
 def closed(campaign: Campaign, route: str) -> pd.DataFrame:
-    """Return the summary lines of one route's sweep, without refused cells and the twin."""
-    lines = campaign.lines("closed", route)
-    return lines[lines.rps.notna()]
+    """Return the summary lines of one route's sweep, without the twin; a refused cell has no number."""
+    return _drop_unmeasured(campaign.lines("closed", route), "rps")
 
 
 def drawable(campaign: Campaign, scenario: str, route: str, column: str) -> pd.DataFrame:
-    """Return the summary lines of a scenario with a value in `column`, by load, without the pseudo target."""
+    """
+    Return the summary lines of a scenario by load, without the pseudo target and targets without a value in `column`.
+
+    A refused cell has no number, so that a line breaks at it.
+    """
     lines = campaign.lines(scenario, route)
-    complete = lines[lines[column].notna() & (lines.precision != "pseudo")]
-    return complete.sort_values(LOADS, kind="stable")
+    return _drop_unmeasured(lines[lines.precision != "pseudo"], column).sort_values(LOADS, kind="stable")
+
+
+def _drop_unmeasured(lines: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return the lines of the targets that have any value in the column."""
+    return lines[lines.index.isin(lines.index[lines[column].notna()])]
 
 
 def served(campaign: Campaign) -> list[str]:
@@ -71,16 +81,16 @@ def rate_axis(axes: Axes, campaign: Campaign, room: float) -> None:
 
 
 def line(axes: Axes, x: pd.Series[float], y: pd.Series[float], look: Look, label: str) -> None:
-    """Draw one target's line in its style."""
+    """Draw one target's line in its style; it breaks at points without a number."""
     (artist,) = axes.plot(x, y, look.dash, color=look.colour, lw=1.9, label=label)
     artist.set(marker=look.marker, markersize=6.5, markeredgecolor="white", markeredgewidth=0.6)
 
 
 def band(axes: Axes, x: pd.Series[float], low: pd.Series[float], high: pd.Series[float], look: Look) -> None:
-    """Shade the interval of a line if every point has one."""
-    if low.notna().all() and high.notna().all():
-        across, bottom, top = (series.astype(float) for series in (x, low, high))
-        axes.fill_between(across, bottom, top, color=look.colour, alpha=0.15, lw=0)
+    """Shade the interval of a line, where its points have one; draw that of a point between two gaps as a bar."""
+    across, bottom, top = (series.astype(float).to_numpy() for series in (x, low, high))
+    axes.fill_between(across, bottom, top, color=look.colour, alpha=0.15, lw=0)
+    axes.vlines(across, bottom, top, color=look.colour, alpha=0.5, lw=1.2)
 
 
 def legend(figure: Figure, panels: list[Axes], max_columns: int = 7) -> None:
@@ -109,3 +119,10 @@ def bar_axis(axes: Axes, names: list[str], widest: float) -> None:
     """Label the y axis with targets, and leave room for a number right of the widest bar."""
     target_axis(axes, names)
     axes.set_xlim(0, 1.16 * widest)
+
+
+def label_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """Write a text beside each point (x, y, text), in turn above and below, so that near ones do not overlap."""
+    for number, (x, y, text) in enumerate(sorted(points)):
+        rise = LABEL_RISES[number % len(LABEL_RISES)]
+        axes.annotate(text, (x, y), xytext=(7, rise), textcoords="offset points", fontsize=8.5)

@@ -1,4 +1,4 @@
-"""Plots of the concurrency sweep: throughput by concurrency, and latency by throughput."""
+"""The plot of the concurrency sweep: throughput by concurrency."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from bench.report.plots.panels import (
     legend,
     line,
     load_axis,
-    log_axes,
     rate_axis,
     served,
 )
@@ -81,29 +80,3 @@ def _draw_usl(axes: Axes, campaign: Campaign, target: str, route: str) -> bool:
 def _draw_off_scale(axes: Axes, target: str, sweep: pd.DataFrame) -> None:
     text = f"{target}, the floor without a model,\nis off this scale: {sweep.rps.min():,.0f}–{sweep.rps.max():,.0f}/s"
     axes.text(0.02, 0.98, text, transform=axes.transAxes, ha="left", va="top", fontsize=8, color="#777777")
-
-
-def draw_latency_vs_throughput(campaign: Campaign) -> Figure | None:
-    """Draw p95 by requests per second, a point per concurrency, without the pseudo target."""
-    routes = [route for route in served(campaign) if not _select_latency(campaign, route).empty]
-    if not routes:
-        return None
-    figure, panels = columns(len(routes), 5.4, 4.2)
-    style = looks(campaign.targets)
-    for axes, route in zip(panels, routes, strict=True):
-        lines = _select_latency(campaign, route)
-        for target, sweep in lines.groupby(level=0, sort=False):
-            ordered = sweep.sort_values("concurrency")
-            line(axes, ordered.rps, ordered.p95_ms, style[str(target)], str(target))
-        levels = ", ".join(f"{c:g}" for c in sorted(lines.concurrency.unique()))
-        axes.set_title(f"{ROUTES[route]} · c = {levels}, left to right" if len(levels) > 3 else ROUTES[route])
-        log_axes(axes)
-        axes.set_xlabel("requests per second (log scale)")
-        axes.set_ylabel("p95 service time, ms (log scale)")
-    legend(figure, panels)
-    return figure
-
-
-def _select_latency(campaign: Campaign, route: str) -> pd.DataFrame:
-    lines = closed(campaign, route)
-    return lines[lines.p95_ms.notna() & (lines.precision != "pseudo")]

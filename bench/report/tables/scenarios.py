@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.analysis.capacity import slos
 from bench.analysis.capacity_within_slo import capacity_within_slo
+from bench.analysis.decisions import slos
 from bench.analysis.summary import Campaign
 from bench.records.runs_csv import TWIN
 from bench.report import reproduce

@@ -71,7 +71,7 @@ def test_every_plot_is_drawn(page: Page) -> None:
         "all => all.map(one => one.complete && one.naturalWidth > 300 && one.alt.length > 20)"
     )
 
-    assert len(drawn) == 12
+    assert len(drawn) == 11
     assert all(drawn)
 
 

@@ -129,7 +129,7 @@ def test_the_report_is_one_file_with_everything_inside(tmp_path: Path) -> None:
     page = (read.folder / "report.html").read_text()
 
     assert headline.sentence(read).split(":")[0] in page
-    assert page.count('src="data:image/svg+xml;base64,') >= 4
+    assert page.count('src="data:image/svg+xml;base64,') >= 3
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     assert str(tmp_path) not in page
     assert {file.suffix for file in (read.folder / "plots").iterdir()} == {".png", ".svg"}
