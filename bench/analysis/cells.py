@@ -30,9 +30,10 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "mixed": ("p99_ms",),
     "cache": ("rps",),
     "overload": ("goodput_rps",),
+    "crowd": ("goodput_rps",),
 }
 # Scenarios that offer each target a share of its own maximum: equal percentages are different loads.
-OWN_LOAD = ("server", "mixed", "overload", "burst")
+OWN_LOAD = ("server", "mixed", "overload", "burst", "crowd")
 MORE_IS_BETTER = ("_per_s", "rps", "goodput_kept")
 
 

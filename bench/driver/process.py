@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import resource
 import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -62,6 +63,12 @@ class Driver:
             self._process.join()
 
 
+def _raise_file_limit() -> None:
+    """Allow as many open connections as the system lets this process have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def serve(pipe: Connection, on: tuple[int, ...]) -> None:
     """Run the driver process: receive loads and send outcomes until the pipe closes. The parent handles Ctrl-C."""
     import uvloop
@@ -69,6 +76,7 @@ def serve(pipe: Connection, on: tuple[int, ...]) -> None:
     from bench.driver import child
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _raise_file_limit()
     cores.pin(on)
 
     def opened() -> None:

@@ -97,6 +97,7 @@ PROFILES = {
             "second_opinion": 1,
             "quality": 1,
             "overload": 1,
+            "crowd": 1,
             "burst": 1,
             "soak": 1,
             "mix": 1,

@@ -9,7 +9,13 @@ from bench.machine.device_names import SEPARATOR
 
 AGAIN = "again: $RUN …"
 NARROWED = re.compile(r" --(?:gateways|scenarios|concurrency) \S+| --peers| --twin")
-NEEDS_CLOSED = ("server", "mixed", "overload", "burst")  # their rates are shares of the closed loop's maximum
+NEEDS_CLOSED = (
+    "server",
+    "mixed",
+    "overload",
+    "burst",
+    "crowd",
+)  # their rates are shares of the closed loop's maximum
 
 
 def whole(campaign: Campaign) -> str:

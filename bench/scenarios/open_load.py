@@ -40,6 +40,11 @@ class Capacity:
         if self.slo_ms is not None:
             row.goodput_rps = int((latency_ns <= self.slo_ms * 1e6).sum()) / wall_s
 
+    def fill_kept(self, row: Row) -> None:
+        """Fill the share of the closed-loop maximum that is left: of the goodput, of all answers without a limit."""
+        kept_rps = row.rps if row.goodput_rps is None else row.goodput_rps
+        row.goodput_kept = (kept_rps or 0.0) / self.max_rps
+
 
 @dataclass(frozen=True)
 class Traffic:

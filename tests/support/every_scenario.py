@@ -18,7 +18,9 @@ BLOCKS = 5
 SLO_MS = 150.0
 ROUTES = ("search", "embeddings")
 PUBLISHED = "study-as-published"
-SCENARIOS = "cold quality single closed server offline rerank mixed cache overload burst soak replay_empty_index"
+SCENARIOS = (
+    "cold quality single closed server offline rerank mixed cache overload crowd burst soak replay_empty_index"
+)
 MANIFEST: dict[str, Any] = {
     "scenarios": SCENARIOS.split(),
     "machine": {"cpu": "Layout CPU", "cores": 2, "memory_gib": 24.0},
@@ -125,8 +127,10 @@ def _once(made: Made, speed: float) -> Iterator[Row]:
         _row(made, 1, "mixed", "search", mixed_percent=mix, **_times(3000 / speed, 2 + mix / 50)) for mix in (0, 100)
     )
     shed: Values = {"goodput_kept": 0.97, "goodput_rps": 0.3 * speed, "shed": 900, "slo_ms": SLO_MS}
-    offered: Values = {"load_percent": 300, "offered_rps": 3 * speed, "rps": 0.97 * speed}
-    yield _row(made, 1, "overload", "search", **offered, **shed, **_times(4000 / speed, 3))
+    for level in (1, 2, 3):
+        offered: Values = {"load_percent": 100 * level, "offered_rps": level * speed, "rps": 0.97 * speed}
+        yield _row(made, 1, "overload", "search", **offered, **shed, **_times(4000 / speed, 3))
+    yield _row(made, 1, "crowd", "search", 1_500, rps=0.9 * speed, **shed, **_times(4000 / speed, 3))
     hits = {percent: speed * (1 + percent / 200) for percent in (0, 50, 90)}
     yield from (
         _row(made, 1, "cache", "search", 16, repeat_percent=percent, rps=rps) for percent, rps in hits.items()

@@ -68,6 +68,7 @@ GPU: tuple[Column, ...] = (
 SERVER = (OFFERED, *TIMES, ("p99.9 ms", "p999_ms", 1), GOODPUT, CPU)
 OFFLINE = (("texts/s", "texts_per_s", 1), ("tokens/s", "tokens_per_s", 0), *TIMES)
 OVERLOAD = (OFFERED, RPS, ("of closed max", "goodput_kept", 2), GOODPUT, ("shed", "shed", 0), *TIMES)
+CROWD = OVERLOAD[1:]
 MIXED = (*TIMES, ("p99, times that alone", "p99_change", 2), GOODPUT, RPS)
 
 SPECS = (
@@ -93,6 +94,7 @@ SPECS = (
     Spec("offline", "The GPU when embedding in bulk", {"batch": "texts a request"}, GPU),
     Spec("mixed", "Searches alone and among reranking and ingesting", {"mixed_percent": "% mixed traffic"}, MIXED),
     Spec("overload", "Overload: more offered than can be answered", OF_MAX, OVERLOAD),
+    Spec("crowd", "A crowd that comes back at once after a refusal", {**ROUTE, "concurrency": "connections"}, CROWD),
     Spec("burst", "A burst on a half load", OF_MAX, (("recovery s", "recovery_s", 2), *TIMES)),
     Spec("soak", "Soak", {}, SOAK),
     Spec(

@@ -85,6 +85,18 @@ def test_goodput_counts_what_is_within_the_promise() -> None:
     assert (row.slo_ms, row.goodput_rps) == (150.0, 1.5)
 
 
+def test_what_is_kept_is_the_goodput() -> None:
+    """60 answers a second, 45 of them in time, keep 0.45 of a maximum of 100; all of them without a limit."""
+    row = row_of()
+    row.rps, row.goodput_rps = 60.0, 45.0
+    Capacity(100.0, slo_ms=150.0).fill_kept(row)
+    in_time = row.goodput_kept
+    row.goodput_rps = None
+    Capacity(100.0, slo_ms=None).fill_kept(row)
+
+    assert (in_time, row.goodput_kept) == (0.45, 0.6)
+
+
 def test_a_code_is_added_in_the_order_of_the_table() -> None:
     """The codes follow the table, and the new reason follows the others."""
     row = row_of("E_STALL E_N")
@@ -107,11 +119,12 @@ def test_a_code_is_added_in_the_order_of_the_table() -> None:
 def test_the_route_is_search_where_there_is_one(able: Target, route: str | None) -> None:
     """The route is search, else embeddings; none without both or without ingestion."""
     options = Options(QUICK, (1,), (), "raw", "cpu", 1)
-    cells = [cell for name in ("overload", "burst", "soak") for cell in load(name).cells(able, options, 1)]
+    names = ("overload", "crowd", "burst", "soak")
+    cells = [cell for name in names for cell in load(name).cells(able, options, 1)]
 
     assert open_load.choose_route(able) == route
     assert {cell.route for cell in cells} == ({route} if route else set())
-    assert len({cell.key for cell in cells}) == len(cells) == (3 if route else 0)
+    assert len({cell.key for cell in cells}) == len(cells) == (6 if route else 0)
 
 
 def test_the_mix_is_for_targets_that_search_and_rerank() -> None:
