@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from gateways.core.errors import Overloaded
 from gateways.core.inference.throughput import Throughput
 
-# The share of a request's deadline that it may spend in the queue. The rest is for its own computation.
-WAITING_SHARE = 0.5
+# The share of a request's deadline that the work ahead of it may take. The pass with the request takes about as long
+# once more, and the rest is for everything but the model.
+WAITING_SHARE = 0.4
 
 
 class AdmissionControl:
@@ -16,8 +18,9 @@ class AdmissionControl:
     Load shedding for one queue: a request is admitted, or refused with 429 and Retry-After.
 
     A request is refused if the queue would hold more than `max_queued` with it, or if the work ahead of it takes
-    longer than `max_wait_s`. An empty queue admits every request. Up to `pass_size` of work ahead is never too much,
-    because it is done in one forward pass. No wait is too long before the first measurement of `throughput`.
+    longer than `max_wait_s`. An empty queue admits every request. Without a deadline, up to `pass_size` of work ahead
+    is never too much, because it is done in one forward pass. No wait is too long before the first measurement of
+    `throughput`.
 
     Sizes are in `unit`. `unit` and `service` are words of the error message. `throughput` is that of the work ahead,
     `total_throughput` that of the whole queue, if they differ.
@@ -49,8 +52,13 @@ class AdmissionControl:
         Return the error that refuses a request of `size`, None if the request is admitted.
 
         `queued` is the size of the queue; `ahead` is the part of it that runs before the request, all by default.
-        A request with a deadline of `within_s` may wait for half of it.
+        A request with a deadline of `within_s` may wait for WAITING_SHARE of it. The deadline is negative if the
+        request has waited for longer than it may before it was read.
         """
+        if within_s < 0:
+            return _overloaded(
+                "the request has waited for longer than it may", self._total_throughput.seconds_for(queued)
+            )
         if not queued:
             return None
         if queued + size > self._max_queued:
@@ -58,11 +66,16 @@ class AdmissionControl:
             return _overloaded(reason, self._total_throughput.seconds_for(queued))
         ahead = queued if ahead is None else ahead
         max_wait_s = min(self._max_wait_s, WAITING_SHARE * within_s)
-        if ahead > max(self._throughput.amount_within(max_wait_s), self._pass_size):
-            wait_s = ahead / self._throughput.per_s
-            reason = f"a request would wait {wait_s:.1f} s for {self._service} and {max_wait_s:g} s is the most"
+        never_too_much = self._pass_size if within_s == math.inf else 0
+        if ahead > max(self._throughput.amount_within(max_wait_s), never_too_much):
+            reason = _tell_wait(round(10 * ahead / self._throughput.per_s), self._service, max_wait_s)
             return _overloaded(reason, self._throughput.seconds_for(ahead))
         return None
+
+
+@lru_cache(maxsize=256)
+def _tell_wait(tenths: int, service: str, max_wait_s: float) -> str:
+    return f"a request would wait {tenths / 10:.1f} s for {service} and {max_wait_s:g} s is the most"
 
 
 def _overloaded(reason: str, retry_after_s: int) -> Overloaded:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateways.core.inference.admission import AdmissionControl
+from gateways.core.inference.admission import WAITING_SHARE, AdmissionControl
 from gateways.core.inference.throughput import Throughput
 
 PER_S = 1_000
@@ -44,15 +44,15 @@ def admission(
 
 
 @pytest.mark.parametrize("queued", [100, 1_000, 20_000])
-def test_half_of_the_deadline_is_for_waiting(queued: int) -> None:
-    """With a wait of w seconds, a deadline of 2 w is the least that is admitted: 0.8 w is refused, 3 w is not."""
+def test_a_share_of_the_deadline_is_for_waiting(queued: int) -> None:
+    """With a wait of w seconds, a deadline of w / WAITING_SHARE is the least that is admitted."""
     control = admission()
     wait_s = queued / PER_S
 
     assert control.refusal(10, queued=queued, within_s=0.8 * wait_s)
-    assert control.refusal(10, queued=queued, within_s=1.9 * wait_s)
-    assert control.refusal(10, queued=queued, within_s=2.1 * wait_s) is None
-    assert control.refusal(10, queued=queued, within_s=3 * wait_s) is None
+    assert control.refusal(10, queued=queued, within_s=0.95 * wait_s / WAITING_SHARE)
+    assert control.refusal(10, queued=queued, within_s=1.05 * wait_s / WAITING_SHARE) is None
+    assert control.refusal(10, queued=queued, within_s=3 * wait_s / WAITING_SHARE) is None
 
 
 @pytest.mark.parametrize(("max_wait_s", "refused"), [(0.8, True), (1.1, False), (3.0, False)])
@@ -83,10 +83,26 @@ def test_an_empty_queue_admits_every_request(size: int, within_s: float, per_s: 
 @pytest.mark.parametrize("per_s", [0.001, PER_S])
 def test_work_of_one_pass_is_never_too_long_a_wait(per_s: float) -> None:
     """Up to the size of a pass, and no further."""
-    control = admission(per_s=per_s)
+    control = admission(per_s=per_s, max_wait_s=0)
 
-    assert control.refusal(10, queued=PASS_SIZE, within_s=0) is None
-    assert control.refusal(10, queued=PASS_SIZE + 1, within_s=0)
+    assert control.refusal(10, queued=PASS_SIZE) is None
+    assert control.refusal(10, queued=PASS_SIZE + 1)
+
+
+def test_work_of_one_pass_is_too_long_a_wait_for_a_short_deadline() -> None:
+    """A request that announces when it gives up is not let in to be late, whatever the size of a pass is."""
+    pass_s = PASS_SIZE / PER_S
+
+    assert admission().refusal(10, queued=PASS_SIZE, within_s=pass_s)
+    assert admission().refusal(10, queued=PASS_SIZE, within_s=3 * pass_s) is None
+
+
+def test_a_request_that_waited_too_long_before_it_was_read_is_refused() -> None:
+    """Though the queue is empty by now: nobody waits for its answer."""
+    refused = admission().refusal(10, queued=0, within_s=-0.001)
+
+    assert refused
+    assert refused.headers() == {"Retry-After": "1"}
 
 
 def test_before_the_first_measurement_no_wait_is_too_long() -> None:
@@ -135,5 +151,5 @@ def test_a_refusal_gives_its_numbers() -> None:
     assert too_much
     assert too_long
     assert too_much.message == "4500 words wait for the reader already and 5000 may; retry later"
-    assert too_long.message == "a request would wait 4.5 s for the reader and 1.5 s is the most; retry later"
+    assert too_long.message == "a request would wait 4.5 s for the reader and 1.2 s is the most; retry later"
     assert (too_much.status, too_long.status) == (429, 429)
