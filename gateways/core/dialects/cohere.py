@@ -37,6 +37,8 @@ class CohereAnswer(BaseModel):
 class CohereRoute(JsonRoute):
     """Errors are `{"message"}` with an id; the status is the contract's."""
 
+    equal_errors = False
+
     def error_response(self, error: GatewayError) -> Response:
         """Tell the error in Cohere's shape."""
         return json_response({"id": uuid.uuid4().hex, "message": error.message}, error.status, error.headers())

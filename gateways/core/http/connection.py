@@ -12,42 +12,50 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias, cast
 
-from starlette.responses import Response
 from starlette.types import Scope
 
-from gateways.core.errors import BackendUnavailable, GatewayError, TooSlow
+from gateways.core.errors import BackendUnavailable, GatewayError
 from gateways.core.http.open_connections import PROBE_PATHS, OpenConnections
-from gateways.core.http.pausing_parser import PausingParser
-from gateways.core.http.raw_answers import serialize, serialize_error
+from gateways.core.http.raw_answers import RawAnswer, SharedFields, serialize_error
+from gateways.core.http.refusal_pace import RefusalPace
 from gateways.core.http.request_state import cancel_task
+from gateways.core.http.timed_parser import TimedParser
 
-# The read timeout starts anew after each part of a long body.
-PART_BYTES = 1 << 20
 LINGER_S = 1.0
 
-# Returns the response that rejects a request from its headers, None to serve the request.
-Reject: TypeAlias = Callable[[Scope], Response | None]
+# Returns the answer that rejects a request from its headers, None to serve the request. It is told for how many
+# seconds the request has waited unread.
+Reject: TypeAlias = Callable[[Scope, float], RawAnswer | None]
 
 
-class Connection(PausingParser):
-    """uvicorn's protocol with a read timeout, a place among the open connections, and early rejection."""
+class RejectedCycle:
+    """In place of uvicorn's cycle where a request was rejected from its headers: it is answered already."""
+
+    __slots__ = ()
+    response_started = response_complete = keep_alive = True
+    disconnected = False
+    message_event = asyncio.Event()
+
+
+class Connection(TimedParser):
+    """uvicorn's protocol with timeouts, a place among the open connections, and early rejection."""
 
     def __init__(
         self,
         *args: Any,
-        read_timeout_s: float,
         open_connections: OpenConnections,
         reject: Reject | None,
+        shared_fields: SharedFields,
+        pace: RefusalPace,
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
-        self._read_timeout_s = read_timeout_s
         self._open_connections = open_connections
         self._reject = reject
-        self._body_bytes = 0  # since the read timeout began
+        self._shared_fields = shared_fields
+        self._pace = pace
         self._served: Any = None  # the request that the application is at, or was last
         self._probes_only = False
-        self._read_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the read timeout of the first request, or refuse the connection where there are too many."""
@@ -64,7 +72,6 @@ class Connection(PausingParser):
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the request that is being served."""
         super().connection_lost(exc)
-        self.pause_timeout()
         self._open_connections.leave(self)
         served = self._served
         if served and not served.response_complete:
@@ -79,67 +86,51 @@ class Connection(PausingParser):
             self.fail(_too_many())
             return
         self._open_connections.mark_busy(self)
-        super().begin_request()
+        rejection = None
+        if self._reject and self._is_simple():
+            rejection = self._reject(self._early_scope(), self.unread_s)
+        self.unread_s = 0.0
+        if rejection is None:
+            super().begin_request()
+        else:
+            shared = self._shared_fields.lines(self.server_state.default_headers)
+            self.transport.write(b"".join((rejection.head, shared, b"\r\n", rejection.body)))
+            self.cycle = self._served = cast(Any, RejectedCycle())
+            self.on_response_complete()
+
+    def _is_simple(self) -> bool:
+        """Return whether the request that begins may be answered from its headers, and the connection goes on."""
+        # A pipelined request waits for the answers before its own: only the application keeps that order.
+        first = self.cycle is None or self.cycle.response_complete
+        goes_on = self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1"
+        return (
+            first and goes_on and not (self.expect_100_continue or self._probes_only or self.transport.is_closing())
+        )
+
+    def _early_scope(self) -> Scope:
+        """Return the scope of the request that begins. A path with escapes is none of those that are rejected."""
+        scope = cast(Scope, self.scope)
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["path"] = self.url.partition(b"?")[0].decode("latin-1")
+        return scope
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._served = cycle
         if self._probes_only:
             cycle.keep_alive = False
-        # A pipelined request waits for the answers before its own: only the application keeps that order.
-        simple = cycle is self.cycle and cycle.keep_alive and not cycle.waiting_for_100_continue
-        open_ = simple and not self.transport.is_closing()
-        rejection = self._reject(cycle.scope) if self._reject and open_ else None
-        if rejection is None:
-            super()._start_asgi_task(cycle, app)
-            return
-        headers = [*self.server_state.default_headers, *rejection.raw_headers]
-        self.transport.write(serialize(rejection.status_code, headers, bytes(rejection.body)))
-        cycle.response_started = cycle.response_complete = True
-        self.on_response_complete()
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """Go on with the next request."""
         super().on_response_complete()
         if self._served.response_complete:
             self._open_connections.mark_idle(self)
-        if self.in_message:
-            self._unset_keepalive_if_required()
-
-    def on_body(self, body: bytes) -> None:
-        """Restart the read timeout after each PART_BYTES of a body."""
-        super().on_body(body)
-        self._body_bytes += len(body)
-        if self._body_bytes >= PART_BYTES:
-            self._body_bytes = 0
-            self.pause_timeout()
-            self.start_timeout()
 
     def on_message_complete(self) -> None:
-        """Stop the read timeout until the next request begins."""
+        """Go on at the pace of refusals."""
         super().on_message_complete()
-        if self.in_message:
-            return
-        self._body_bytes = 0
-        self.pause_timeout()
-        if self.cycle.response_complete and not self.transport.is_closing():
-            self._unset_keepalive_if_required()
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-
-    def start_timeout(self) -> None:
-        """Start the read timeout, unless it runs."""
-        if self._read_timer is None:
-            self._read_timer = self.loop.call_later(self._read_timeout_s, self._time_out)
-
-    def pause_timeout(self) -> None:
-        """Stop the read timeout."""
-        if self._read_timer is not None:
-            self._read_timer.cancel()
-            self._read_timer = None
-
-    def _time_out(self) -> None:
-        self.fail(TooSlow(f"the request did not arrive within {self._read_timeout_s:g} s"))
+        if not self.in_message and isinstance(self.cycle, RejectedCycle) and not self.transport.is_closing():
+            self._pace.note_refusal(self, self.server_state.total_requests, self.loop)
 
     def fail(self, error: GatewayError) -> None:
         """Answer the request that is arriving with an error, after the answers to those before it; then close."""
@@ -174,7 +165,14 @@ def connection_class(
     read_timeout_s: float, open_connections: OpenConnections, reject: Reject | None
 ) -> type[Connection]:
     """Return what uvicorn calls for each new connection: Connection with these arguments bound."""
-    bound = partial(Connection, read_timeout_s=read_timeout_s, open_connections=open_connections, reject=reject)
+    bound = partial(
+        Connection,
+        read_timeout_s=read_timeout_s,
+        open_connections=open_connections,
+        reject=reject,
+        shared_fields=SharedFields(),
+        pace=RefusalPace(),
+    )
     return cast(type[Connection], bound)
 
 

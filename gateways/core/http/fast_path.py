@@ -19,6 +19,8 @@ from gateways.core.http.api_keys import Keys, required_scope
 from gateways.core.http.digits import parse_digits
 from gateways.core.http.json_route import TIMEOUT_HEADER, JsonRoute
 from gateways.core.http.open_connections import PROBE_PATHS
+from gateways.core.http.raw_answers import RawAnswer
+from gateways.core.http.refusals import Refusals
 from gateways.core.http.request_headers import headers_by_name
 from gateways.core.http.route_table import RouteTable
 from gateways.core.observability import metrics
@@ -61,6 +63,7 @@ class FastPathApp(FastAPI):
         self._keys = keys
         self._admission = admission
         self._process = request_state.attach_process_state(self, settings)
+        self._refusals = Refusals()
         self._admitted_bytes = 0
         self._access = {"/metrics": settings.metrics_access, **dict.fromkeys(DOCS_PATHS, settings.docs_access)}
         self._fast_routes = {
@@ -78,27 +81,23 @@ class FastPathApp(FastAPI):
         super().include_router(router, **options)
         self._table.add(router.routes)
 
-    def reject_from_headers(self, scope: Scope) -> Response | None:
+    def reject_from_headers(self, scope: Scope, unread_s: float = 0.0) -> RawAnswer | None:
         """
-        Return the response that rejects a request for the model, None if `__call__` must decide.
+        Return the answer that rejects a request for the model, None if `__call__` must decide.
+
+        The request has waited for `unread_s` already.
 
         Under overload most requests end here. A task for each would take time from the requests that are served.
         """
         route, runs_model = self._fast_routes.get((scope["method"], scope["path"]), (None, False))
         if not route or not runs_model or self._process.draining:
             return None
-        error = self._authenticate(scope, route.path) or self._shed_load(scope)
-        if not error:
-            request_state.mark_admitted(scope)
-            self._count_admitted(scope)
-            return None
-        with _observe(scope) as observer:
-            response = route.error_response(error)
-            observer.route = route.path
-            start: Message = {"status": response.status_code, "headers": response.raw_headers}
-            observer.start_response(start, last=False)
-            response.raw_headers = start["headers"]
-        return response
+        error = self._authenticate(scope, route.path) or self._shed_load(scope, unread_s)
+        if error:
+            return self._refusals.answer(route, error, scope)
+        request_state.mark_admitted(scope)
+        self._count_admitted(scope)
+        return None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -174,9 +173,9 @@ class FastPathApp(FastAPI):
         request_state.set_tenant(scope, key.tenant)
         return None
 
-    def _shed_load(self, scope: Scope) -> GatewayError | None:
+    def _shed_load(self, scope: Scope, unread_s: float = 0.0) -> GatewayError | None:
         """Return the 429 of a short request that would wait too long for the model, else None."""
-        if (error := self._admission(_timeout_s(scope), self._admitted_bytes)) and _short_length(scope):
+        if (error := self._admission(_timeout_s(scope) - unread_s, self._admitted_bytes)) and _short_length(scope):
             metrics.refusals.inc()
             return error
         return None

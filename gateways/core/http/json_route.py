@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, ClassVar, TypeVar, get_type_hints
 
 import orjson
 from fastapi import Request, Response
@@ -42,6 +42,8 @@ class JsonRoute(APIRoute):
     """
 
     answer: Callable[[Request], Coroutine[Any, Any, Response]] | None = None
+    # False for a dialect whose errors have an id each: their bytes cannot be prepared once.
+    equal_errors: ClassVar[bool] = True
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler. Endpoints without `body` keep FastAPI's own."""

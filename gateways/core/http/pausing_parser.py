@@ -10,6 +10,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateways.core.errors import GatewayError, HeadTooLarge, InvalidRequest, internal_error
+from gateways.core.host import unread
 from gateways.core.http.raw_answers import invalid_http
 from gateways.core.http.raw_input import HeldFlow, RawInput, head_without_upgrade, is_piece, origin_form
 
@@ -40,6 +41,10 @@ class MessageParser(HttpToolsProtocol):
 
     def start_timeout(self) -> None:
         """Start the time of the request that is arriving, unless it runs."""
+        raise NotImplementedError
+
+    def start_keep_alive(self) -> None:
+        """Start the time after which an idle connection is closed."""
         raise NotImplementedError
 
     def on_message_begin(self) -> None:
@@ -87,10 +92,22 @@ class MessageParser(HttpToolsProtocol):
         self.in_message = self.in_body = False
         self.head_bytes = 0
 
+    def on_response_complete(self) -> None:
+        """Begin the next pipelined request, as uvicorn does. Else the connection is idle."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        elif not self.in_message:
+            self.start_keep_alive()
+
 
 class PausingParser(MessageParser):
     """
-    A protocol that holds received bytes back while a pipelined request waits or an answer is not read.
+    A protocol that holds received bytes back while a pipelined request waits or an answer is not read, or when told.
 
     It limits heads and trailers to MAX_HEAD_BYTES.
     """
@@ -98,6 +115,8 @@ class PausingParser(MessageParser):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.closing = False
+        self.unread_s = 0.0  # for how long the next request has waited already
+        self._held_back_s: float | None = None  # since when, by the clock of the event loop
         self._input = RawInput()
         self._parsing = False
 
@@ -156,13 +175,29 @@ class PausingParser(MessageParser):
             self.pause_timeout()
             if not self._waits():
                 self.loop.call_soon(self.parse)
-        elif self.flow.held:
+        elif self.flow.held and self._held_back_s is None:
             self.flow.release()
             if self.in_message:
                 self.start_timeout()
 
+    def hold_back(self) -> None:
+        """Read nothing more until `go_on`."""
+        self._held_back_s = self.loop.time()
+        self.flow.hold()
+
+    def go_on(self) -> None:
+        """Read again, and note for how long a request that has arrived meanwhile has waited."""
+        held_back_s, self._held_back_s = self._held_back_s, None
+        if held_back_s is None or self.closing or self.transport.is_closing():
+            return
+        if self._input:
+            self.unread_s = self.loop.time() - held_back_s
+        else:
+            self.unread_s = unread.waited_s(self.transport.get_extra_info("socket"))
+        self.parse()
+
     def _waits(self) -> bool:
-        return bool(self.pipeline) or self.flow.write_paused
+        return bool(self.pipeline) or self.flow.write_paused or self._held_back_s is not None
 
     def _feed(self, piece: bytes) -> None:
         self.head_bytes += len(piece)

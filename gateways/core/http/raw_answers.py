@@ -4,19 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from http import HTTPStatus
+from typing import NamedTuple
 
 import httptools
 import orjson
+from starlette.responses import Response
 
 from gateways.core.errors import GatewayError, InvalidRequest
 
 HTTP_2_PREFACE = "Pause on PRI/Upgrade"
 
 
-def serialize(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
-    """Return an answer as it goes over the wire."""
-    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, HTTPStatus(status).phrase.encode(), lines, body)
+class RawAnswer(NamedTuple):
+    """An answer as bytes: the status line with some fields, each with its line end, and the body."""
+
+    status_code: int
+    head: bytes
+    body: bytes
+
+    @classmethod
+    def prepare(cls, response: Response) -> RawAnswer:
+        """Return a response as bytes."""
+        status_line = b"HTTP/1.1 %d %b\r\n" % (response.status_code, HTTPStatus(response.status_code).phrase.encode())
+        return cls(response.status_code, status_line + field_lines(response.raw_headers), bytes(response.body))
+
+    def with_field(self, name: bytes, value: bytes) -> RawAnswer:
+        """Return the answer with one more field."""
+        return RawAnswer(self.status_code, b"%b%b: %b\r\n" % (self.head, name, value), self.body)
+
+
+class SharedFields:
+    """The fields of every answer as bytes. The server replaces its list of them once a second."""
+
+    def __init__(self) -> None:
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._lines = b""
+
+    def lines(self, fields: list[tuple[bytes, bytes]]) -> bytes:
+        """Return the lines of `fields`."""
+        if fields is not self._fields:
+            self._fields, self._lines = fields, field_lines(fields)
+        return self._lines
+
+
+def field_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return header fields as they go over the wire."""
+    return b"".join(b"%b: %b\r\n" % field for field in fields)
 
 
 def serialize_error(error: GatewayError) -> bytes:
@@ -28,7 +61,8 @@ def serialize_error(error: GatewayError) -> bytes:
         *((name.lower().encode(), value.encode()) for name, value in error.headers().items()),
         (b"connection", b"close"),
     ]
-    return serialize(error.status, headers, body)
+    phrase = HTTPStatus(error.status).phrase.encode()
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (error.status, phrase, field_lines(headers), body)
 
 
 def invalid_http(error: httptools.HttpParserError) -> InvalidRequest:

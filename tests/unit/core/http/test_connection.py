@@ -13,8 +13,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from gateways.core.http.connection import PART_BYTES, Connection
+from gateways.core.http.connection import Connection
 from gateways.core.http.open_connections import OpenConnections
+from gateways.core.http.raw_answers import RawAnswer, SharedFields
+from gateways.core.http.refusal_pace import MAX_PAUSE_S, RefusalPace
+from gateways.core.http.timed_parser import PART_BYTES
 from tests.support.clock import Loop, run_skipping
 
 READ_TIMEOUT_S = 30.0
@@ -27,17 +30,23 @@ class Client:
 
     def __init__(self) -> None:
         self.go_on = asyncio.Event()
+        self.unread_s: list[float] = []
         self._socket, self._server_socket = socket.socketpair()
         self._socket.setblocking(False)
         self._connection: Connection
 
-    async def connect(self) -> None:
-        """Open the connection."""
+    async def connect(self, burst: float = 1e9) -> None:
+        """Open the connection to a server that rejects at most `burst` requests at once without a pause."""
         config = uvicorn.Config(self._serve, interface="asgi3", proxy_headers=False, log_config=None)
         options = {"config": config, "server_state": ServerState(), "app_state": {}}
         _, self._connection = await asyncio.get_running_loop().connect_accepted_socket(
             lambda: Connection(
-                read_timeout_s=READ_TIMEOUT_S, open_connections=OpenConnections(10, 60), reject=_reject, **options
+                read_timeout_s=READ_TIMEOUT_S,
+                open_connections=OpenConnections(10, 60),
+                reject=self._reject,
+                shared_fields=SharedFields(),
+                pace=RefusalPace(burst),
+                **options,
             ),
             self._server_socket,
         )
@@ -45,6 +54,10 @@ class Client:
     def send(self, data: bytes) -> None:
         """Hand bytes to the server, which has parsed them on return."""
         self._connection.data_received(data)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, which the server reads when it likes."""
+        self._socket.sendall(data)
 
     def received(self) -> bytes:
         """Return the bytes that the server has written since the last call."""
@@ -69,10 +82,14 @@ class Client:
         self._socket.close()
         self._connection.transport.abort()
 
+    def _reject(self, scope: Scope, unread_s: float) -> RawAnswer | None:
+        self.unread_s.append(unread_s)
+        return RawAnswer.prepare(_answer(scope, 429)) if _is_rejected(scope) else None
+
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await self.go_on.wait()
-        answer = _reject(scope) or _answer(scope, 200)
+        answer = _answer(scope, 429 if _is_rejected(scope) else 200)
         await answer(scope, receive, send)
 
 
@@ -80,16 +97,16 @@ def _answer(scope: Scope, status: int) -> Response:
     return PlainTextResponse(scope["path"].encode() + END, status)
 
 
-def _reject(scope: Scope) -> Response | None:
-    return _answer(scope, 429) if scope["path"].startswith("/no") else None
+def _is_rejected(scope: Scope) -> bool:
+    return bool(scope["path"].startswith("/no"))
 
 
-def run(scenario: Callable[[Client, Loop], Awaitable[None]]) -> None:
-    """Run a scenario with a connection, on a loop whose time stands still."""
+def run(scenario: Callable[[Client, Loop], Awaitable[None]], burst: float = 1e9) -> None:
+    """Run a scenario with a connection, on a loop whose time stands still; `burst` refusals take no pause."""
 
     async def connected(loop: Loop) -> None:
         client = Client()
-        await client.connect()
+        await client.connect(burst)
         try:
             await scenario(client, loop)
         finally:
@@ -178,6 +195,38 @@ def test_a_rejected_request_is_answered_at_once() -> None:
         assert await client.answers(1) == [(200, "/again")]
 
     run(scenario)
+
+
+def test_a_connection_is_left_unread_after_too_many_refusals() -> None:
+    """What its client sends is neither refused nor lost; it is served once the connection has its turn."""
+
+    async def scenario(client: Client, loop: Loop) -> None:
+        client.go_on.set()
+        client.send(get("/no-room"))
+        assert client.received().startswith(b"HTTP/1.1 429 ")
+        client.write(get("/again"))
+        await loop.skip(MAX_PAUSE_S - 0.1)
+        assert client.received() == b""
+        await loop.skip(0.2)
+        assert await client.answers(1) == [(200, "/again")]
+
+    run(scenario, burst=0)
+
+
+def test_what_was_sent_behind_a_refusal_waits_too() -> None:
+    """Requests that came in one piece with the refused one keep their order, and are told how long they waited."""
+
+    async def scenario(client: Client, loop: Loop) -> None:
+        client.go_on.set()
+        client.send(get("/no-room") + get("/no-more") + get("/last"))
+        assert await client.answers(1) == [(429, "/no-room")]
+        await loop.skip(MAX_PAUSE_S)
+        assert await client.answers(1) == [(429, "/no-more")]
+        await loop.skip(MAX_PAUSE_S)
+        assert await client.answers(1) == [(200, "/last")]
+        assert client.unread_s == [0.0, MAX_PAUSE_S, MAX_PAUSE_S]
+
+    run(scenario, burst=0)
 
 
 def test_a_pipelined_request_is_rejected_in_its_turn() -> None:

@@ -15,6 +15,7 @@ from gateways.core.http import request_state
 from gateways.core.http.api_keys import Keys
 from gateways.core.http.fast_path import FastPathApp
 from gateways.core.http.json_route import JsonRoute, json_response
+from gateways.core.http.raw_answers import RawAnswer
 from gateways.core.http.schemas import Strict
 from gateways.core.settings import HttpSettings
 
@@ -51,7 +52,7 @@ class App:
         self.questions.append((timeout_s, admitted_bytes))
         return Overloaded("too many") if admitted_bytes > self._max_bytes else None
 
-    def reject(self, length: int = 0, path: str = MODEL, *headers: tuple[bytes, bytes]) -> Response | None:
+    def reject(self, length: int = 0, path: str = MODEL, *headers: tuple[bytes, bytes]) -> RawAnswer | None:
         """Return what the headers of a request with a body of `length` are answered with."""
         return self.app.reject_from_headers(scope(path, (b"content-length", b"%d" % length), *headers))
 
