@@ -27,3 +27,8 @@ def models_dir() -> Path:
 def model_dir() -> Path:
     """Return the folder of MODEL, the model that the harness measures."""
     return models_dir() / MODEL
+
+
+def prepared_dir(folder: Path) -> Path:
+    """Return the folder of the model files that `make setup PEERS=1` made for the peers of `folder`."""
+    return CACHE / "peers" / folder.name

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench import paths
-from bench.targets.processes import parent_death_signal
+from bench.targets.launcher import parent_death_signal
 
 # The folders that start most gateways of their own; the other lane runs everything else.
 SYSTEM = (

@@ -14,11 +14,11 @@ import orjson
 
 from bench import paths, scenarios
 from bench.datasets.corpus import Corpus
-from bench.machine import facts
+from bench.machine import cpuset, facts
 from bench.measurement.client_ceiling import Ceilings
 from bench.measurement.disk_footprint import environments_mb, models_mb
 from bench.measurement.plan import Options
-from bench.targets import Target, external
+from bench.targets import Role, Target, external
 from bench.targets.processes import Place, threads
 from bench.verification.reference import Reference, sha256_of
 
@@ -46,7 +46,7 @@ def compose(
         "command": command,
         "git": git_state(),
         "machine": facts.describe(),
-        "pinning": {"server": place.pinning.server, "driver": place.pinning.driver, "apart": place.pinning.disjoint},
+        "pinning": describe_pinning(place),
         "profile": dict(vars(options.profile)),
         "slo_ms": options.slo_ms,
         "seed": options.seed,
@@ -62,6 +62,18 @@ def compose(
         "targets": {target.name: _describe_target(target, place) for target in targets},
         "environments": {env: list_packages(env) for env in sorted({r.env for t in targets for r in t.roles})},
         "harness_packages": _list_packages(Path(sys.executable)),
+    }
+
+
+def describe_pinning(place: Place) -> dict[str, Any]:
+    """Return the cores of server, driver and neither, and what holds the server on its own."""
+    pinning = place.pinning
+    return {
+        "server": pinning.server,
+        "driver": pinning.driver,
+        "idle": pinning.idle,
+        "apart": pinning.disjoint,
+        "held_by": "cpuset" if cpuset.enter_command(pinning.server) else "affinity",
     }
 
 
@@ -137,17 +149,17 @@ def _describe_target(target: Target, place: Place) -> dict[str, Any]:
         "ingest": target.ingest,
         **({"url": target.url, "note": external.NOTE} if target.url else {}),
         "roles": {
-            role.name: {"argv": role.argv, "environ": _fill_environ(role.environ, target, place)}
-            for role in target.roles
+            role.name: {"argv": role.argv, "environ": _fill_environ(role, target, place)} for role in target.roles
         },
         "environments_mb": {env: round(mb, 1) for env, mb in environments_mb(target).items()},
         "models_mb": round(models_mb(target), 1),
     }
 
 
-def _fill_environ(environ: Mapping[str, str], target: Target, place: Place) -> dict[str, str | None]:
+def _fill_environ(role: Role, target: Target, place: Place) -> dict[str, str | None]:
     """Return a role's environment with device and threads filled in; thread variables that are not set are None."""
-    filled = {key: value.replace("{threads}", threads(target, place)) for key, value in environ.items()}
+    number = threads(target, role, place)
+    filled = {key: value.replace("{threads}", number) for key, value in role.environ.items()}
     filled = {key: value.replace("{device}", target.device) for key, value in filled.items()}
     return {**dict.fromkeys(THREAD_VARIABLES), **filled}
 

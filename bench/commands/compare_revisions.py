@@ -128,7 +128,9 @@ def _measure_pair(plan: RevisionComparison, pair: Sequence[Target]) -> tuple[Pat
     profile = replace(PROFILES["quick"], blocks=plan.blocks, tries=TRIES)
     options = Options(profile, (plan.concurrency,), ("closed",), client="raw", device="cpu", seed=1)
     folder = FOLDER / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}"
-    place = Place(cores.split(cores.available()), folder / "data", folder / "logs")
+    pinning = cores.choose()
+    cores.check(pinning)
+    place = Place(pinning, folder / "data", folder / "logs")
     folder.mkdir(parents=True)
     runs, todo = Runs(folder / "runs.csv"), _plan_work(plan, pair)
     cores.pin(place.pinning.driver)

@@ -16,7 +16,7 @@ from bench.commands.progress import Terminal, console
 from bench.commands.reference import load_reference
 from bench.commands.run_options import CampaignRequest, read_request
 from bench.driver.process import Driver
-from bench.machine import cores, speed
+from bench.machine import cores, cpuset, speed
 from bench.measurement import client_ceiling
 from bench.measurement.client_ceiling import Ceilings
 from bench.measurement.session import Bench
@@ -68,6 +68,10 @@ def _interrupt(*_: object) -> None:
 def _measure(request: CampaignRequest, vectors: Reference, runs: Runs, todo: Sequence[runner.Work]) -> None:
     cells = sum(len(work.standalone) + len(work.verified) for work in todo)
     with Driver(request.place.pinning.driver) as driver, Terminal(console, cells) as show:
+        pinning = request.place.pinning
+        if pinning.disjoint:
+            line = cores.describe(pinning, held=bool(cpuset.enter_command(pinning.server)))
+            console.print(line, highlight=False, soft_wrap=True)
         show.step("client ceiling, against a server that does no work")
         ceilings = client_ceiling.measure(
             vectors.squad, request.options, request.place, driver, runner.ceiling_loads(todo)

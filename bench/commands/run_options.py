@@ -16,7 +16,8 @@ from bench.campaign import runner
 from bench.commands import run_arguments
 from bench.datasets import trace
 from bench.errors import BenchError
-from bench.machine import cores, device_names, facts
+from bench.machine import core_lists, cores, device_names, facts
+from bench.machine.cores import Pinning
 from bench.measurement.plan import PROFILES, Options
 from bench.records import runs_csv
 from bench.records.refusal_codes import refused
@@ -111,9 +112,7 @@ def _build_request(arguments: argparse.Namespace, folder: Path) -> CampaignReque
     targets = devices.enter(_choose_targets(arguments), device_names.parse(options.device))
     runner.check_installed(targets)
     place = Place(
-        pinning=cores.split(
-            cores.available(), cores.parse(arguments.server_cores) if arguments.server_cores else None
-        ),
+        pinning=_choose_cores(arguments.server_cores, targets),
         work=paths.CACHE / "bench" / folder.name / "data",
         logs=paths.CACHE / "bench" / folder.name / "logs",
     )
@@ -125,6 +124,14 @@ def _build_request(arguments: argparse.Namespace, folder: Path) -> CampaignReque
         command=run_arguments.command_of(arguments),
         corpus=arguments.corpus,
     )
+
+
+def _choose_cores(text: str | None, targets: Sequence[Target]) -> Pinning:
+    """Return the cores of server and driver. Raises BenchError if a target runs here and they cannot be separate."""
+    pinning = cores.choose(core_lists.parse(text) if text else None)
+    if not all(target.remote for target in targets):
+        cores.check(pinning)
+    return pinning
 
 
 def _choose_targets(arguments: argparse.Namespace) -> list[Target]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.targets.processes import launch, tail
+from bench.targets.launcher import launch
+from bench.targets.processes import tail
 
 AGREEMENT = 0.05
 

@@ -9,12 +9,13 @@ import shutil
 import subprocess
 from collections.abc import Collection, Sequence
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from bench.machine import gpu
+from bench.machine import arm, cgroup, cores, gpu, topology
 
 SYSTEM = Path("/")
 # Flag of /proc/cpuinfo -> its word in a folder name, the fastest unit for int8 first.
@@ -35,7 +36,10 @@ def describe() -> dict[str, Any]:
         "cpu": cpu_name(),
         "cpu_flags": cpu_flags(),
         "cores": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "usable_cores": cores.usable(),
+        "cpu_quota": cgroup.quota(),
+        "topology": topology.read().describe(),
+        "memory_gib": round(min(cgroup.memory_gib() or inf, psutil.virtual_memory().total / 2**30), 1),
         "swap_gib": round(psutil.swap_memory().total / 2**30, 1),
         "virtual": "hypervisor" in cpu_flags() if platform.machine() == "x86_64" else None,
         "system": platform.system(),
@@ -53,11 +57,12 @@ def cpu_name(system: Path = SYSTEM) -> str:
     """
     Return the processor's name. `system` is the folder with its proc and sys.
 
-    Linux has names of x86 processors only. Of an ARM processor it has the numbers of maker and part, which lscpu
-    knows the name of: "Neoverse-N1". Without lscpu the numbers are the name: "ARM 0x41 part 0xd0c".
+    Linux has names of x86 processors only. Of an ARM processor it has the numbers of maker and part. `arm` names the
+    common ones, "Neoverse-N1" for example, and lscpu many more. Of others the numbers are the name: "ARM 0x41 part
+    0xd99".
     """
-    name = _cpuinfo(system, "model name") or _lscpu(system, "Model name")
     maker, part = _cpuinfo(system, "CPU implementer"), _cpuinfo(system, "CPU part")
+    name = _cpuinfo(system, "model name") or arm.name_of(maker, part, system) or _lscpu(system, "Model name")
     numbers = f"ARM {maker} part {part}" if maker and part else ""
     return name or numbers or platform.processor() or platform.machine()
 
@@ -79,12 +84,13 @@ def folders() -> list[str]:
 
 
 def _folder(card: str) -> str:
-    return slug(cpu_name(), cpu_flags(), os.cpu_count() or 1, card)
+    return slug(cpu_name(), cpu_flags(), cores.usable(), card)
 
 
-def slug(cpu: str, flags: Collection[str], cores: int, card: str = "") -> str:
+def slug(cpu: str, flags: Collection[str], number: int, card: str = "") -> str:
     """
-    Return a folder name: CPU maker and model, widest vector unit, number of cores, and the GPU if one was used.
+    Return a folder name: CPU maker and model, widest vector unit, `number` of usable cores, and the GPU if one was
+    used.
 
     "AMD EPYC 7B13 64-Core Processor" with AVX2 and 8 cores is `amd-epyc-7b13-avx2-8c`. A virtual machine may hide the
     CPU model. The vector unit then distinguishes two CPU generations, one of which is twice as fast in int8. The GPU
@@ -93,7 +99,7 @@ def slug(cpu: str, flags: Collection[str], cores: int, card: str = "") -> str:
     words = re.sub(r"\((r|tm)\)|@.*|\bcpu\b|\bprocessor\b|\d+-core", " ", cpu.lower())
     vectors = [name for flag, name in VECTORS.items() if flag in flags][:1]
     model = re.findall(r"[a-z0-9]+", re.sub(r"\bnvidia\b", " ", card.lower()))[:5]
-    return "-".join([*re.findall(r"[a-z0-9]+", words)[:5], *vectors, f"{cores}c", *model])
+    return "-".join([*re.findall(r"[a-z0-9]+", words)[:5], *vectors, f"{number}c", *model])
 
 
 def _cpuinfo(system: Path, name: str) -> str:

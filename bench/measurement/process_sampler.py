@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
+from bench.machine import cgroup
 from bench.targets.processes import Process, Server
 
 INTERVAL_S = 0.25
@@ -34,12 +35,14 @@ class Usage:
     """
     Usage in a window, by role: RSS samples in MiB, and CPU seconds between start and end.
 
-    `cpu_s` is empty, and `cpu_readable` is False, if the CPU seconds of one role are unreadable.
+    `cpu_s` is empty, and `cpu_readable` is False, if the CPU seconds of one role are unreadable. `throttled` counts
+    the scheduler periods in which the CPU quota of the harness's cgroup, which holds the server too, stopped it.
     """
 
     rss: dict[str, list[float]] = field(default_factory=dict)
     cpu_s: dict[str, float] = field(default_factory=dict)
     cpu_readable: bool = True
+    throttled: int = 0
 
     def steady(self) -> dict[str, float | None]:
         """Return the median RSS of each role, None without a sample."""
@@ -57,17 +60,20 @@ class Sampler:
         self._processes = server.processes
         self._usage = Usage(rss={process.role.name: [] for process in server.processes})
         self._before: dict[str, float | None] = {}
+        self._throttled_before = 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="sampler", daemon=True)
 
     def start(self) -> None:
         """Read the CPU counters and start sampling."""
+        self._throttled_before = cgroup.throttled()
         self._before = cpu_seconds(self._processes)
         self._thread.start()
 
     def stop(self) -> Usage:
         """Stop sampling; return the usage since `start`."""
         after = cpu_seconds(self._processes)
+        self._usage.throttled = cgroup.throttled() - self._throttled_before
         self._done.set()
         self._thread.join()
         spent_s = {role: _subtract(after[role], before_s) for role, before_s in self._before.items()}

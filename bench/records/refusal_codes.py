@@ -27,6 +27,8 @@ CODES = {
     "E_STALL": Code("no answer arrived for over half a second while requests waited, so one event makes the tail"),
     "E_TRUNC": Code("token counts differ from the reference tokenizer's by more than 2 %"),
     "E_PIN": Code("server and driver did not run on separate cores"),
+    "E_CORES": Code("the target used more CPU than its cores have, or its threads may run on other cores"),
+    "E_QUOTA": Code("the CPU quota of the cgroup stopped the server or the driver in the window"),
     "E_START": Code("the target did not start, or died"),
     "E_ENV": Code("other processes or the host took CPU or GPU time in the window, or heat or power slowed the GPU"),
     "E_DRIFT": Code("the machine's speed was more than 3 % off its usual speed in this campaign"),
@@ -37,7 +39,7 @@ CODES = {
 # Disturbances by the machine: the window is kept, refused, and measured again.
 DISTURBED = ("E_ENV", "E_DRIFT", "E_SWAP")
 # Every code for which the target is not to blame.
-MACHINE = (*DISTURBED, "E_CLIENT", "E_PIN")
+MACHINE = (*DISTURBED, "E_CLIENT", "E_PIN", "E_QUOTA")
 # Codes that a disturbance of the machine or of the driver can cause.
 CAUSED = ("E_RATE", "E_STALL")
 
@@ -53,6 +55,8 @@ MAX_CV = 0.10
 MIN_RATE_SHARE, SATURATED_PERCENT = 0.95, 90
 STALL_MS, STALL_MEDIANS = 500.0, 5.0
 MAX_FOREIGN_CORES = 0.10
+# Linux counts CPU time in ticks of 10 ms per thread, so a busy core may seem a little busier than it can be.
+MAX_CORES_SHARE, TICKS_CORES = 1.05, 0.05
 MAX_STEAL = 0.05  # of one core, so that its cost stays within the ±5 % that count as equivalent
 # Temporary throttle reasons: heat, power supply, and synchronisation with other cards. The power limit
 # (sw_power_cap) and clocks set by an administrator are permanent, so they are recorded and refuse nothing.
@@ -85,6 +89,8 @@ class WindowEvidence:
     Evidence about one timed window, from which its codes follow.
 
     * `checked`: sampled answers compared with the reference; `agreed`: those that agree. Both are 0 without a model.
+    * `on_own_cores`: no thread of the target may leave its cores. `cores_used`: CPU seconds per second, of `cores`;
+      0 of 0 for an external target. `throttled`: scheduler periods in which the CPU quota stopped the cgroup.
     * `forwards`: increase of the target's counter of forward-passed texts; None if the target exposes no counter.
     * `drift`: the machine's speed relative to its usual speed in the campaign, minus 1.
     * `lag`: share of the window in which the driver's event loop was blocked.
@@ -100,6 +106,10 @@ class WindowEvidence:
     ceiling_rps: float | None
     driver_cpu: float
     pinned: bool
+    on_own_cores: bool = True
+    cores_used: float = 0.0
+    cores: int = 0
+    throttled: int = 0
     checked: int = 0
     agreed: int = 0
     forwards: float | None = None
@@ -132,6 +142,8 @@ def judge_window(evidence: WindowEvidence) -> list[str]:
         "E_RATE": rate_missed(evidence),
         "E_STALL": evidence.stall_ms > max(STALL_MS, STALL_MEDIANS * evidence.service_p50_ms),
         "E_PIN": not evidence.pinned,
+        "E_CORES": left_cores(evidence),
+        "E_QUOTA": evidence.throttled > 0,
         "E_ENV": evidence.steal > MAX_STEAL
         or evidence.foreign_cores > MAX_FOREIGN_CORES
         or bool(describe_gpu_disturbance(evidence)),
@@ -140,6 +152,12 @@ def judge_window(evidence: WindowEvidence) -> list[str]:
         "E_N": evidence.validated < HEADLINE_FLOOR,
     }
     return [code for code in CODES if verdicts.get(code)]
+
+
+def left_cores(evidence: WindowEvidence) -> bool:
+    """Whether the target computed on other cores than its own, or may have."""
+    most = evidence.cores * MAX_CORES_SHARE + TICKS_CORES
+    return not evidence.on_own_cores or (evidence.cores > 0 and evidence.cores_used > most)
 
 
 def describe_gpu_disturbance(evidence: WindowEvidence) -> str:

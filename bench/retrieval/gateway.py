@@ -23,7 +23,7 @@ from bench.targets.processes import Place, Server
 def ingested(target: Target, corpus: Corpus, progress: Progress) -> Iterator[tuple[Api, Path]]:
     """Start a target on an empty data folder and ingest the corpus; yield its API client and the folder."""
     target.check_installed()
-    pinning = cores.split(cores.available())
+    pinning = cores.choose()
     work = paths.CACHE / "bench" / f"retrieval-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     place = Place(pinning, work / "data", work / "logs")
     try:

@@ -6,10 +6,12 @@ import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from bench import paths
 from bench.errors import TargetError
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "pseudo")
 HALF = ("fp16", "bf16")
 CAPABILITIES = ("search", "embeddings", "rerank", "hybrid")
@@ -72,6 +74,11 @@ class Target:
         return self.roles[-1]
 
     @property
+    def remote(self) -> bool:
+        """Whether it is an external target on another machine."""
+        return bool(self.url) and urlsplit(self.url).hostname not in LOOPBACK
+
+    @property
     def ranked(self) -> bool:
         """Whether the target takes part in rankings: it runs a model and is set up like a real deployment."""
         return self.precision != "pseudo" and self.ingest
@@ -129,8 +136,10 @@ def ours() -> list[Target]:
 
 
 def peers() -> list[Target]:
-    """Return every peer with a target file, in the order of names."""
-    return [load(file, file.parent.name) for file in sorted(paths.PEERS.glob("*/target.toml"))]
+    """Return every peer: of a folder's `target.toml` under the folder's name, of another file under the file's."""
+    files = paths.PEERS.glob("*/*.toml")
+    named = {file.parent.name if file.stem == "target" else file.stem: file for file in files}
+    return [load(named[name], name) for name in sorted(named)]
 
 
 def choose(names: list[str] | None, with_peers: bool) -> list[Target]:

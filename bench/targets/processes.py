@@ -9,10 +9,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
@@ -25,28 +25,33 @@ from bench.errors import StartError, TargetError
 from bench.machine import cores, gpu
 from bench.machine.device_names import is_gpu
 from bench.targets import Role, Target
+from bench.targets.launcher import launch
 from bench.targets.ports import free_port
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 10.0
-KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
-# By default CUDA numbers cards by speed. NVML numbers them by PCI address, and must watch the card that serves.
-GIVEN_ENVIRONMENT = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 @dataclass(frozen=True)
 class Place:
-    """The cores, the work folder and the log folder of a campaign's processes."""
+    """
+    The cores, the work folder and the log folder of a campaign's processes.
+
+    `role_cores` gives the roles that it names cores of their own; the others share the server's cores.
+    """
 
     pinning: cores.Pinning
     work: Path
     logs: Path
+    role_cores: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
-    @property
-    def threads(self) -> int:
-        """The number of a server's model threads: one per core."""
-        return max(1, len(self.pinning.server))
+    def cores_of(self, role: str) -> tuple[int, ...]:
+        """Return the cores of a role."""
+        return self.role_cores.get(role, self.pinning.server)
+
+    def threads_of(self, role: str) -> int:
+        """Return the number of a role's model threads: one per core."""
+        return max(1, len(self.cores_of(role)))
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class Server:
                 [fill(word, values) for word in role.argv],
                 {key: fill(value, values) for key, value in role.environ.items()},
                 log,
-                self.place.pinning.server,
+                self.place.cores_of(role.name),
                 self.target.root,
             )
             self.processes.append(Process(role, popen, ports[role.name], log))
@@ -134,7 +139,7 @@ class Server:
     @property
     def accounted(self) -> bool:
         """Whether the target's CPU use here is known: the harness started it, or it runs on another machine."""
-        return not self.target.url or self.host not in LOOPBACK
+        return not self.target.url or self.target.remote
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until every role answers 200 on its ready path, or an external server accepts. Raises StartError."""
@@ -170,14 +175,21 @@ class Server:
     def _describe_failure(self, process: Process, failure: str) -> str:
         return f"{self.target.name}/{process.role.name} {failure}; the end of its log:\n{tail(process.log)}"
 
-    def on_server_cores(self) -> bool:
-        """Return whether the affinity of every thread lies within the server cores; False if one is unreadable."""
+    @property
+    def core_count(self) -> int:
+        """The number of cores of all roles together; 0 for an external target."""
+        return len({core for process in self.processes for core in self.place.cores_of(process.role.name)})
+
+    def on_own_cores(self) -> bool:
+        """Return whether the affinity of every thread lies within its role's cores; False if one is unreadable."""
         if not hasattr(os, "sched_getaffinity"):
             return False
-        allowed = set(self.place.pinning.server)
         try:
-            threads = [thread for process in self.processes for thread in _list_threads(process)]
-            return all(_get_affinity(thread) <= allowed for thread in threads)
+            return all(
+                _get_affinity(thread) <= set(self.place.cores_of(process.role.name))
+                for process in self.processes
+                for thread in _list_threads(process)
+            )
         except (psutil.AccessDenied, PermissionError):
             return False
 
@@ -214,14 +226,15 @@ def placeholders(target: Target, role: Role, ports: dict[str, int], place: Place
         "models_dir": str(paths.models_dir()),
         "model_dir": str(paths.model_dir()),
         "target_dir": str(target.folder),
-        "threads": threads(target, place),
+        "prepared_dir": str(paths.prepared_dir(target.folder)),
+        "threads": threads(target, role, place),
         "device": target.device,
     }
 
 
-def threads(target: Target, place: Place) -> str:
-    """Return the value of `{threads}`: the server cores, or 0 for our targets on a GPU, which choose themselves."""
-    return "0" if is_gpu(target.device) and not target.peer else str(place.threads)
+def threads(target: Target, role: Role, place: Place) -> str:
+    """Return the value of `{threads}`: the role's cores, or 0 for our targets on a GPU, which choose themselves."""
+    return "0" if is_gpu(target.device) and not target.peer else str(place.threads_of(role.name))
 
 
 def fill(text: str, values: dict[str, str]) -> str:
@@ -233,38 +246,6 @@ def fill(text: str, values: dict[str, str]) -> str:
         return values[match[1]]
 
     return re.sub(r"\{([a-z_.0-9-]+)\}", value, text)
-
-
-def launch(
-    argv: list[str], environ: dict[str, str], log: Path, on: tuple[int, ...], cwd: Path = paths.ROOT
-) -> subprocess.Popen[bytes]:
-    """
-    Start a process on these cores, in a session of its own so that Ctrl-C reaches the harness alone.
-
-    On Linux it gets SIGTERM when the thread that started it ends, so a harness that is killed leaves no orphans.
-    """
-    kept = {key: os.environ[key] for key in KEPT_ENVIRONMENT if key in os.environ}
-    with log.open("wb") as output, cores.pinned(on):
-        popen = subprocess.Popen(  # noqa: S603  (the command is the target file's)
-            [*parent_death_signal(), *argv],
-            cwd=cwd,
-            env=kept | GIVEN_ENVIRONMENT | environ,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    popen.args = argv  # messages name the program, not setpriv, which it has replaced
-    return popen
-
-
-@cache
-def parent_death_signal() -> tuple[str, ...]:
-    """The command prefix that sets PR_SET_PDEATHSIG and then execs; empty without util-linux."""
-    prefix = (shutil.which("setpriv") or "", "--pdeathsig", "TERM", "--")
-    if not prefix[0] or subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:  # noqa: S603
-        return ()
-    return prefix
 
 
 def answers(client: httpx.Client, url: str) -> bool:

@@ -66,7 +66,7 @@ def main() -> None:
 
 def _profile_passes() -> Iterator[dict[str, Any]]:
     """Yield a row for each operator of each graph, the most expensive first."""
-    server = cores.split(cores.available()).server
+    server = cores.choose().server
     with cores.pinned(server):
         for precision in ("fp32", "int8"):
             profile = _profile_graph(paths.model_dir() / "onnx" / f"{precision}.onnx")
@@ -128,7 +128,7 @@ def _measure_blas() -> float:
 
 def _measure_memory() -> Iterator[dict[str, Any]]:
     """Yield a row for each role of each gateway and each kind of page."""
-    pinning = cores.split(cores.available())
+    pinning = cores.choose()
     for name in GATEWAYS:
         target = targets.load(paths.TARGETS / f"{name}.toml", name)
         with tempfile.TemporaryDirectory() as folder:

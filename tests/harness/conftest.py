@@ -52,7 +52,7 @@ def vectors() -> Reference:
 def bench(vectors: Reference, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Yield the campaign on this machine's cores, with this thread on the driver's cores."""
     folder = tmp_path_factory.mktemp("harness")
-    place = Place(cores.split(cores.available()), folder / "data", folder / "logs")
+    place = Place(cores.choose(), folder / "data", folder / "logs")
     options = Options(TINY, concurrency=(1,), scenarios=("closed",), client="raw", device="cpu", seed=1)
     with Driver(place.pinning.driver) as driver, cores.pinned(place.pinning.driver):
         yield Bench(

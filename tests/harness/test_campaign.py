@@ -55,6 +55,8 @@ def test_a_sound_gateway_is_verified_and_timed(fresh: Bench) -> None:
         "E_CACHE",
         "E_TRUNC",
         "E_PIN",
+        "E_CORES",
+        "E_QUOTA",
     }
 
 

@@ -9,7 +9,10 @@ from types import FunctionType
 from bench.records.refusal_codes import CODES
 
 # What no test can provoke on a machine that is not its own; the rules' own test has it.
-UNIT_ONLY = {"E_SWAP": "needs a machine that swaps: tests/unit/bench/records/test_refusal_codes.py"}
+UNIT_ONLY = {
+    "E_SWAP": "needs a machine that swaps: tests/unit/bench/records/test_refusal_codes.py",
+    "E_QUOTA": "needs a quota on the harness itself: tests/unit/bench/records/test_refusal_codes.py",
+}
 
 
 def proved() -> dict[str, list[str]]:

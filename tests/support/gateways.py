@@ -12,8 +12,9 @@ import httpx
 
 from bench import paths, targets
 from bench.machine import cores
+from bench.targets.launcher import launch
 from bench.targets.ports import free_port
-from bench.targets.processes import Place, answers, fill, launch, placeholders, tail
+from bench.targets.processes import Place, answers, fill, placeholders, tail
 from gateways.core.process_settings import PROCESSES, environment
 
 ROOT = paths.ROOT

@@ -200,7 +200,7 @@ def test_processes_are_pinned_sampled_and_stopped(driver: Driver, place: Place) 
         usage = watch.stop()
         pid = server.front.popen.pid
 
-        assert server.on_server_cores()
+        assert server.on_own_cores()
         assert os.sched_getaffinity(pid) == set(place.pinning.server)
         assert (memory(server)["null"].rss or 0) > 10
 

@@ -43,17 +43,35 @@ def write_system(folder: Path, cpuinfo: str) -> Path:
     return folder
 
 
-@pytest.mark.skipif(not shutil.which("lscpu"), reason="no lscpu here: apt-get install util-linux")
-def test_an_arm_processor_has_its_name(arm: Path) -> None:
-    """/proc/cpuinfo has numbers only; lscpu knows their name."""
+def test_an_arm_processor_has_its_name_without_lscpu(arm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/proc/cpuinfo has numbers only; the table has the names of common server cores."""
+    monkeypatch.setenv("PATH", str(arm))
+
     assert facts.cpu_name(arm) == "Neoverse-N1"
 
 
-def test_without_lscpu_the_numbers_are_the_name(arm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The name is never empty, and never that of the architecture alone."""
-    monkeypatch.setenv("PATH", str(arm))
+def test_a_graviton_is_told_from_another_processor_with_the_same_core(arm: Path) -> None:
+    """Graviton2 and Altra have the same core, so that their campaigns would share a folder."""
+    vendor = arm / "sys" / "devices" / "virtual" / "dmi" / "id" / "sys_vendor"
+    vendor.parent.mkdir(parents=True)
+    vendor.write_text("Amazon EC2\n")
 
-    assert facts.cpu_name(arm) == "ARM 0x41 part 0xd0c"
+    assert facts.cpu_name(arm) == "AWS Graviton2 Neoverse-N1"
+    assert facts.slug(facts.cpu_name(arm), facts.cpu_flags(arm), 4) == "aws-graviton2-neoverse-n1-dotprod-4c"
+
+
+@pytest.mark.skipif(not shutil.which("lscpu"), reason="no lscpu here: apt-get install util-linux")
+def test_lscpu_names_a_core_that_the_table_lacks(tmp_path: Path) -> None:
+    """A phone's core is in no table of servers."""
+    assert facts.cpu_name(write_system(tmp_path, GRAVITON2.replace("0xd0c", "0xd05"))) == "Cortex-A55"
+
+
+def test_an_unknown_core_is_named_by_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name is never empty, and never that of the architecture alone."""
+    system = write_system(tmp_path, GRAVITON2.replace("0xd0c", "0xfff"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert facts.cpu_name(system) == "ARM 0x41 part 0xfff"
 
 
 def test_the_features_of_an_arm_processor_name_its_folder(arm: Path) -> None:

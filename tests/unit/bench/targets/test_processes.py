@@ -17,7 +17,7 @@ LAUNCHES = """
 import sys, time
 from pathlib import Path
 from bench.machine import cores
-from bench.targets.processes import launch
+from bench.targets.launcher import launch
 print(launch(["sleep", "300"], {}, Path(sys.argv[1]), cores.available()).pid, flush=True)
 time.sleep(300)
 """

@@ -8,7 +8,7 @@ import pytest
 
 from bench import targets
 from bench.errors import TargetError
-from bench.machine import cores
+from bench.machine import core_lists, cores
 from bench.targets import Target
 from bench.targets.processes import fill
 
@@ -28,7 +28,9 @@ def test_our_targets_are_the_three_shapes_others_precisions_and_the_floor() -> N
 def test_every_placeholder_of_every_target_is_known(described: Target) -> None:
     """The harness fills in every placeholder of every target file."""
     values = {f"role.{role.name}.url": "http://127.0.0.1:1" for role in described.roles}
-    values |= dict.fromkeys(("python", "port", "data_dir", "models_dir", "model_dir", "target_dir"), "x")
+    values |= dict.fromkeys(
+        ("python", "port", "data_dir", "models_dir", "model_dir", "target_dir", "prepared_dir"), "x"
+    )
     values |= dict.fromkeys(("threads", "device"), "1")
 
     for role in described.roles:
@@ -91,4 +93,4 @@ def test_one_core_is_shared_and_said_to_be() -> None:
 
 def test_core_lists_are_read() -> None:
     """`1-3,5` is four cores."""
-    assert cores.parse("1-3,5") == (1, 2, 3, 5)
+    assert core_lists.parse("1-3,5") == (1, 2, 3, 5)
