@@ -58,6 +58,9 @@ def main() -> None:
     for models in ((), TEST_MODELS) if arguments.tests else ((),):
         run([python, "-m", "scripts.models.fetch", *models])
         run([python, "-m", "scripts.models.export_onnx", *models])
+    if arguments.peers:
+        for script in sorted((ROOT / "bench" / "peers").glob("*/prepare_*.py")):
+            prepare(script, Path(os.environ.get("MODELS_DIR", ROOT / "models")) / "all-MiniLM-L6-v2")
     run([python, "-m", "bench", "reference"])
     if arguments.tests:
         run([python, "-m", "scripts.browser"])
@@ -65,9 +68,28 @@ def main() -> None:
 
 
 def foreign(name: str, requirements: Path) -> None:
-    """Make an environment of its own for other people's software, from its pinned requirements."""
-    pins = requirements.parent / "constraints.txt"
-    environment(ROOT / ".venvs" / name, ["-r", str(requirements)], pins, sources=[requirements])
+    """Make an environment for other people's software, from its pinned requirements less `unwanted.txt`."""
+    pins, unwanted = requirements.parent / "constraints.txt", requirements.parent / "unwanted.txt"
+    path = ROOT / ".venvs" / name
+    environment(path, ["-r", str(requirements)], pins, sources=[requirements])
+    if unwanted.is_file():
+        run([str(path / "bin" / "python"), "-m", "pip", "uninstall", "--quiet", "--yes", "-r", str(unwanted)])
+
+
+def prepare(script: Path, model: Path) -> None:
+    """Make a peer's model files in `.cache/peers/<folder>`; anew when weights, script or pins have changed."""
+    folder = ROOT / ".cache" / "peers" / script.parent.name
+    pins, stamp = script.parent / "constraints.txt", folder / "made-from.sha256"
+    wanted = digest([script, pins], [hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()])
+    if stamp.is_file() and stamp.read_text() == wanted:
+        say(f"{folder.relative_to(ROOT)}: reused")
+        return
+    say(f"{folder.relative_to(ROOT)}: {script.name}")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    python = ROOT / ".venvs" / f"peer-{script.parent.name}" / "bin" / "python"
+    run([str(python), str(script), str(model.resolve()), str(folder)], HF_HUB_OFFLINE="1")
+    stamp.write_text(wanted)
 
 
 def environment(path: Path, install: list[str], constraints: Path, sources: list[Path]) -> None:
@@ -143,9 +165,9 @@ def ingredients(file: Path) -> str:
     return json.dumps({name: tables[name] for name in ("build-system", "project")})
 
 
-def run(command: list[str]) -> None:
+def run(command: list[str], **environ: str) -> None:
     """Run one step in the repository root; its failure ends the set-up with its exit code."""
-    done = subprocess.run(command, cwd=ROOT, check=False)  # noqa: S603 our own commands
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environ}, check=False)  # noqa: S603 our own commands
     if done.returncode:
         raise SystemExit(done.returncode)
 

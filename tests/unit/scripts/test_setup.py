@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -51,6 +52,29 @@ def test_a_file_with_its_hash_is_installed(folder: Path) -> None:
     assert subprocess.run([path / "bin/python", "-c", "import tiny_package"], check=False).returncode == 0  # noqa: S603
     stamp = (path / "made-from.sha256").stat().st_mtime_ns
     assert (make(folder) / "made-from.sha256").stat().st_mtime_ns == stamp
+
+
+def test_a_peers_model_files_are_made_once_for_each_script(folder: Path) -> None:
+    """A second run makes nothing; a changed script makes them anew, in an empty folder."""
+    peer, model = folder / "bench" / "peers" / "x", folder / "model"
+    for made in (peer, model, folder / ".venvs" / "peer-x" / "bin"):
+        made.mkdir(parents=True)
+    (folder / ".venvs" / "peer-x" / "bin" / "python").symlink_to(sys.executable)
+    (model / "model.safetensors").write_bytes(b"weights")
+    (peer / "constraints.txt").write_text("")
+    script = peer / "prepare_x.py"
+    prepared = folder / ".cache" / "peers" / "x"
+
+    script.write_text("import sys, pathlib; (pathlib.Path(sys.argv[2]) / 'a').write_text(sys.argv[1])")
+    setup.prepare(script, model)
+    made_ns = (prepared / "a").stat().st_mtime_ns
+    setup.prepare(script, model)
+
+    assert (prepared / "a").read_text() == str(model)
+    assert (prepared / "a").stat().st_mtime_ns == made_ns
+    script.write_text("import sys, pathlib; (pathlib.Path(sys.argv[2]) / 'b').write_text('')")
+    setup.prepare(script, model)
+    assert sorted(file.name for file in prepared.iterdir()) == ["b", "made-from.sha256"]
 
 
 def test_another_file_of_the_same_name_is_refused(folder: Path) -> None:
