@@ -14,7 +14,7 @@ from bench.records.refusal_codes import MAX_CV
 from bench.records.runs_csv import TWIN
 
 LOADS = ["concurrency", "cores", "batch", "load_percent", "repeat_percent", "mixed_percent", "text_tokens"]
-KEYS = ["target", "scenario", "route", *LOADS, "page_cache"]
+KEYS = ["target", "scenario", "route", *LOADS, "arrangement", "page_cache"]
 Key = tuple[Any, ...]  # the values of KEYS, "" for loads that the scenario does not have
 Blocks = dict[int, list[float]]  # the replicates of each block
 
@@ -54,7 +54,7 @@ def group(runs: pd.DataFrame) -> dict[Key, pd.DataFrame]:
 
 def key(target: str, scenario: str, route: str = "", **loads: float) -> Key:
     """Return the key of a cell by its loads, which are columns of LOADS."""
-    return (target, scenario, route, *(loads.get(name, "") for name in LOADS), "")
+    return (target, scenario, route, *(loads.get(name, "") for name in LOADS), "", "")
 
 
 def headline(scenario: str) -> str:

@@ -19,7 +19,18 @@ NUMBERS = ("int | None", "float | None")
 MEASURES = [column.name for column in fields(Row) if column.type in NUMBERS and column.name not in (*KEY, *LOADS)]
 # Texts of role=number pairs. A summary line has those of the row with the most memory.
 ROLES = ("rss_roles_mib", "pss_roles_mib", "cpu_roles_ms")
-TEXTS = ["target", "precision", "device", "scenario", "route", "client", "started_utc", *ROLES, "page_cache"]
+TEXTS = [
+    "target",
+    "precision",
+    "device",
+    "scenario",
+    "route",
+    "client",
+    "started_utc",
+    *ROLES,
+    "page_cache",
+    "arrangement",
+]
 TEXTS += ["gpu_throttled", "codes", "reason"]
 
 

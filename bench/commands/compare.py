@@ -213,7 +213,11 @@ def cell_name(key: Key) -> str:
     signs = (("concurrency", "c="), ("cores", "cores="), ("batch", "n="), ("text_tokens", "tokens="))
     loads = [f"{sign}{fields[name]:g}" for name, sign in signs if fields[name] != ""]
     loads += [f"{fields[name]:g} %" for name in cells.LOADS if name.endswith("_percent") and fields[name] != ""]
-    return " ".join(part for part in (fields["scenario"], fields["route"], *loads, fields["page_cache"]) if part)
+    return " ".join(
+        part
+        for part in (fields["scenario"], fields["arrangement"], fields["route"], *loads, fields["page_cache"])
+        if part
+    )
 
 
 def show(comparison: Comparison, console: Console) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from itertools import cycle, islice
 
 from bench import dialects
 from bench.driver import closed_loop, open_loop
@@ -25,7 +26,8 @@ async def run(load: Load, opened: Callable[[], None]) -> Outcome:
     A closed loop goes from the warm-up into the window without a pause. Before an open loop nothing is in flight.
     """
     client_type = import_module("bench.driver.client" + ("" if load.client == "raw" else f"_{load.client}")).Client
-    clients: list[Client] = [client_type(load.host, load.port, load.headers) for _ in range(load.concurrency)]
+    ports = islice(cycle(load.ports or (load.port,)), load.concurrency)
+    clients: list[Client] = [client_type(load.host, port, load.headers) for port in ports]
     warmup = _build_window(load, clients[0], load.warmup, sys.maxsize)
     window = _build_window(load, clients[0], load.calls, load.keep_every)
     try:

@@ -26,6 +26,8 @@ class Load:
     """
     The load of one window: the requests to one target and their timing.
 
+    `ports` spreads the connections over several processes of one target; () is `port` alone.
+
     `warmup` and `calls` are sent once each, in order. Requests in flight at the end are awaited and counted. Every
     `keep_every`-th answer is kept whole.
 
@@ -53,6 +55,7 @@ class Load:
     client: str = "raw"
     timeout_s: float = 60.0
     host: str = "127.0.0.1"
+    ports: tuple[int, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -85,7 +85,7 @@ PROFILES = {
         scenarios={
             "cold": 1,
             "cache": 1,
-            "threads": 1,
+            "cores": 1,
             "store": 1,
             "single": 1,
             "closed": 3,
@@ -172,13 +172,14 @@ class Cell:
     batch: int | None = None
     percent: int | None = None
     text_tokens: int | None = None
+    arrangement: str = ""
 
     @property
     def key(self) -> tuple[str, ...]:
         """The key of the cell's rows in runs.csv; see `bench.records.runs_csv.KEY`."""
         loads = (self.concurrency, self.batch, self.percent, self.text_tokens)
         load = ("" if value is None else str(value) for value in loads)
-        return (str(self.block), self.target.name, self.scenario, self.route, *load)
+        return (str(self.block), self.target.name, self.scenario, self.route, *load, self.arrangement)
 
     def __str__(self) -> str:
         loads = (
@@ -188,4 +189,5 @@ class Cell:
             ("", self.text_tokens, " tokens"),
         )
         load = " ".join(f"{before}{value}{after}" for before, value, after in loads if value is not None)
-        return f"{self.target.name} · {self.scenario} {self.route} {load}".replace("  ", " ").strip()
+        words = (self.scenario, self.arrangement, self.route, load)
+        return f"{self.target.name} · {' '.join(filter(None, words))}"

@@ -84,6 +84,7 @@ class Bench:
             route=cell.route,
             **load_columns(cell.scenario, cell.concurrency, cell.batch, cell.percent),
             text_tokens=cell.text_tokens,
+            arrangement=cell.arrangement,
             started_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 

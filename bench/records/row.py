@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 Key = tuple[str, ...]
-KEY = ("block", "target", "scenario", "route", "concurrency", "batch", "percent", "text_tokens")
+KEY = ("block", "target", "scenario", "route", "concurrency", "batch", "percent", "text_tokens", "arrangement")
 # The columns of a key part: a row fills one of them, by its scenario. `percent` is of files from before 2026-12.
 ALIASES = {
     "concurrency": ("concurrency", "cores"),
@@ -47,7 +47,8 @@ class Row:
     scenario: str = _required("scenario of the harness that made the row")
     route: str = _column("route under load; `search-hybrid` and `search-reranked` in `quality`")
     concurrency: int | None = _number("requests", "requests in flight of a closed loop")
-    cores: int | None = _number("cores", "cores that the server may use, in `threads`")
+    cores: int | None = _number("cores", "cores that the server may use, in `cores` and `threads`")
+    arrangement: str = _column("how a target uses several cores, in `cores`: threads, processes or apart")
     batch: int | None = _number("texts", "texts or documents of a request")
     load_percent: int | None = _number("%", "offered rate of an open loop, of the closed loop's maximum")
     repeat_percent: int | None = _number("%", "requests that repeat an earlier text, in `cache`")

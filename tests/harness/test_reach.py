@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.measurement.session import Bench
-from bench.scenarios import bare, cache, store, threads
+from bench.scenarios import bare, cache, cores, store
 from tests.harness.windows import started, target_of
 
 INT8 = target_of("onnx_py-int8")
@@ -30,19 +30,33 @@ def test_serving_is_held_to_the_runtime_alone(bench: Bench) -> None:
     assert not bare.cells(target_of("pseudo"), bench.options, 1)
 
 
-def test_more_cores_serve_more_threads(bench: Bench) -> None:
-    """The same load runs on one core and on all cores, each on a server of its own."""
+def test_a_ladder_of_threads_and_of_processes(bench: Bench) -> None:
+    """The bulk load runs on one core and on all, questions on the server's cores; each rung keeps to its cores."""
     everywhere = {*bench.place.pinning.server, *bench.place.pinning.driver}
     if len(everywhere) < 2:
         pytest.skip("one core")
-    [cell] = threads.cells(INT8, bench.options, 1)
+    rows = [row for cell in cores.cells(INT8, bench.options, 1) for row in cores.run_alone(bench, cell)]
 
-    rows = threads.run_alone(bench, cell)
+    bulk = {(row.arrangement, row.cores): row for row in rows if row.batch}
+    assert {("threads", 1), ("threads", len(everywhere)), ("processes", len(everywhere))} <= bulk.keys()
+    assert any(not row.batch and row.cores == len(bench.place.pinning.server) for row in rows)
+    assert all(
+        row.texts_per_s and not {"E_PIN", "E_CORES", "E_WRONG", "E_ERR"} & set(row.codes.split()) for row in rows
+    )
+    assert (bulk["threads", 1].server_cores or 0.0) <= 1.1
 
-    assert [row.cores for row in rows] == [1, len(everywhere)]
-    assert all(row.texts_per_s and "E_PIN" not in row.codes for row in rows)
-    used = [row.server_cores or 0.0 for row in rows]
-    assert used[0] <= 1.1 < used[1]
+
+def test_a_gateway_on_one_core_and_embed_services_on_the_others(bench: Bench) -> None:
+    """Each role stays on the core that it has to itself."""
+    everywhere = {*bench.place.pinning.server, *bench.place.pinning.driver}
+    if len(everywhere) < 2:
+        pytest.skip("one core")
+    [cell] = cores.cells(target_of("split"), bench.options, 1)
+
+    rows = [row for row in cores.run_alone(bench, cell) if row.batch]
+
+    assert [row.cores for row in rows] == cores.counts(len(everywhere), 2)
+    assert all(row.texts_per_s and not {"E_CORES", "E_WRONG"} & set(row.codes.split()) for row in rows)
 
 
 def test_a_text_that_is_remembered_costs_no_pass(bench: Bench) -> None:

@@ -77,6 +77,13 @@ SPECS = (
     Spec("offline", "Embedding in bulk, one request in flight", {"batch": "texts a request"}, OFFLINE, "texts_per_s"),
     Spec("threads", "Embedding in bulk, by cores", {"cores": "cores"}, OFFLINE),
     Spec(
+        "cores",
+        "Embedding by cores, as threads, processes, and split apart",
+        {"arrangement": "arrangement", "batch": "texts a request", "concurrency": "in flight"},
+        (("cores", "cores", 0), ("texts/s", "texts_per_s", 1), ("cores busy", "server_cores", 2), *TIMES, CPU),
+        "texts_per_s",
+    ),
+    Spec(
         "bare",
         "Against the runtime alone",
         {**ROUTE, "concurrency": "in flight"},

@@ -95,16 +95,9 @@ def test_an_older_row_has_the_key_of_its_cell() -> None:
     """Files from before the split have `percent`; their rows are known again."""
     old = {"block": "1", "target": "onnx_py", "scenario": "cache", "route": "embeddings", "concurrency": "16"}
 
-    assert key_of({**old, "batch": "", "percent": "50"}) == (
-        "1",
-        "onnx_py",
-        "cache",
-        "embeddings",
-        "16",
-        "",
-        "50",
-        "",
-    )
+    key = key_of({**old, "batch": "", "percent": "50"})
+
+    assert key == ("1", "onnx_py", "cache", "embeddings", "16", "", "50", "", "")
 
 
 def test_a_file_with_other_columns_is_not_continued(tmp_path: Path) -> None:
