@@ -40,6 +40,8 @@ UPSTREAM_TIMEOUT_S = "2"
 HANG_S = 3.0
 SLOW_S = 0.05
 EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+# The time that a fault takes, in that of most others.
+COSTS = {"snapshot": 4, "hang": 2, "sleep": 2}
 READ_ONLY = "ALTER DATABASE {name} SET default_transaction_read_only = {value}"
 
 
@@ -79,13 +81,22 @@ class Deployment:
             own = {"full disk": self.fill_disk, "snapshot": self.restore_snapshot}
         return {"kill": self.restart, "pause": self.pause, **own}
 
+    @property
+    def upstream_faults(self) -> list[str]:
+        """Return the names of the faults of an embed service, [] without one."""
+        return [*SPOILED] if self._proxy else []
+
     def inject(self, number: int) -> None:
-        """Inject one of the faults that were injected least often."""
-        fewest = min(self.counts[name] for name in self.faults)
-        names = [name for name in self.faults if self.counts[name] == fewest]
-        name = names[number % len(names)]
+        """Inject one of the faults that are due."""
+        self.faults[self._pick([*self.faults], number)](number // len(self.faults))
+
+    def _pick(self, names: list[str], number: int) -> str:
+        """Return one of the names that are due, and count it. What takes long is done less often."""
+        due = min(self.counts[name] * COSTS.get(name, 1) for name in names)
+        rarest = [name for name in names if self.counts[name] * COSTS.get(name, 1) == due]
+        name = rarest[number % len(rarest)]
         self.counts[name] += 1
-        self.faults[name](number // len(names))
+        return name
 
     @property
     def processes(self) -> list[Process]:
@@ -156,11 +167,10 @@ class Deployment:
         front.start()
 
     @contextmanager
-    def spoiled_upstream(self, fault: str) -> Iterator[None]:
+    def spoiled_upstream(self, number: int) -> Iterator[None]:
         """Let the embed service be slow, hang, break off its answers, or send interim responses before them."""
         assert self._proxy is not None
-        self.counts[fault] += 1
-        self._proxy.spoil = SPOILED[fault]
+        self._proxy.spoil = SPOILED[self._pick(self.upstream_faults, number)]
         try:
             yield
         finally:
