@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -100,7 +101,7 @@ def test_retry_after_does_not_follow(clock: WallClock, jump_s: float, tmp_path: 
     """The limit of a key per minute holds across the jump, and tells to wait for seconds, not for an hour."""
     keys = tmp_path / "keys.yaml"
     digest = hashlib.sha256(b"secret").hexdigest()
-    keys.write_text(f"keys:\n- name: limited\n  sha256: {digest}\n  scopes: [search]\n  requests_per_minute: 2\n")
+    keys.write_text(f"keys:\n- name: limited\n  sha256: {digest}\n  scopes: [read]\n  requests_per_minute: 2\n")
     gateway = describe("pseudo", tmp_path / "gateway", API_KEYS_FILE=str(keys))
     clock.give_to(gateway)
     try:
@@ -128,7 +129,8 @@ def test_leases_do_not_follow(clock: WallClock, jump_s: float, tmp_path: Path, d
         "FLUSH_EVERY_S": "0.1",
         "JOB_LEASE_S": "1",
     }
-    pair = [describe("pseudo", tmp_path / name, python=None, **settings) for name in ("jumps", "stays")]
+    python = Path(sys.executable)  # with psycopg
+    pair = [describe("pseudo", tmp_path / name, python=python, **settings) for name in ("jumps", "stays")]
     jumping, staying = pair
     clock.give_to(jumping)
     texts = numbered(300)
