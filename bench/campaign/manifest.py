@@ -116,12 +116,13 @@ def _git(*arguments: str) -> str | None:
 
 def hash_models(targets: Sequence[Target]) -> dict[str, str]:
     """Return the SHA-256 of every existing model file of the targets' roles."""
-    names = sorted({name for target in targets for role in target.roles for name in role.model_files})
-    return {
-        f"{paths.MODEL}/{name}": sha256_of(paths.model_dir() / name)
-        for name in names
-        if (paths.model_dir() / name).exists()
+    files = {
+        f"{paths.MODEL}/{name.replace('{prepared_dir}', target.folder.name)}": target.model_file(name)
+        for target in targets
+        for role in target.roles
+        for name in role.model_files
     }
+    return {name: sha256_of(files[name]) for name in sorted(files) if files[name].exists()}
 
 
 def list_packages(env: str) -> dict[str, Any]:

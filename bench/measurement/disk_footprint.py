@@ -34,7 +34,7 @@ def packages_mb(env: str) -> dict[str, float]:
 
 def models_mb(target: Target) -> float:
     """Return the size of the model files of all roles in MB. A file of two roles counts once."""
-    files = {paths.model_dir() / name for role in target.roles for name in role.model_files}
+    files = {target.model_file(name) for role in target.roles for name in role.model_files}
     return sum(size for _, size in _sizes(file for file in files if file.exists())) / MB
 
 

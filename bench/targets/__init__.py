@@ -88,6 +88,10 @@ class Target:
         """The target with its caches enabled."""
         return replace(self, roles=tuple(replace(role, environ=role.environ | role.caching) for role in self.roles))
 
+    def model_file(self, name: str) -> Path:
+        """Return the file of an entry of `model_files`: below the model's folder, or in `{prepared_dir}`."""
+        return paths.model_dir() / name.replace("{prepared_dir}", str(paths.prepared_dir(self.folder)))
+
     def check_installed(self) -> None:
         """Raise TargetError if the environment of a role is missing."""
         for role in self.roles:

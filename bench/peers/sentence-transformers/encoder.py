@@ -12,7 +12,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 F32 = npt.NDArray[np.float32]
-BACKEND = os.environ.get("BACKEND", "torch")
+BACKEND: Any = os.environ.get("BACKEND", "torch")
 THREADS = int(os.environ["THREADS"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_a_campaign_knows_its_cells_again(tmp_path: Path) -> None:
 def test_a_column_means_one_thing(scenario: str, loads: dict[str, int | None]) -> None:
     """Each kind of load has a column of its own, and the row is known by the key of its cell."""
     target = next(target for target in targets.ours() if target.name == "onnx_py")
-    given = {
+    given: dict[str, Any] = {
         "concurrency": loads.get("concurrency", loads.get("cores")),
         "batch": loads["batch"],
         "percent": next((value for name, value in loads.items() if name.endswith("_percent")), None),
