@@ -93,16 +93,11 @@ def _decide(campaign: Campaign, target: str, route: str) -> Decision:
 
 
 def _find_rates(campaign: Campaign, target: str, route: str) -> tuple[float | None, float | None, float | None, int]:
-    """Return the rate held, its bounds and the number of windows; `server` has its upper bound as a load level."""
+    """Return the rate held, its bounds around it, and the number of windows."""
     held = rate_held(campaign, target, route)
     if held is None:
         return None, None, None, 0
-    runs = campaign.runs
-    own = runs[(runs.target == target) & (runs.route == route)]
-    high = held.high
-    if high is not None and not (own.scenario == "slo").any():
-        level = own[(own.scenario == "server") & (own.load_percent == high)]
-        high = max(held.rps, float(level.offered_rps.median()))
+    high = None if held.high is None else max(held.rps, held.high)
     return held.rps, min(held.low, held.rps), high, held.windows
 
 

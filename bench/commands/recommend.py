@@ -9,7 +9,7 @@ from pathlib import Path
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     parser.add_argument(
-        "campaign", type=Path, nargs="?", help="campaign folder; default: the newest of this machine, else of any"
+        "campaign", type=Path, nargs="?", help="campaign folder; default: the one with the most evidence"
     )
     parser.add_argument("--rps", type=float, required=True, help="requests per second to serve")
     parser.add_argument("--p95-ms", type=float, help="p95 latency limit in ms")

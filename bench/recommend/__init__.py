@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from bench.recommend import text
 from bench.recommend.choice import answer
 from bench.recommend.compose_override import override
 from bench.recommend.needs import Needs
+from bench.records.refusal_codes import refused
+from bench.records.runs_csv import read
 
 NOTHING_FITS = 3
 SLO_MS = 150.0  # for manifests without slo_ms
@@ -85,31 +88,42 @@ def choose_campaign(folder: Path | None) -> tuple[Path, str]:
     """
     Return a campaign's folder, and a clause that says how it was chosen: "" for the folder that was passed.
 
-    Without a folder it is the newest campaign of this machine with open-loop rows, else the newest of any machine.
+    Without a folder it is the one of this machine with the most evidence, else that of any machine. Evidence is the
+    number of sound windows at an offered rate; of equal ones it is the newest.
     Raises BenchError if the folder has no manifest, or if there is no campaign.
     """
     if folder:
         if not (folder / "manifest.json").exists():
             raise BenchError(f"{folder} is not a campaign: no manifest.json")
         return folder, ""
-    local = _find_newest([paths.CAMPAIGNS / name for name in facts.folders()], "*/manifest.json")
-    folder = local or _find_newest([paths.CAMPAIGNS], "*/*/manifest.json")
+    local = find_best([paths.CAMPAIGNS / name for name in facts.folders()], "*/manifest.json")
+    folder = local or find_best([paths.CAMPAIGNS], "*/*/manifest.json")
     if folder is None:
         raise BenchError("there is no campaign yet: make bench PROFILE=full")
-    return folder, ", the newest of this machine" if local else ", the newest of another machine: this one has none"
+    machine = "of this machine" if local else "of another machine, because this one has none"
+    return folder, f", the campaign with the most evidence {machine}"
 
 
-def _find_newest(folders: Sequence[Path], pattern: str) -> Path | None:
-    """Return the newest campaign that has open-loop rows, else the newest of all; None if there is none."""
-    dated = [(_read_start(file), file.parent) for folder in folders for file in folder.glob(pattern)]
-    campaigns = [campaign for _, campaign in sorted(dated, reverse=True)]
-    return next((campaign for campaign in campaigns if _has_open_loop(campaign)), next(iter(campaigns), None))
+def find_best(folders: Sequence[Path], pattern: str) -> Path | None:
+    """Return the campaign with the most evidence, of equal ones the newest; None if there is none."""
+    campaigns = [file.parent for folder in folders for file in folder.glob(pattern)]
+    return max(campaigns, key=lambda campaign: (count_evidence(campaign), _read_start(campaign)), default=None)
 
 
-def _read_start(manifest: Path) -> str:
-    return str(orjson.loads(manifest.read_bytes())["started_utc"])
+def count_evidence(campaign: Path) -> int:
+    """Return the levels times blocks of the best-measured route: its different windows at an offered rate."""
+    if not (campaign / "runs.csv").exists():
+        return 0
+    rows = [row for row in read(campaign / "runs.csv") if row["scenario"] in ("slo", "server") and row["offered_rps"]]
+    sound = [row for row in rows if not refused(row["codes"].split())]
+    levels = {(row["target"], row["route"], row["block"], _read_level(row)) for row in sound}
+    return max(Counter((target, route) for target, route, _, _ in levels).values(), default=0)
 
 
-def _has_open_loop(campaign: Path) -> bool:
-    runs = campaign / "runs.csv"
-    return runs.exists() and ",server," in runs.read_text()
+def _read_level(row: Mapping[str, str]) -> str:
+    """Return the share of the maximum that was offered, else the rate."""
+    return row.get("load_percent") or row.get("percent") or row["offered_rps"]
+
+
+def _read_start(campaign: Path) -> str:
+    return str(orjson.loads((campaign / "manifest.json").read_bytes())["started_utc"])

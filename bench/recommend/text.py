@@ -24,10 +24,12 @@ def sentences(answer: Answer) -> list[str]:
     lines = [f"For {answer.needs}: {_describe_plan(answer.best)}.", _explain(answer)]
     if answer.best_fp32 and answer.best_fp32.shape.target != answer.best.shape.target:
         lines.append(f"For {answer.needs.rps:,.0f} a second in fp32: {_describe_plan(answer.best_fp32)}.")
-    lines.append(f"In any precision: {_describe_flips(answer.spans)}{gpus.worth(answer.spans, answer.shapes)}")
+    flips = f"{_describe_flips(answer.spans)}{gpus.worth(answer.spans, answer.shapes)}"
+    lines.append(f"In any precision: {_describe_ties(answer.ties)}{flips}")
     if answer.spans_fp32 and answer.best.shape.precision != "fp32":
         fp32 = [shape for shape in answer.shapes if shape.precision == "fp32"]
-        lines.append(f"In fp32: {_describe_flips(answer.spans_fp32)}{gpus.worth(answer.spans_fp32, fp32)}")
+        flips = f"{_describe_flips(answer.spans_fp32)}{gpus.worth(answer.spans_fp32, fp32)}"
+        lines.append(f"In fp32: {_describe_ties(answer.ties_fp32)}{flips}")
     return [*lines, *_list_caveats(answer)]
 
 
@@ -52,6 +54,12 @@ def _explain(answer: Answer) -> str:
         f"One replica holds {rps:,.0f} a second within the limit, {low:,.0f} at the least (the lower bound over "
         f"blocks), of which {answer.needs.headroom:.0%} are used.{unbounded}"
     )
+
+
+def _describe_ties(ties: list[str]) -> str:
+    if not ties:
+        return ""
+    return f"{', '.join(ties)} cannot be told apart by rate: choose by memory and topology. With equal rates, "
 
 
 def _describe_flips(spans: list[Span]) -> str:
@@ -125,6 +133,7 @@ def as_json(answer: Answer, campaign: str) -> dict[str, Any]:
         "shapes": [asdict(shape) for shape in answer.shapes],
         "flips": [asdict(span) for span in answer.spans],
         "flips_fp32": [asdict(span) for span in answer.spans_fp32],
+        "cannot_be_told_apart": answer.ties,
         "sentences": sentences(answer),
         "compose_override": override(answer.best) if answer.best else None,
     }

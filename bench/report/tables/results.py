@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis import cells
 from bench.analysis.cells import LOADS
 from bench.analysis.headline import headline_route
 from bench.analysis.summary import Campaign
@@ -48,11 +49,11 @@ def results(campaign: Campaign) -> Content:
     """Return a line for each target at the headline concurrency: both routes, cost, memory, cold start, footprint."""
     c, base = campaign.concurrency, campaign.baseline
     search, embed = (campaign.lines("closed", route, c) for route in ("search", "embeddings"))
-    cold, verified = warm_starts(campaign), campaign.lines("verify")
+    verified = campaign.lines("verify")
     main = embed if headline_route(campaign) == "embeddings" else search
-    columns = ["target", "search RPS", "p50 / p99 ms", "embed RPS", "p50 / p99 ms"]
+    columns = ["target", "search RPS", "p50 / p95 / p99 ms", "embed RPS", "p50 / p95 / p99 ms", "blocks"]
     columns += [f"embed ÷ {base}"] if base else []
-    columns += ["CPU ms/req", "RSS MiB", "cold start s", "installed MB"]
+    columns += ["CPU ms/search", "CPU ms/embed", "RSS MiB", "start s, warm / cold files", "installed MB"]
     rows = [
         [
             target,
@@ -60,10 +61,12 @@ def results(campaign: Campaign) -> Content:
             _format_percentiles(search, target),
             at(embed, target, "rps"),
             _format_percentiles(embed, target),
+            _count_blocks(campaign, target),
             *([_format_ratio(embed, target, base)] if base else []),
-            at(main, target, "cpu_ms_per_req", 2) or at(embed, target, "cpu_ms_per_req", 2),
+            at(search, target, "cpu_ms_per_req", 2),
+            at(embed, target, "cpu_ms_per_req", 2),
             at(main, target, "rss_steady_mib", 0) or at(embed, target, "rss_steady_mib", 0),
-            at(cold, target, "first_answer_s", 2),
+            _format_starts(campaign, target),
             at(verified, target, "environment_mb", 0),
         ]
         for target in campaign.targets
@@ -79,14 +82,35 @@ def warm_starts(campaign: Campaign) -> pd.DataFrame:
 
 
 def _format_percentiles(lines: pd.DataFrame, target: str) -> str:
-    parts = [at(lines, target, name) for name in ("p50_ms", "p99_ms")]
-    return f"{parts[0]} / {parts[1] or '–'}" if parts[0] else ""
+    parts = [at(lines, target, name) for name in ("p50_ms", "p95_ms", "p99_ms")]
+    return " / ".join(part or "–" for part in parts) if parts[0] else ""
 
 
 def _format_ratio(lines: pd.DataFrame, target: str, base: str) -> str:
     if target == base:
         return "1.00×" if at(lines, target, "rps") else ""
-    return at(lines, target, "ratio", 2, "×")
+    ratio = at(lines, target, "ratio", 2, "×")
+    low, high = (at(lines, target, name, 2) for name in ("ratio_low", "ratio_high"))
+    if not ratio or not low:
+        return f"{ratio} (too few blocks)" if ratio else ""
+    word = str(lines.verdict[target])
+    return f"{ratio} [{low}, {high}]" + f" ({word})" * (word not in ("faster", "slower"))
+
+
+def _count_blocks(campaign: Campaign, target: str) -> str:
+    """Return the sound blocks of search and of embeddings at the headline concurrency."""
+    counts = []
+    for route in ("search", "embeddings"):
+        rows = campaign.cells.get(cells.key(target, "closed", route, concurrency=campaign.concurrency))
+        counts.append(str(len(cells.by_block(rows, "rps"))) if rows is not None else "–")
+    return " / ".join(counts) if any(count not in ("–", "0") for count in counts) else ""
+
+
+def _format_starts(campaign: Campaign, target: str) -> str:
+    """Return the median seconds to the first answer with the files in the page cache, and without."""
+    lines = campaign.lines("cold", "embeddings")
+    starts = [at(lines[lines.page_cache == kind], target, "first_answer_s", 2) for kind in ("warm", "cold")]
+    return " / ".join(start or "–" for start in starts) if any(starts) else ""
 
 
 def at(lines: pd.DataFrame, target: str, column: str, digits: int = 1, unit: str = "") -> str:

@@ -23,6 +23,7 @@ DOCUMENTS = (10**4, 10**5, 10**6, 10**7, 10**8, 10**9)
 # Bytes of a 384-dimensional vector: in fp32, and in the 4 bits a dimension that a search reads.
 DENSE_BYTES, COARSE_BYTES = 384 * 4, 384 // 2
 GB = 10**9
+NOT_MEASURED = "not measured"
 # In fp32 and int8. `onnx_py` starts on the index of its twin, so `split`, whose embed service is the same, stands in.
 INGESTING = ("split", "onnx_py-int8")
 
@@ -39,12 +40,9 @@ def render(campaign: Campaign) -> str:
     eligible = [shape for shape in measured if shape.eligible and not shape.gpu]  # the table counts cores
     if not eligible:
         raise BenchError(f"{campaign.folder.name} has no shape that held {limit_ms:g} ms in an open loop")
-    parts = [
-        _format_table(list(_list_rates(eligible))),
-        _format_table(list(_list_documents(campaign))),
-        _describe_source(campaign, limit_ms),
-    ]
-    return "\n".join(parts) + "\n"
+    rates = _format_table(list(_list_rates(eligible)))
+    documents = _format_table(list(_list_documents(campaign)))
+    return "\n".join([rates, documents, _describe_source(campaign, limit_ms)]) + "\n"
 
 
 def _list_rates(eligible: Sequence[Shape]) -> Iterator[list[str]]:
@@ -79,8 +77,8 @@ def _list_documents(campaign: Campaign) -> Iterator[list[str]]:
             _round(documents * COARSE_BYTES / GB),
             _round(documents * DENSE_BYTES / GB),
             _round(documents * token_bytes / GB),
-            _round(added_ms * documents / 1e5),
-            " · ".join(_round(documents / rate / 3600) for rate in per_s),
+            _round(added_ms * documents / 1e5) if added_ms else NOT_MEASURED,
+            " · ".join(_round(documents / rate / 3600) if rate else NOT_MEASURED for rate in per_s),
         ]
 
 
@@ -89,10 +87,10 @@ def _round(value: float) -> str:
     return f"{float(f'{value:.2g}'):,.{max(0, 1 - math.floor(math.log10(value)))}f}"
 
 
-def _measure_added_ms(campaign: Campaign) -> float:
-    """Return the milliseconds that a search over 100,000 documents takes beyond its embedding."""
+def _measure_added_ms(campaign: Campaign) -> float | None:
+    """Return the ms that a search over 100,000 documents takes beyond its embedding; None without a sound row."""
     search, alone = (_read_figure(campaign, "store", route, "pseudo", "p50_ms") for route in ("search", "embeddings"))
-    return search - alone
+    return search - alone if search and alone and search > alone else None
 
 
 def _read_token_bytes(folder: Path) -> float:
@@ -106,13 +104,11 @@ def _read_token_bytes(folder: Path) -> float:
     return 1000 * float(rows[(rows.pruned == "nothing") & (rows.codes == "none")].stored_kb_per_passage.iloc[0])
 
 
-def _read_figure(campaign: Campaign, scenario: str, route: str, target: str, column: str) -> float:
+def _read_figure(campaign: Campaign, scenario: str, route: str, target: str, column: str) -> float | None:
     lines = campaign.summary
     lines = lines[(lines.scenario == scenario) & (lines.target == target)]
     lines = lines[lines.route == route] if route else lines
-    if lines.empty or not lines[column].iloc[0] > 0:
-        raise BenchError(f"{campaign.folder.name} has no {column} of {target} at {scenario} {route}".rstrip())
-    return float(lines[column].iloc[0])
+    return None if lines.empty or not lines[column].iloc[0] > 0 else float(lines[column].iloc[0])
 
 
 def _format_table(rows: list[list[str]]) -> str:
