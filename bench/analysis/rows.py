@@ -40,12 +40,12 @@ def read_runs(file: Path) -> pd.DataFrame:
 
     Two columns are added: `refused`, and `speed_state`, which is "" until `judge_drift` has filled it.
     """
-    runs = _split_loads(pd.read_csv(file, dtype=dict.fromkeys(TEXTS, "object"))).reindex(columns=COLUMNS)
-    runs[TEXTS] = runs[TEXTS].astype(object).fillna("")
-    runs[MEASURES] = runs[MEASURES].astype(float)
-    runs["refused"] = [refused(codes.split()) for codes in runs.codes]
-    runs["speed_state"] = ""
-    return runs.copy()  # contiguous, so that the selection of rows is fast
+    rows = _split_loads(pd.read_csv(file, dtype=dict.fromkeys(TEXTS, "object"))).reindex(columns=COLUMNS)
+    types = dict.fromkeys(TEXTS, object) | dict.fromkeys(MEASURES, float)
+    runs = rows.astype(types).fillna(dict.fromkeys(TEXTS, ""))
+    refusals = [refused(codes.split()) for codes in runs.codes]
+    added = pd.DataFrame({"refused": refusals, "speed_state": ""}, index=runs.index)
+    return pd.concat([runs, added], axis=1).copy()  # contiguous, so that the selection of rows is fast
 
 
 def _split_loads(runs: pd.DataFrame) -> pd.DataFrame:

@@ -164,7 +164,8 @@ def _compare_revisions(arguments: argparse.Namespace) -> Comparison:
     runs, (a, b) = compare_revisions.measure(plan)
     note = f"A = {a}, B = {b}, measured in turn, paired by block."
     groups = cells.group(runs)
-    first, second = (cells.key(name, plan.scenario, plan.route, **plan.loads) for name in (a, b))
+    loads = {"concurrency": plan.concurrency} | ({"batch": plan.batch} if plan.batch else {})
+    first, second = (cells.key(name, plan.scenario, plan.route, **loads) for name in (a, b))
     compared = cells.compare(groups, second, a, plan.metric) if second in groups else None
     if compared is None:
         return Comparison([], [note, _explain_missing(runs)])

@@ -53,10 +53,9 @@ class RevisionComparison:
         return "ingest" if self.route == ingest.ROUTE else "closed"
 
     @property
-    def loads(self) -> dict[str, int]:
-        """The load of the cell, by its name in `Cell`."""
-        batch = {"batch": ingest.DOCUMENTS} if self.route == ingest.ROUTE else {}
-        return {"concurrency": self.concurrency, **batch}
+    def batch(self) -> int | None:
+        """The documents of a request of ingest; None for other routes."""
+        return ingest.DOCUMENTS if self.route == ingest.ROUTE else None
 
 
 def measure(plan: RevisionComparison) -> tuple[pd.DataFrame, tuple[str, str]]:
@@ -157,7 +156,7 @@ def _measure_pair(plan: RevisionComparison, pair: Sequence[Target]) -> tuple[Pat
 
 def _plan_work(plan: RevisionComparison, pair: Sequence[Target]) -> list[runner.Work]:
     return [
-        runner.Work(block, target, [], [Cell(block, target, plan.scenario, plan.route, **plan.loads)])
+        runner.Work(block, target, [], [Cell(block, target, plan.scenario, plan.route, plan.concurrency, plan.batch)])
         for block in range(1, plan.blocks + 1)
         for target in pair
     ]
