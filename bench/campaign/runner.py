@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench import scenarios
+from bench.datasets.mixes import PREFIX
 from bench.datasets.unseen_texts import TextStream
 from bench.errors import AnswerError, BenchError, StartError
 from bench.measurement.disk_footprint import environments_mb, models_mb
@@ -192,9 +193,10 @@ def verification_row(bench: Bench, cell: Cell, verification: Verification) -> Ro
 
 
 def ceiling_loads(todo: Sequence[Work]) -> list[tuple[str, int]]:
-    """Return the (route, concurrency) pairs that will be timed."""
+    """Return the (route, concurrency) pairs that will be timed; a mix has no ceiling, because it is no one route."""
     cells = [cell for work in todo for cell in [*work.standalone, *work.verified]]
-    return sorted({(cell.route, cell.concurrency) for cell in cells if cell.concurrency is not None})
+    loads = {(cell.route, cell.concurrency) for cell in cells if not cell.route.startswith(PREFIX)}
+    return sorted((route, concurrency) for route, concurrency in loads if concurrency is not None)
 
 
 def check_installed(targets: Sequence[Target]) -> None:

@@ -139,7 +139,8 @@ def _measure(
         excused=EXCUSED,
     )
     row = measurement.row
-    row.load_percent, row.replicate = percent, attempt
+    # The planned rate: that of the few arrivals of a window that ended early strays, and the search would not end.
+    row.offered_rps, row.load_percent, row.replicate = rate_rps, percent, attempt
     if cell.route in workloads.PLAIN:
         session.texts.give_back(list(map(str, requests.texts[row.requests or 0 :])))
     fill_tail(row, measurement, requests.judged)
