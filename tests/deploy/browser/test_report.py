@@ -77,7 +77,7 @@ def test_every_plot_is_drawn(page: Page) -> None:
 
 def test_a_table_sorts_by_click_and_by_key(page: Page) -> None:
     """A header sorts by number, says so to a screen reader, and turns around; one table leaves the others alone."""
-    table = page.locator("table").first
+    table = page.locator("table", has_text="embed RPS").first
     before = _column(page, 1)
 
     table.locator("th button").nth(1).click()
@@ -93,8 +93,12 @@ def test_a_table_sorts_by_click_and_by_key(page: Page) -> None:
 
 
 def _column(page: Page, at: int) -> list[float]:
-    """A column of the first table, top down."""
-    cells = page.locator("table").first.locator(f"tbody tr td:nth-child({at + 1})").all_text_contents()
+    """A column of the table of results, top down."""
+    cells = (
+        page.locator("table", has_text="embed RPS")
+        .first.locator(f"tbody tr td:nth-child({at + 1})")
+        .all_text_contents()
+    )
     return [float(cell.replace(",", "")) for cell in cells]
 
 
