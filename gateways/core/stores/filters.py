@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from gateways.core.errors import InvalidRequest, TooLarge
@@ -34,10 +35,14 @@ class In:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The field is a number within all bounds, by name: `gt`, `gte`, `lt` or `lte`."""
+    """
+    The field is a number within all bounds, by name: `gt`, `gte`, `lt` or `lte`.
+
+    Of a list, one number is within all of them.
+    """
 
     field: str
-    bounds: dict[str, float]
+    bounds: Mapping[str, float] = dataclass_field(hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,15 @@ class _Parser:
             return Equals(name, _check_scalar(value, path))
         if not value:
             raise _filter_error(path, "is empty; write a value, or an operator: eq, in, gt, gte, lt, lte")
-        parts = [self._parse_operator(name, *item, f"{path}.{item[0]}") for item in value.items()]
+        bounds = {
+            operator: _check_bound(operand, f"{path}.{operator}")
+            for operator, operand in value.items()
+            if operator in _BOUNDS
+        }
+        parts: list[Condition] = [Range(name, bounds)] if bounds else []
+        parts += [
+            self._parse_operator(name, *item, f"{path}.{item[0]}") for item in value.items() if item[0] not in bounds
+        ]
         return parts[0] if len(parts) == 1 else Join("and", tuple(parts))
 
     def _parse_operator(self, name: str, operator: str, operand: Any, path: str) -> Condition:
@@ -147,10 +160,6 @@ class _Parser:
                 )
             self._count_values(path, len(operand))
             return In(name, tuple(_check_scalar(item, f"{path}.{i}") for i, item in enumerate(operand)))
-        if operator in _BOUNDS:
-            if isinstance(operand, bool) or not isinstance(operand, int | float):
-                raise _filter_error(path, f"must be a number, not {_type_name(operand)}")
-            return Range(name, {operator: float(_check_finite(operand, path))})
         raise _filter_error(path, f"{operator!r} is not an operator; there are eq, in, gt, gte, lt, lte")
 
     def _count_conditions(self, path: str, number: int) -> None:
@@ -170,6 +179,12 @@ def _check_scalar(value: Any, path: str) -> Scalar:
     if value is not None and not isinstance(value, str | int | float | bool):
         raise _filter_error(path, f"must be a string, a number, true, false or null, not {_type_name(value)}")
     return _check_finite(value, path)
+
+
+def _check_bound(value: Any, path: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _filter_error(path, f"must be a number, not {_type_name(value)}")
+    return float(_check_finite(value, path))
 
 
 def _check_finite(value: T, path: str) -> T:

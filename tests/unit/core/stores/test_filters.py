@@ -23,7 +23,15 @@ NO_TERMS = SparseVector(np.empty(0, np.uint32), np.empty(0, np.float32))
 METADATA: dict[str, dict[str, Any]] = {
     "a": {"lang": "en", "year": 1999, "score": 0.5, "ok": True, "tags": ["x", "y"], "by": {"name": "Ann"}},
     "b": {"lang": "de", "year": 2005, "score": -1.5, "ok": False, "tags": ["y"], "dotted.key": 1, "none": None},
-    "c": {"lang": "en", "year": 2020, "big": 2**60 + 1, "two words": "q", "huge": 2**64 - 1, "vast": 1e300},
+    "c": {
+        "lang": "en",
+        "year": 2020,
+        "big": 2**60 + 1,
+        "two words": "q",
+        "huge": 2**64 - 1,
+        "vast": 1e300,
+        "marks": [1, 9],
+    },
 }
 
 
@@ -77,12 +85,15 @@ def search_ids(collection: EdgeCollection, filter_json: dict[str, Any]) -> str:
         ({"vast": 1e300}, "c"),
         ({"vast": {"gt": 1e299}}, "c"),
         ({"year": -(2**63)}, ""),
+        ({"marks": {"gt": 2, "lt": 8}}, ""),
+        ({"marks": {"gt": 2, "lte": 9}}, "c"),
+        ({"marks": {"gt": 2, "eq": 1}}, "c"),
     ],
 )
 def test_a_filter_matches_what_it_describes(
     collection: EdgeCollection, filter_json: dict[str, Any], expected: str
 ) -> None:
-    """Equality by type, ranges with open and closed ends, membership, and, or, not, nested and dotted names."""
+    """Equality by type, ranges of one number of a list, membership, and, or, not, nested and dotted names."""
     assert search_ids(collection, filter_json) == expected
 
 
