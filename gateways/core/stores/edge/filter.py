@@ -16,8 +16,14 @@ _EXACT_IN_DOUBLE, _MATCHED_INTEGERS = 2**53, 2**63
 
 def translate(condition: filters.Condition) -> qdrant.Filter:
     """Return the filter over `metadata`, or over `bools` for boolean values."""
+    converted = _convert(condition)
+    return converted if isinstance(converted, qdrant.Filter) else qdrant.Filter(must=[converted])
+
+
+def _convert(condition: filters.Condition) -> Any:
+    """Return a filter or, for one test, the test. The engine takes three times as long for a filter of one test."""
     if isinstance(condition, filters.Join):
-        parts: list[Any] = [translate(part) for part in condition.parts]
+        parts = [_convert(part) for part in condition.parts]
         if condition.how == "or":
             return qdrant.Filter(should=parts)
         return qdrant.Filter(must_not=parts) if condition.how == "not" else qdrant.Filter(must=parts)
@@ -25,7 +31,7 @@ def translate(condition: filters.Condition) -> qdrant.Filter:
         tests: list[Any] = [_test_range(path, **condition.bounds) for path in engine_paths(condition.field, METADATA)]
     else:
         tests = list(_test_values(condition.field, filters.values_of(condition)))
-    return qdrant.Filter(must=tests) if len(tests) == 1 else qdrant.Filter(should=tests)
+    return tests[0] if len(tests) == 1 else qdrant.Filter(should=tests)
 
 
 def engine_paths(name: str, *roots: str) -> list[str]:
