@@ -23,6 +23,10 @@ from gateways.core.stores.ranking import TIE_MARGIN, Score, drop_below, fuse_ran
 _DENSE = """
 SELECT id, 1 - (dense <=> %s) FROM {passages} WHERE {condition} ORDER BY dense <=> %s LIMIT %s
 """
+# The index ends its scan after 20,000 rows, which a narrow filter may all refuse. It does not answer this order.
+_EXACT = """
+SELECT id, 1 - (dense <=> %s) FROM {passages} WHERE {condition} ORDER BY (dense <=> %s) + 0 LIMIT %s
+"""
 # BM25 (Robertson & Zaragoza 2009), as the embedded store computes it: the weight of a term in the passage, times its
 # weight in the query, times its inverse document frequency if the profile has that.
 _WEIGHED = """
@@ -35,8 +39,10 @@ FROM {terms} stored JOIN (
     ) AS frequencies
 ) query USING (term)
 """
+# The scores come in order, so that a filter which keeps many passages is tested on the first ones alone.
 _SPARSE = f"""
-SELECT id, score FROM ({_WEIGHED} GROUP BY stored.passage) scores JOIN {{passages}} USING (id)
+SELECT id, score
+FROM ({_WEIGHED} GROUP BY stored.passage ORDER BY score DESC, id) scores JOIN {{passages}} USING (id)
 WHERE {{condition}} ORDER BY score DESC, id LIMIT %s
 """  # noqa: S608 # nosec B608 our own words
 _SPARSE_SCORES = _WEIGHED + "WHERE stored.passage = ANY(%s) GROUP BY stored.passage"
@@ -110,6 +116,8 @@ class PgSearch:
             assert dense is not None  # noqa: S101 a search is by one of them
             parameters = [Vector(dense), *values, Vector(dense), k + TIE_MARGIN]
             cursor = await connection.execute(self._tables.statement(_DENSE, condition=test), parameters)
+            if condition and cursor.rowcount < k:
+                cursor = await connection.execute(self._tables.statement(_EXACT, condition=test), parameters)
         else:
             statement = self._tables.statement(_SPARSE, condition=test)
             cursor = await connection.execute(statement, [*sparse, *values, k + TIE_MARGIN])

@@ -58,8 +58,13 @@ _DOCUMENT_INDEX = "CREATE INDEX IF NOT EXISTS {index} ON {passages} (id) WHERE n
 _DENSE_INDEX = "CREATE INDEX ON {passages} USING hnsw (dense vector_cosine_ops)"
 # The limit of pgvector for an index of the type `vector`.
 MAX_INDEXED_DIMENSIONS = 2_000
-# The index yields 200 candidates first, and more if a filter leaves too few.
-_SEARCH_OPTIONS = "SET hnsw.ef_search = 200; SET hnsw.iterative_scan = 'strict_order'"
+# The index yields 200 candidates first, and more if a filter leaves too few. A plan for all values of a statement
+# would not know how many passages a filter keeps.
+_SEARCH_OPTIONS = """
+SET hnsw.ef_search = 200;
+SET hnsw.iterative_scan = 'strict_order';
+SET plan_cache_mode = force_custom_plan
+"""
 
 
 async def open_schema(connection: Connection) -> None:
