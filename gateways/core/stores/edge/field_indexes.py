@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,15 @@ from gateways.core.persistence.atomic_files import write
 from gateways.core.stores import filters
 from gateways.core.stores.edge.filter import engine_paths
 from gateways.core.stores.edge.shard import Shard
-from gateways.core.stores.metadata_fields import Kind, find_fields
+from gateways.core.stores.metadata_fields import MAX_FIELDS, Kind, name_fields
 from gateways.core.stores.payloads import BOOLEANS, METADATA, booleans
 
 log = logging.getLogger(__name__)
 FIELDS = "fields.json"
-MAX_FIELDS = 32
 # The engine holds the interpreter's lock while it makes an index: 0.1 s for this many passages. A field that appears
 # later gets its index at the next start.
 MAX_PASSAGES = 10_000
 _POINTS_PER_READ = 1_000
-# Filters refuse other names.
-_QUOTED = re.compile(r'[^"\\]{1,256}')
 # Values of floats and integers are in one index. The engine's integer index would leave out fractions.
 _SCHEMAS: Mapping[Kind, Any] = {
     "string": qdrant.PayloadSchemaType.Keyword,
@@ -86,11 +82,8 @@ class FieldIndexes:
 
     def _find_new(self, metadata: Iterable[Mapping[str, Any]]) -> list[tuple[str, Kind]]:
         new = []
-        for path, kind in (field for values in metadata for field in find_fields(values)):
-            name = ".".join(path)
-            if (name, kind == "boolean") in self._kinds or len(self._kinds) >= self._max_fields:
-                continue
-            if _QUOTED.fullmatch(name):
+        for name, kind in name_fields(metadata):
+            if (name, kind == "boolean") not in self._kinds and len(self._kinds) < self._max_fields:
                 self._kinds[name, kind == "boolean"] = kind
                 new.append((name, kind))
         return new

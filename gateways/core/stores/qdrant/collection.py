@@ -17,6 +17,7 @@ from gateways.core.stores.qdrant import points
 from gateways.core.stores.qdrant.calls import MAX_LATE_VALUES, points_per_read, split_by_size
 from gateways.core.stores.qdrant.connection import POINTS_PER_CALL, CollectionConnection
 from gateways.core.stores.qdrant.document_list import list_documents
+from gateways.core.stores.qdrant.field_indexes import FieldIndexes
 from gateways.core.stores.qdrant.filter import with_field
 from gateways.core.stores.qdrant.search import QdrantSearch
 
@@ -27,13 +28,14 @@ class QdrantCollection:
     profile: Profile
     documents = 0
 
-    def __init__(self, client: AsyncQdrantClient, name: str, server_name: str) -> None:
-        """`server_name` is the server's name of the collection."""
+    def __init__(self, client: AsyncQdrantClient, name: str, server_name: str, *, is_server: bool) -> None:
+        """`server_name` is the server's name of the collection. Without a server, the client has no indexes."""
         self.name = name
         self.server_name = server_name
         self._client = client
         self._connection = CollectionConnection(client, name, server_name)
         self._search = QdrantSearch(self._connection)
+        self._fields = FieldIndexes(self._connection) if is_server else None
 
     async def replace(self, passages: Sequence[Passage], vectors: Sequence[Vectors]) -> None:
         """Write the passages, then delete the surplus passages of their documents."""
@@ -56,6 +58,8 @@ class QdrantCollection:
             row if row.late is None or row.late.size <= MAX_LATE_VALUES else row._replace(late=None)
             for row in vectors
         ]
+        if self._fields:
+            await self._fields.add(passage.metadata for passage in passages)
         for start, end in split_by_size(passages, stored):
             batch = [points.to_point(*pair) for pair in zip(passages[start:end], stored[start:end], strict=True)]
             async with self._connection.mapped_errors():

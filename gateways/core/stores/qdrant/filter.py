@@ -23,7 +23,7 @@ def translate(condition: filters.Condition) -> models.Filter:
     if isinstance(condition, filters.Range):
         bounds = models.Range(**condition.bounds)
         return models.Filter(
-            should=[models.FieldCondition(key=path, range=bounds) for path in _paths(condition.field)]
+            should=[models.FieldCondition(key=path, range=bounds) for path in server_paths(condition.field)]
         )
     return models.Filter(should=list(_test_values(condition.field, filters.values_of(condition))))
 
@@ -31,12 +31,13 @@ def translate(condition: filters.Condition) -> models.Filter:
 def with_field(name: str) -> models.Filter:
     """Return the filter for passages that have a field, with a value that is not null or an empty list."""
     empty: list[models.Condition] = [
-        models.IsEmptyCondition(is_empty=models.PayloadField(key=path)) for path in _paths(name)
+        models.IsEmptyCondition(is_empty=models.PayloadField(key=path)) for path in server_paths(name)
     ]
     return models.Filter(must_not=[models.Filter(must=empty)])
 
 
-def _paths(name: str) -> list[str]:
+def server_paths(name: str) -> list[str]:
+    """Return the server's paths of a filter's field."""
     return [METADATA + "".join(f'."{part}"' for part in path) for path in filters.paths(name)]
 
 
@@ -45,7 +46,7 @@ def _test_values(name: str, values: Sequence[filters.Scalar]) -> Iterator[models
     strings = [value for value in values if isinstance(value, str)]
     truths = [value for value in values if isinstance(value, bool)]
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-    for path in _paths(name):
+    for path in server_paths(name):
         if strings:
             yield models.FieldCondition(key=path, match=models.MatchAny(any=strings))
         if None in values:

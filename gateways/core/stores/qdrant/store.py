@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from types import MappingProxyType
-from typing import Any
 
 import orjson
 from qdrant_client import AsyncQdrantClient, models
@@ -75,8 +74,7 @@ class QdrantStore:
         else:
             async with mapped_errors():
                 points, _ = await self._client.scroll(_REGISTRY, limit=_MAX_COLLECTIONS, with_payload=True)
-            collections = [_open_entry(self._client, point.payload or {}, self._collections) for point in points]
-            self._collections = {collection.name: collection for collection in collections}
+            self._collections = _open_entries(self._client, self._is_server, points, self._collections)
         if counts:
             changed = [self._collections[name]] if name in self._collections else self._collections.values()
             await asyncio.gather(*(collection.flush() for collection in changed))
@@ -85,7 +83,7 @@ class QdrantStore:
         async with mapped_errors():
             points = await self._client.retrieve(_REGISTRY, [_entry_id(name)], with_payload=True)
         if points:
-            self._collections[name] = _open_entry(self._client, points[0].payload or {}, self._collections)
+            self._collections |= _open_entries(self._client, self._is_server, points, self._collections)
         else:
             self._collections.pop(name, None)
 
@@ -196,15 +194,21 @@ def _entry_id(name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
 
 
-def _open_entry(
-    client: AsyncQdrantClient, entry: Mapping[str, Any], known: Mapping[str, QdrantCollection]
-) -> QdrantCollection:
-    """Return the collection of an entry in the list: a `known` one with its current profile, or a new one."""
-    name, server_name = entry["name"], entry["stored"]
-    collection = known.get(name)
-    if collection is None or collection.server_name != server_name:
-        collection = QdrantCollection(client, name, server_name)
-    source = entry.get("vector_source")
-    profile = parse_profile(orjson.loads(entry["profile"]))
-    collection.profile = profile.with_source(parse_source(source) if source else None)
-    return collection
+def _open_entries(
+    client: AsyncQdrantClient,
+    is_server: bool,
+    points: Iterable[models.Record],
+    known: Mapping[str, QdrantCollection],
+) -> dict[str, QdrantCollection]:
+    """Return the collections of entries in the list by name: `known` ones with their current profile, or new ones."""
+    collections = {}
+    for entry in (point.payload or {} for point in points):
+        name, server_name = entry["name"], entry["stored"]
+        collection = known.get(name)
+        if collection is None or collection.server_name != server_name:
+            collection = QdrantCollection(client, name, server_name, is_server=is_server)
+        source = entry.get("vector_source")
+        profile = parse_profile(orjson.loads(entry["profile"]))
+        collection.profile = profile.with_source(parse_source(source) if source else None)
+        collections[name] = collection
+    return collections

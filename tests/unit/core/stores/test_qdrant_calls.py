@@ -55,7 +55,7 @@ def test_a_passage_with_too_many_token_vectors_is_stored_without_them() -> None:
         client = AsyncQdrantClient(":memory:")
         profile = Profile("large", DIMENSIONS, "bm25", late_interaction=True)
         await client.create_collection("books", **points.vectors_config(profile))
-        collection = QdrantCollection(client, "books", "books")
+        collection = QdrantCollection(client, "books", "books", is_server=False)
         collection.profile = profile
         passages, vectors = make_passages([MAX_LATE_VALUES // DIMENSIONS + 1, 4])
 
