@@ -24,6 +24,7 @@ COMMAND = "python -m scripts.checks.results_index"
 GENERATED = f"`{COMMAND}` writes this page: do not edit it.\n"
 STUDIES = {
     "costs": ("CPU time per operator of a forward pass, and memory per kind of page of each process", "make costs"),
+    "filters": ("Time of a search with a filter to that of one without", "python -m scripts.studies.filters"),
     "fusion": ("nDCG@10 of each way to fuse rankings, with the fitted weights", "make fusion"),
     "gpu": ("Bulk embedding, half precision and a short campaign on a GPU", "sh scripts/gpu/bench.sh"),
     "int8": ("Size, accuracy and speed of int8 variants of the model", "python -m scripts.studies.int8_comparison"),
