@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bench.driver.load import I64, Load, Outcome
+from bench.driver.load import Load, Outcome
 from bench.machine import speed as machine_speed
-from bench.measurement import gpu_sampler
 from bench.measurement.gpu_sampler import GpuSampler, GpuUsage
+from bench.measurement.observation import (
+    Environment,
+    Observation,
+    fill_gpu,
+    fill_load,
+    fill_memory,
+    to_ms,
+)
 from bench.measurement.plan import Cell
-from bench.measurement.process_sampler import Sampler, SystemCpu, Usage, memory, total
+from bench.measurement.process_sampler import Sampler, SystemCpu, Usage
 from bench.measurement.session import Bench, Session
 from bench.records import refusal_codes
 from bench.records.drift import find_farther
@@ -24,47 +31,6 @@ from bench.verification import agreement
 
 MAX_CHECKED = 60
 RequestTexts = str | tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Environment:
-    """
-    The state of the machine in a window: CPU in cores lost to others, MiB swapped, and drift of its speed.
-
-    `foreign_cores` is None beside an external server on this machine, and beside processes that the harness may not
-    read, because their CPU cannot be separated from that of others. `looks` are the times of a fixed
-    work before and after the window, over that at the campaign's start, minus 1; `drift` is the one farther from the
-    usual.
-    """
-
-    steal: float
-    foreign_cores: float | None
-    swapped_mib: float
-    drift: float
-    looks: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Observation:
-    """Everything observed in one window. `gpu` is None if the target runs on no GPU."""
-
-    outcome: Outcome
-    usage: Usage
-    gpu: GpuUsage | None
-    environment: Environment
-    forwards: float | None
-    checked: int
-    agreed: int
-
-    @property
-    def validated(self) -> int:
-        """The number of answers with a 2xx status and the promised shape."""
-        return len(self.outcome.latency_ns)
-
-    @property
-    def rps(self) -> float:
-        """Validated answers per second, from the window's start to the last answer; handed-over ones included."""
-        return self.outcome.completed / self.outcome.wall_s
 
 
 @dataclass(frozen=True)
@@ -105,21 +71,13 @@ def measure(
     if load.schedule_s is not None:
         sent = max(1, outcome.requests)
         row.offered_rps = sent / float(load.schedule_s[sent - 1])
-    _fill_load(row, observation)
-    _fill_memory(row, observation, session)
-    _fill_gpu(row, observation, load)
+    fill_load(row, observation)
+    fill_memory(row, observation, session)
+    fill_gpu(row, observation, load)
     codes = _judge(row, observation, bench, cell, session, load, allow_shed)
     row.codes = " ".join(code for code in codes if code not in excused)
     _save_samples(bench, row, outcome)
     return Measurement(row, observation)
-
-
-def fill_latencies(row: Row, latency_ns: I64, service_ns: I64) -> None:
-    """Fill the latency columns of a row from the samples."""
-    ordered, service = np.sort(latency_ns), np.sort(service_ns)
-    row.p50_ms, row.p95_ms, row.p99_ms, row.p999_ms = (_ms(percentile(ordered, p)) for p in (50, 95, 99, 99.9))
-    row.service_p99_ms = _ms(percentile(service, 99))
-    row.mean_ms = float(ordered.mean()) / 1e6 if len(ordered) else None
 
 
 def _drive(
@@ -173,68 +131,6 @@ def _check_answers(
     return len(agreed), sum(agreed)
 
 
-def _fill_load(row: Row, observation: Observation) -> None:
-    outcome, environment = observation.outcome, observation.environment
-    row.requests, row.validated = outcome.requests, observation.validated
-    row.errors, row.shed, row.empties = outcome.errors, outcome.shed, outcome.empties
-    row.duration_s = outcome.wall_s
-    row.forwards, row.checked, row.agreed = observation.forwards, observation.checked, observation.agreed
-    row.steal, row.foreign_cores = environment.steal, environment.foreign_cores
-    row.swapped_mib, row.drift = environment.swapped_mib, environment.drift
-    row.drift_before, row.drift_after = environment.looks
-    row.driver_cpu = outcome.driver_cpu_s / outcome.wall_s
-    row.driver_lag = outcome.lag_s / outcome.wall_s
-    row.late_p99_ms = _ms(percentile(np.sort(outcome.late_ns), 99))
-    row.reason = outcome.first_error[:200]
-    if not observation.validated:
-        return
-    row.rps = observation.rps
-    row.stall_ms = outcome.stall_ms()
-    fill_latencies(row, outcome.latency_ns, outcome.service_ns)
-    cpu_s = sum(observation.usage.cpu_s.values())
-    if observation.usage.cpu_s:
-        row.cpu_ms_per_req = 1000 * cpu_s / outcome.completed
-        row.server_cores = cpu_s / outcome.wall_s
-        row.cpu_roles_ms = pairs(
-            {role: 1000 * role_s / outcome.completed for role, role_s in observation.usage.cpu_s.items()}, 3
-        )
-
-
-def _ms(value_ns: int | None) -> float | None:
-    return None if value_ns is None else value_ns / 1e6
-
-
-def _fill_memory(row: Row, observation: Observation, session: Session) -> None:
-    if not session.server.processes:
-        return
-    steady, peak = observation.usage.steady(), observation.usage.peak()
-    now = memory(session.server)
-    row.rss_idle_mib = total(role.rss for role in session.idle.values())
-    row.rss_steady_mib = total(steady.values())
-    row.rss_peak_mib = total(peak.values())
-    row.rss_recovered_mib = total(role.rss for role in now.values())
-    row.pss_mib = total(role.pss for role in now.values())
-    row.uss_mib = total(role.uss for role in now.values())
-    row.rss_roles_mib = pairs(steady, 1)
-    row.pss_roles_mib = pairs({name: role.pss for name, role in now.items()}, 1)
-
-
-def _fill_gpu(row: Row, observation: Observation, load: Load) -> None:
-    if observation.gpu is None:
-        return
-    items = [load.calls[number].items for number in observation.outcome.numbers]
-    texts = sum(items) if all(items) else None
-    for name, value in gpu_sampler.row_columns(observation.gpu, texts).items():
-        setattr(row, name, value)
-
-
-def pairs(by_role: Mapping[str, float | None], digits: int) -> str:
-    """Return numbers by role as a column of runs.csv: role=number, joined by spaces; "" if one is None."""
-    known = {role: number for role, number in by_role.items() if number is not None}
-    texts = [f"{role}={number:.{digits}f}" for role, number in known.items()]
-    return " ".join(texts) if len(known) == len(by_role) else ""
-
-
 def texts_of(request: RequestTexts) -> tuple[str, ...]:
     """Return the texts of one request as a tuple."""
     return (request,) if isinstance(request, str) else request
@@ -280,8 +176,8 @@ def _collect_evidence(
         late_p99_ms=row.late_p99_ms or 0.0,
         stall_ms=row.stall_ms or 0.0,
         wall_s=outcome.wall_s,
-        latency_p50_ms=_ms(percentile(np.sort(outcome.latency_ns), 50)) or 0.0,
-        service_p50_ms=_ms(percentile(np.sort(outcome.service_ns), 50)) or 0.0,
+        latency_p50_ms=to_ms(percentile(np.sort(outcome.latency_ns), 50)) or 0.0,
+        service_p50_ms=to_ms(percentile(np.sort(outcome.service_ns), 50)) or 0.0,
         offered_rps=row.offered_rps,
         percent=cell.percent,
         gpu_throttled=gpu.throttled if gpu else (),

@@ -12,7 +12,7 @@ import numpy as np
 from bench.datasets.lengths import ClippedNormal, Words
 from bench.datasets.unseen_texts import TextStream
 from bench.errors import AnswerError
-from bench.measurement import page_cache, window
+from bench.measurement import observation, page_cache
 from bench.measurement.disk_footprint import models_mb
 from bench.measurement.plan import Cell, Options
 from bench.measurement.process_sampler import memory, total
@@ -82,8 +82,8 @@ def _time_phases(server: Server, api: Api, row: Row, text: str, bench: Bench) ->
     row.rss_idle_mib = total(role.rss for role in idle.values())
     row.pss_mib = total(role.pss for role in idle.values())
     row.uss_mib = total(role.uss for role in idle.values())
-    row.rss_roles_mib = window.pairs({name: role.rss for name, role in idle.items()}, 1)
-    row.pss_roles_mib = window.pairs({name: role.pss for name, role in idle.items()}, 1)
+    row.rss_roles_mib = observation.pairs({name: role.rss for name, role in idle.items()}, 1)
+    row.pss_roles_mib = observation.pairs({name: role.pss for name, role in idle.items()}, 1)
 
 
 def _listens(port: int) -> bool:

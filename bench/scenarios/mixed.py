@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench.driver import arrivals
 from bench.driver.load import Call
-from bench.measurement import window
+from bench.measurement import observation
 from bench.measurement.plan import MIN_REQUESTS, Cell, Options
 from bench.measurement.session import Bench, Session
 from bench.measurement.window import Measurement, RequestTexts, texts_of
@@ -107,7 +107,7 @@ def _keep_searches(among: Measurement, searches: NDArray[np.bool_], capacity: Ca
     """Refill the latency and goodput columns from the searches only."""
     outcome = among.observation.outcome
     selected = searches[outcome.numbers]
-    window.fill_latencies(among.row, outcome.latency_ns[selected], outcome.service_ns[selected])
+    observation.fill_latencies(among.row, outcome.latency_ns[selected], outcome.service_ns[selected])
     capacity.fill_goodput(among.row, outcome.latency_ns[selected], outcome.wall_s)
 
 

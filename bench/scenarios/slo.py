@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.driver.load import Call
-from bench.measurement import window
+from bench.measurement import observation
 from bench.measurement.plan import Cell, Options
 from bench.measurement.session import Bench, Session
 from bench.measurement.window import Measurement
@@ -160,7 +160,7 @@ def fill_tail(row: Row, measurement: Measurement, judged: NDArray[np.bool_] | No
     if judged is not None:
         counted = judged[outcome.numbers[order]]
         latency_ns = latency_ns[counted]
-        window.fill_latencies(row, latency_ns, outcome.service_ns[order][counted])
+        observation.fill_latencies(row, latency_ns, outcome.service_ns[order][counted])
     bound_ns, ends = tail.bound(np.sort(latency_ns)), tail.interval(latency_ns)
     row.p99_bound_ms = None if bound_ns is None else bound_ns / 1e6
     if ends is not None:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.measurement.observation import pairs
 from bench.measurement.process_sampler import Memory, total
-from bench.measurement.window import pairs
 from tests.support.gateways import ROOT
 
 # A process that forbids its own reading: PR_SET_DUMPABLE is 4. Only CAP_SYS_PTRACE may read its maps.
