@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 
 from bench.campaign.runner import Work
 from bench.measurement.plan import MIN_REQUESTS, Cell, Options, Profile
+from bench.scenarios import cores as core_ladder
 from bench.scenarios import slo
 from bench.scenarios.rate_search import Bracket, RateSearch, Window
 
 START_S = 4.0  # start and stop of a server
 VERIFY_S = 9.0
+RUNG_S = 12.0  # a step of the ladder of cores: a start and a window
 WINDOW_S = 2.6  # around each window: warm-up, comparison with the reference, two looks at the machine's speed
 REPEATED = 1.15  # windows that are measured again
 INGEST_TEXTS_PER_S = {"pseudo": 450.0, "int8": 75.0}
@@ -27,7 +29,6 @@ TYPICAL = 0.85  # of the closed-loop maximum is held
 FIXED_S = {
     "cold": 25.0,
     "cache": 10.0,
-    "threads": 8.0,
     "store": 62.0,
     "offline": 9.0,
     "rerank": 13.0,
@@ -35,6 +36,7 @@ FIXED_S = {
     "second_opinion": 11.0,
     "quality": 4.0,
     "overload": 16.0,
+    "crowd": 18.0,
     "burst": 11.0,
     "mixed": 23.0,
     "lengths": 6.0,
@@ -48,7 +50,7 @@ def seconds(todo: Sequence[Work], options: Options, passages: int, cores: int) -
     total = 0.0
     for work in todo:
         cells = [*work.standalone, *work.verified]
-        total += sum(_estimate_cell(cell, options) for cell in cells)
+        total += sum(_estimate_cell(cell, options, cores) for cell in cells)
         if work.verified:
             total += START_S + VERIFY_S
             if work.target.ingest and "search" in work.target.capabilities and work.target.name not in ingested:
@@ -69,8 +71,10 @@ def _ingest_rate(work: Work) -> float:
     return INGEST_TEXTS_PER_S.get(work.target.precision, slow)
 
 
-def _estimate_cell(cell: Cell, options: Options) -> float:
+def _estimate_cell(cell: Cell, options: Options, cores: int) -> float:
     profile = options.profile
+    if cell.scenario == core_ladder.NAME:
+        return _count_rungs(cell, cores) * RUNG_S
     if cell.scenario == slo.NAME:
         return _count_windows(profile, cell.block) * (profile.slo_seconds + WINDOW_S) * REPEATED
     if cell.scenario in FIXED_S:
@@ -92,3 +96,9 @@ def _count_windows(profile: Profile, block: int) -> int:
     while (rate := search.next_rate(windows)) is not None:
         windows.append(Window(rate, rate <= TYPICAL))
     return len(windows)
+
+
+def _count_rungs(cell: Cell, cores: int) -> int:
+    """Return the steps of a ladder: up to all cores in bulk, and up to the server's with questions."""
+    fewest = core_ladder.arrangements(cell.target)[cell.arrangement]
+    return len(core_ladder.counts(cores + 1, fewest)) + len(core_ladder.counts(cores, fewest))

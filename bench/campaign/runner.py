@@ -24,6 +24,10 @@ from bench.verification.verify import Verification
 
 # The scenarios of the A/A twin: those whose ratios get a verdict, which needs a noise band.
 TWIN_SCENARIOS = ("single", "closed", "server", "slo", "offline", "rerank")
+# What a peer is chosen by, in a campaign of a whole profile; `--scenarios` measures the others on peers too.
+PEER_SCENARIOS = ("cold", "closed", "slo", "mix", "replay_empty_index")
+# What says nothing of a target without a model, in a campaign of a whole profile: the rates that a model bounds.
+RANKED_SCENARIOS = ("slo", "lengths", "overload", "crowd", "burst", "soak")
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,21 @@ def _plan_cells(target: Target, options: Options, block: int, done: set[Key]) ->
     standalone: list[Cell] = []
     verified: list[Cell] = []
     for name in options.scenarios:
-        if not options.includes(name, block) or (target.name.endswith(TWIN) and name not in TWIN_SCENARIOS):
+        if not options.includes(name, block) or _is_left_out(target, name, options):
             continue
         scenario = scenarios.load(name)
         cells = [cell for cell in scenario.cells(target, options, block) if cell.key not in done]
         (standalone if isinstance(scenario, StandaloneScenario) else verified).extend(cells)
     return standalone, verified
+
+
+def _is_left_out(target: Target, scenario: str, options: Options) -> bool:
+    """Return whether a twin, a peer or a target without a model does without a scenario."""
+    if target.name.endswith(TWIN):
+        return scenario not in TWIN_SCENARIOS
+    if set(options.scenarios) != set(options.profile.scenarios):
+        return False
+    return (target.peer and scenario not in PEER_SCENARIOS) or (not target.ranked and scenario in RANKED_SCENARIOS)
 
 
 def run(bench: Bench, runs: Runs, todo: Sequence[Work]) -> None:

@@ -10,6 +10,7 @@ from bench.machine.device_names import SEPARATOR
 AGAIN = "again: $RUN …"
 NARROWED = re.compile(r" --(?:gateways|scenarios|concurrency) \S+| --peers| --twin")
 NEEDS_CLOSED = (
+    "slo",
     "server",
     "mixed",
     "overload",

@@ -126,12 +126,10 @@ def measure_traffic(
     """
     Warm up on few connections, then measure the traffic; `options` are those of `window.measure`.
 
-    With `within_ms`, each request carries it as its time limit. With `limit_ms`, the window ends early once that p99
-    is surely held or broken, see `Load`. The driver gives up on an answer after the profile's `max_seconds`, so that
-    a window with an endless backlog ends.
+    With `within_ms`, each request carries it as its time limit. `limit_ms` ends the window early, see `Load`. The
+    driver gives up on an answer after the profile's `max_seconds`, so that a window with an endless backlog ends.
     """
-    profile = bench.options.profile
-    warmup = [] if traffic.warmup else session.texts.take(count_warmup(capacity, profile))
+    warmup = [] if traffic.warmup else session.texts.take(count_warmup(capacity, bench.options.profile))
     load = session.load(
         bench.options,
         traffic.warmup or session.calls(cell.route, warmup),
@@ -142,7 +140,7 @@ def measure_traffic(
         within_ms=within_ms,
         concurrency=CONNECTIONS,
         warmup_concurrency=WARMUP_CONNECTIONS,
-        timeout_s=profile.max_seconds,
+        timeout_s=bench.options.profile.max_seconds,
     )
     measurement = window.measure(bench, cell, session, load, traffic.texts, **options)
     outcome = measurement.observation.outcome
