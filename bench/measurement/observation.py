@@ -65,8 +65,11 @@ def fill_latencies(row: Row, latency_ns: I64, service_ns: I64) -> None:
     row.mean_ms = float(ordered.mean()) / 1e6 if len(ordered) else None
 
 
-def fill_load(row: Row, observation: Observation) -> None:
+def fill_load(row: Row, observation: Observation, load: Load) -> None:
     """Fill the columns of requests, rate, latency, CPU and the machine's state."""
+    if load.schedule_s is not None:
+        sent = max(1, observation.outcome.requests)
+        row.offered_rps = sent / float(load.schedule_s[sent - 1])
     outcome, environment = observation.outcome, observation.environment
     row.requests, row.validated = outcome.requests, observation.validated
     row.errors, row.shed, row.empties = outcome.errors, outcome.shed, outcome.empties

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,10 +68,7 @@ def measure(
     observation = Observation(outcome, usage, gpu, environment, forwards, checked, agreed)
     row = bench.row(cell)
     row.client = load.client
-    if load.schedule_s is not None:
-        sent = max(1, outcome.requests)
-        row.offered_rps = sent / float(load.schedule_s[sent - 1])
-    fill_load(row, observation)
+    fill_load(row, observation, load)
     fill_memory(row, observation, session)
     fill_gpu(row, observation, load)
     codes = _judge(row, observation, bench, cell, session, load, allow_shed)
@@ -142,6 +139,8 @@ def _judge(
     """Return the codes of a window; fill the row's client ceiling and reason."""
     row.ceiling_rps = bench.ceilings.find(cell.route, load.concurrency)
     evidence = _collect_evidence(row, observation, bench, cell, session, load, allow_shed)
+    if (gpu := observation.gpu) is not None:
+        evidence = replace(evidence, gpu_throttled=gpu.throttled, gpu_foreign=gpu.foreign)
     row.reason = row.reason or refusal_codes.describe_gpu_disturbance(evidence)
     return refusal_codes.judge_window(evidence)
 
@@ -149,7 +148,7 @@ def _judge(
 def _collect_evidence(
     row: Row, observation: Observation, bench: Bench, cell: Cell, session: Session, load: Load, allow_shed: bool
 ) -> WindowEvidence:
-    outcome, gpu, environment = observation.outcome, observation.gpu, observation.environment
+    outcome, environment = observation.outcome, observation.environment
     return WindowEvidence(
         requests=outcome.requests,
         errors=outcome.errors - (outcome.shed if allow_shed else 0),
@@ -180,8 +179,6 @@ def _collect_evidence(
         service_p50_ms=to_ms(percentile(np.sort(outcome.service_ns), 50)) or 0.0,
         offered_rps=row.offered_rps,
         percent=cell.percent,
-        gpu_throttled=gpu.throttled if gpu else (),
-        gpu_foreign=gpu.foreign if gpu else (),
     )
 
 

@@ -16,7 +16,7 @@ from tests.harness.windows import campaign_rows, target_of
 from tests.support.breaking_proxy import behind
 
 OTHER_MODEL = "all-mpnet-base-v2"
-nightly = pytest.mark.slow("a campaign of its own: the one below stays in make test")
+nightly = pytest.mark.slow("a campaign of its own: the one below is not slow")
 TWO_MODELS = replace(target_of("onnx_py"), model=paths.MODEL, other_model=OTHER_MODEL)
 
 

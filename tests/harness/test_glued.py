@@ -20,7 +20,7 @@ QUESTIONS = 300
 MOST_LOST = 0.02
 
 
-pytestmark = pytest.mark.slow("a campaign of its own: tests/harness/test_campaign.py keeps one for make test")
+pytestmark = pytest.mark.slow("a campaign of its own: tests/harness/test_campaign.py keeps one that is not slow")
 
 
 def test_glued_passages_keep_their_place() -> None:

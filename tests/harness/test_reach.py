@@ -11,7 +11,7 @@ from tests.harness.windows import started, target_of
 INT8 = target_of("onnx_py-int8")
 
 
-pytestmark = pytest.mark.slow("a campaign of its own: tests/harness/test_campaign.py keeps one for make test")
+pytestmark = pytest.mark.slow("a campaign of its own: tests/harness/test_campaign.py keeps one that is not slow")
 
 
 def test_serving_is_held_to_the_runtime_alone(bench: Bench) -> None:

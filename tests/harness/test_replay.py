@@ -16,7 +16,7 @@ from tests.harness.windows import closed_window, codes_of, started, target_of
 OURS = [target for target in ours() if target.precision in ("fp32", "int8")]
 
 
-pytestmark = pytest.mark.slow("a campaign of its own: tests/harness/test_campaign.py keeps one for make test")
+pytestmark = pytest.mark.slow("a campaign of its own: tests/harness/test_campaign.py keeps one that is not slow")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ CONNECTIONS = 4
 STALLED = behind(target_of("pseudo"), f"stall={2 * CONNECTIONS + 150}")
 
 
-pytestmark = pytest.mark.slow("a campaign of its own: tests/harness/test_campaign.py keeps one for make test")
+pytestmark = pytest.mark.slow("a campaign of its own: tests/harness/test_campaign.py keeps one that is not slow")
 
 
 @pytest.mark.proves("E_STALL")

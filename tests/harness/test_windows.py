@@ -24,7 +24,7 @@ from tests.support.breaking_proxy import behind
 PSEUDO, INT8 = target_of("pseudo"), target_of("onnx_py-int8")
 
 
-pytestmark = pytest.mark.slow("a campaign of its own: tests/harness/test_campaign.py keeps one for make test")
+pytestmark = pytest.mark.slow("a campaign of its own: tests/harness/test_campaign.py keeps one that is not slow")
 
 
 @pytest.fixture(scope="module")

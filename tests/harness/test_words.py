@@ -22,7 +22,7 @@ UNSTEADY = behind(target_of("pseudo"), "queue=50", "slow=50")
 BLOCKS, REQUESTS = 5, 12
 
 
-pytestmark = pytest.mark.slow("a campaign of its own: tests/harness/test_campaign.py keeps one for make test")
+pytestmark = pytest.mark.slow("a campaign of its own: tests/harness/test_campaign.py keeps one that is not slow")
 
 
 def add_window(bench: Bench, runs: Runs, block: int, name: str, session: Session) -> None:

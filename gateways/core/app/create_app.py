@@ -99,11 +99,15 @@ def assemble(
         redoc_url=None,
         redirect_slashes=False,
     )
+    _include_routers(app, routers)
+    _add_error_handlers(app)
+    return app
+
+
+def _include_routers(app: FastPathApp, routers: Sequence[APIRouter]) -> None:
     for router in routers:
         # Documenting all client errors at once also keeps FastAPI from documenting a 422 that is never sent.
         app.include_router(router, responses={"4XX": {"model": ErrorAnswer, "description": "What was wrong"}})
-    _add_error_handlers(app)
-    return app
 
 
 def _share_limits(keys: Keys, settings: GatewaySettings) -> list[Background]:

@@ -110,5 +110,5 @@ def test_an_unknown_kind_of_study_is_named(repository: Path) -> None:
     """The error has the folder's name and the kinds that there are."""
     (repository / "results" / "studies" / MACHINE / "2026-11-21-guess").mkdir()
 
-    with pytest.raises(BenchError, match=r"2026-11-21-guess is no study: the kinds are costs, fusion"):
+    with pytest.raises(BenchError, match=r"2026-11-21-guess is no study: the kinds are costs, filters, fusion"):
         render(repository)
