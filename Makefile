@@ -19,7 +19,7 @@ RECOMMEND_OPTIONS = --rps $(or $(RPS),100) $(if $(P95_MS),--p95-ms $(P95_MS)) $(
 	$(if $(PRICE_HOUR),--price-hour $(PRICE_HOUR)) $(if $(GPU_PRICE_HOUR),--gpu-price-hour $(GPU_PRICE_HOUR)) \
 	$(if $(HEADROOM),--headroom $(HEADROOM)) $(CAMPAIGN)
 
-.PHONY: help setup setup-tests models run bench bench-locust quality fusion storage costs recommend report test test-all contract conformance fuzz faults mutants soak n8n images footprint audit check format hooks lock clean
+.PHONY: help setup setup-tests models run bench bench-locust quality fusion storage costs recommend report test test-system test-slow test-all contract conformance fuzz faults mutants soak n8n images footprint audit check format hooks lock clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -66,8 +66,13 @@ report: ## make plots and report.html of a campaign again: CAMPAIGN=results/camp
 test: setup-tests ## what decides, on all four real gateways, in two processes: 12 minutes on 2 cores [GATEWAYS=onnx_py PYTEST="-k keys"]
 	@$(TOOLS) -m scripts.test -m "not slow" $(PYTEST)
 
-test-all: test ## every test: those of make test, then the slow ones one after the other
-	@$(TOOLS) -m pytest tests -m slow $(PYTEST)
+test-system: setup-tests ## faults, stores, attacks, fuzzing and the harness, on processes of their own [GATEWAYS= PYTEST=]
+	@$(TOOLS) -m scripts.test --suite system -m "not slow" $(PYTEST)
+
+test-slow: setup-tests ## what measures or takes minutes, one test after the other [GATEWAYS= PYTEST=]
+	@$(TOOLS) -m scripts.test --suite all -m slow $(PYTEST)
+
+test-all: test test-system test-slow ## every test
 
 contract: setup ## the contract tests against any server: GATEWAY_URL=http://... [GATEWAY_METRICS_URL=]
 	@GATEWAY_URL=$(GATEWAY_URL) $(TOOLS) -m pytest tests/contract

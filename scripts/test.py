@@ -1,10 +1,11 @@
 """
-Run the tests in two pytest processes, one a lane: `python -m scripts.test [pytest options]`.
+Run a suite of tests in two pytest processes, one a lane: `python -m scripts.test [--suite NAME] [pytest options]`.
 
 Each lane has its own gateways and ports. Lines are shown as they come, with the lane's name in front; the closing
 lines of pytest stand at the end. Exits with 1 when a lane fails, or when no lane ran a test.
 
-`--one-lane` runs every folder in one process. `--retry-failed` runs the failed tests once more when nothing else
+The suites are `decide`, which a change has to pass, `system`, the folders that take longest, and `all`: every folder
+in one process. `--retry-failed` runs the failed tests once more when nothing else
 runs, and names those that passed only then: on a shared machine a test can fail for want of processor time.
 """
 
@@ -22,19 +23,26 @@ from dataclasses import dataclass, field
 from bench import paths
 from bench.targets.launcher import parent_death_signal
 
-# The folders that start most gateways of their own; the other lane runs everything else.
-SYSTEM = (
-    "tests/system/faults",
-    "tests/system/parity",
-    "tests/system/stores",
-    "tests/system/observability",
-    "tests/system/security",
-    "tests/system/bulk",
-    "tests/fuzz",
-    "tests/harness",
+# What speaks to the four gateways of the session.
+CONTRACT = (
+    "tests/contract",
+    "tests/conformance",
+    "tests/test_clients.py",
+    "tests/test_clients_node.py",
+    "tests/test_docs.py",
+    "tests/deploy",
 )
-LANES = {"system": SYSTEM, "rest": ("tests", *(f"--ignore={folder}" for folder in SYSTEM))}
-ONE_LANE = {"all": ("tests",)}
+# Faults, stores and attacks on processes of their own, and the harness on campaigns of its own.
+FAULTS = ("tests/system/faults", "tests/system/observability", "tests/system/parity")
+STORES = ("tests/system/stores", "tests/system/security", "tests/system/bulk", "tests/fuzz", "tests/harness")
+SUITES: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "decide": {
+        "contract": CONTRACT,
+        "units": ("tests", *(f"--ignore={place}" for place in (*CONTRACT, *FAULTS, *STORES))),
+    },
+    "system": {"faults": FAULTS, "stores": STORES},
+    "all": {"all": ("tests",)},
+}
 CACHE = paths.ROOT / ".pytest_cache"  # one folder a lane: pytest keeps there which tests failed
 TESTS_FAILED = 1  # pytest's exit code where it ran to its end; others mean that it did not
 NO_TESTS = 5  # pytest's exit code where none was collected: -k may choose from one lane only
@@ -110,10 +118,10 @@ def run(lanes: Mapping[str, Sequence[str]], options: Sequence[str] = (), *, retr
 def main() -> int:
     """Run what the options name; what is not ours is pytest's."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--one-lane", action="store_true", help="every folder in one pytest process")
+    parser.add_argument("--suite", choices=SUITES, default="decide", help="which folders run (default: %(default)s)")
     parser.add_argument("--retry-failed", action="store_true", help="run failed tests once more, and name them")
     ours, options = parser.parse_known_args()
-    return run(ONE_LANE if ours.one_lane else LANES, options, retry_failed=ours.retry_failed)
+    return run(SUITES[ours.suite], options, retry_failed=ours.retry_failed)
 
 
 if __name__ == "__main__":
