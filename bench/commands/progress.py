@@ -38,11 +38,16 @@ class Terminal:
         self._progress.update(self._step, description=escape(text), completed=done, total=total or None, visible=True)
 
     def finished(self, cell: Cell, rows: Sequence[Row]) -> None:
-        """Print the cell's line and advance the campaign's bar."""
-        self._progress.console.print(render_line(cell, rows), highlight=False, soft_wrap=True)
+        """Print the cell's line, if it has rows, and advance the campaign's bar."""
+        if rows:
+            self._progress.console.print(render_line(cell, rows), highlight=False, soft_wrap=True)
         self._progress.update(self._step, visible=False)
         if cell.scenario != "verify":
             self._progress.advance(self._campaign)
+
+    def result(self, cell: Cell, text: str) -> None:
+        """Print what a cell came to."""
+        self._progress.console.print(escape(f"{cell!s:44}  {text}"), highlight=False, soft_wrap=True)
 
     def skip(self, cells: int) -> None:
         """Advance by cells that will not be measured."""
@@ -63,9 +68,7 @@ class Terminal:
 
 
 def render_line(cell: Cell, rows: Sequence[Row]) -> str:
-    """Return one line with a cell's figures and codes; without rows, they were shown one by one."""
-    if not rows:
-        return escape(f"{cell!s:44}")
+    """Return one line with a cell's figures and codes."""
     first = rows[0]
     parts = [f"{cell!s:44}"]
     if first.rps is not None:

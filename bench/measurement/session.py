@@ -31,7 +31,10 @@ class Show(Protocol):
         """Show a step, and its progress unless `total` is 0."""
 
     def finished(self, cell: Cell, rows: Sequence[Row]) -> None:
-        """Show the rows of a finished cell."""
+        """Show the rows of a finished cell; [] if they were recorded one by one."""
+
+    def result(self, cell: Cell, text: str) -> None:
+        """Show what a cell came to whose rows were recorded one by one."""
 
     def skip(self, cells: int) -> None:
         """Advance by cells that will not be measured."""

@@ -49,7 +49,16 @@ def run(bench: Bench, cell: Cell, session: Session) -> list[Row]:
     while (rate_rps := _plan(bench, cell, capacity.max_rps).next_rate(_windows(bench, cell))) is not None:
         bench.show.step(f"{cell} at {rate_rps:,.0f} a second")
         bench.runs.add([_measure_until_sound(bench, cell, session, capacity, rate_rps)])
+    bench.show.result(cell, describe(_windows(bench, cell), capacity.slo_ms))
     return []
+
+
+def describe(windows: Sequence[Window], slo_ms: float | None) -> str:
+    """Return the rate held within the limit, and the lowest one that was not."""
+    low, high = bracket(windows)
+    limit = "" if slo_ms is None else f" with p99 ≤ {slo_ms:g} ms"
+    held = "no rate held" if low is None else f"{low:8.1f} rps held"
+    return f"{held}{limit}{f', {high:.1f} rps not' if high else ''}  windows: {len(windows)}"
 
 
 def finished(rows: Rows, cell: Cell, options: Options) -> bool:

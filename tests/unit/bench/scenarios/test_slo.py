@@ -127,3 +127,16 @@ def _long_run_capacity(max_rps: float) -> float:
         within = np.median([simulate(middle, seed) for seed in range(9)]) <= SLO_S
         low, high = (middle, high) if within else (low, middle)
     return low
+
+
+@pytest.mark.parametrize(
+    ("windows", "words"),
+    [
+        ([Window(200.0, True), Window(240.0, False)], "200.0 rps held with p99 ≤ 150 ms, 240.0 rps not  windows: 2"),
+        ([Window(200.0, True)], "200.0 rps held with p99 ≤ 150 ms  windows: 1"),
+        ([Window(20.0, False)], "no rate held with p99 ≤ 150 ms, 20.0 rps not  windows: 1"),
+    ],
+)
+def test_the_line_of_a_search_says_what_is_held_and_what_is_not(windows: list[Window], words: str) -> None:
+    """The rates are those of the bracket."""
+    assert slo.describe(windows, SLO_S * 1000).strip() == words
