@@ -18,10 +18,13 @@ from gateways.core.errors import BackendUnavailable, GatewayError
 from gateways.core.http.open_connections import PROBE_PATHS, OpenConnections
 from gateways.core.http.raw_answers import RawAnswer, SharedFields, serialize_error
 from gateways.core.http.refusal_pace import RefusalPace
+from gateways.core.http.request_headers import TIMEOUT_HEADER, headers_by_name
 from gateways.core.http.request_state import cancel_task
 from gateways.core.http.timed_parser import TimedParser
 
 LINGER_S = 1.0
+# A request with a deadline that has waited unread for longer is refused for that mostly.
+LATE_S = 0.05
 
 # Returns the answer that rejects a request from its headers, None to serve the request. It is told for how many
 # seconds the request has waited unread.
@@ -56,6 +59,7 @@ class Connection(TimedParser):
         self._pace = pace
         self._served: Any = None  # the request that the application is at, or was last
         self._probes_only = False
+        self._refused_late = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the read timeout of the first request, or refuse the connection where there are too many."""
@@ -88,7 +92,9 @@ class Connection(TimedParser):
         self._open_connections.mark_busy(self)
         rejection = None
         if self._reject and self._is_simple():
-            rejection = self._reject(self._early_scope(), self.unread_s)
+            scope = self._early_scope()
+            rejection = self._reject(scope, self.unread_s)
+            self._refused_late = self.unread_s > LATE_S and TIMEOUT_HEADER in headers_by_name(scope)
         self.unread_s = 0.0
         if rejection is None:
             super().begin_request()
@@ -129,7 +135,8 @@ class Connection(TimedParser):
     def on_message_complete(self) -> None:
         """Go on at the pace of refusals."""
         super().on_message_complete()
-        if not self.in_message and isinstance(self.cycle, RejectedCycle) and not self.transport.is_closing():
+        refused = isinstance(self.cycle, RejectedCycle) and not self._refused_late
+        if refused and not self.in_message and not self.transport.is_closing():
             self._pace.note_refusal(self, self.server_state.total_requests, self.loop)
 
     def fail(self, error: GatewayError) -> None:

@@ -17,11 +17,11 @@ from gateways.core.errors import GatewayError, NotFound, internal_error
 from gateways.core.http import request_state
 from gateways.core.http.api_keys import Keys, required_scope
 from gateways.core.http.digits import parse_digits
-from gateways.core.http.json_route import TIMEOUT_HEADER, JsonRoute
+from gateways.core.http.json_route import JsonRoute
 from gateways.core.http.open_connections import PROBE_PATHS
 from gateways.core.http.raw_answers import RawAnswer
 from gateways.core.http.refusals import Refusals
-from gateways.core.http.request_headers import headers_by_name
+from gateways.core.http.request_headers import TIMEOUT_HEADER, headers_by_name
 from gateways.core.http.route_table import RouteTable
 from gateways.core.observability import metrics
 from gateways.core.observability.request_observer import RequestObserver

@@ -16,12 +16,11 @@ from gateways.core.errors import DeadlineExceeded, GatewayError, InvalidRequest
 from gateways.core.http.body import check_value_count, read
 from gateways.core.http.body_errors import invalid_body
 from gateways.core.http.digits import parse_digits
-from gateways.core.http.request_headers import headers_by_name
+from gateways.core.http.request_headers import TIMEOUT_HEADER, headers_by_name
 from gateways.core.http.request_state import process_state
 
 M = TypeVar("M", bound=BaseModel)
 # The client's own deadline in milliseconds.
-TIMEOUT_HEADER = b"x-request-timeout-ms"
 
 
 class AnyPath(PathConvertor):

@@ -60,6 +60,17 @@ class TimedParser(PausingParser):
         self._idle_timer.stop()
         self._idle_timer.start()
 
+    def hold_back(self) -> None:
+        """Read nothing more. What the client sends meanwhile is not lost, because the connection is not closed."""
+        super().hold_back()
+        self._idle_timer.stop()
+
+    def go_on(self) -> None:
+        """Read again; the connection is idle from now on."""
+        if not self.in_message and not self.closing:
+            self.start_keep_alive()
+        super().go_on()
+
     def _unset_keepalive_if_required(self) -> None:
         self._idle_timer.stop()
 

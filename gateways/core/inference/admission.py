@@ -20,7 +20,7 @@ class AdmissionControl:
     A request is refused if the queue would hold more than `max_queued` with it, or if the work ahead of it takes
     longer than `max_wait_s`. An empty queue admits every request. Without a deadline, up to `pass_size` of work ahead
     is never too much, because it is done in one forward pass. No wait is too long before the first measurement of
-    `throughput`.
+    `throughput`. The work ahead may take `waiting_share` of a deadline.
 
     Sizes are in `unit`. `unit` and `service` are words of the error message. `throughput` is that of the work ahead,
     `total_throughput` that of the whole queue, if they differ.
@@ -36,6 +36,7 @@ class AdmissionControl:
         pass_size: int,
         throughput: Throughput,
         total_throughput: Throughput | None = None,
+        waiting_share: float = WAITING_SHARE,
     ) -> None:
         self._unit = unit
         self._service = service
@@ -44,6 +45,7 @@ class AdmissionControl:
         self._pass_size = pass_size
         self._throughput = throughput
         self._total_throughput = total_throughput or throughput
+        self._waiting_share = waiting_share
 
     def refusal(
         self, size: int, *, queued: int, ahead: int | None = None, within_s: float = math.inf
@@ -52,7 +54,7 @@ class AdmissionControl:
         Return the error that refuses a request of `size`, None if the request is admitted.
 
         `queued` is the size of the queue; `ahead` is the part of it that runs before the request, all by default.
-        A request with a deadline of `within_s` may wait for WAITING_SHARE of it. The deadline is negative if the
+        A request with a deadline of `within_s` may wait for its share of it. The deadline is negative if the
         request has waited for longer than it may before it was read.
         """
         if within_s < 0:
@@ -65,7 +67,7 @@ class AdmissionControl:
             reason = f"{queued} {self._unit} wait for {self._service} already and {self._max_queued} may"
             return _overloaded(reason, self._total_throughput.seconds_for(queued))
         ahead = queued if ahead is None else ahead
-        max_wait_s = min(self._max_wait_s, WAITING_SHARE * within_s)
+        max_wait_s = min(self._max_wait_s, self._waiting_share * within_s)
         never_too_much = self._pass_size if within_s == math.inf else 0
         if ahead > max(self._throughput.amount_within(max_wait_s), never_too_much):
             reason = _tell_wait(round(10 * ahead / self._throughput.per_s), self._service, max_wait_s)

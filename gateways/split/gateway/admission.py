@@ -14,6 +14,8 @@ from gateways.core.inference.throughput import Throughput
 
 # English has about four characters per token. This process has no tokenizer to count tokens with.
 CHARACTERS_PER_TOKEN = 4
+# The work ahead counts until it is answered, so that its time includes the pass that runs.
+WAITING_SHARE = 0.75
 
 
 class Backlog:
@@ -37,6 +39,7 @@ class Backlog:
             # The throughput is low while the embed service loads a model for another request.
             pass_size=max_batch_tokens * CHARACTERS_PER_TOKEN,
             total_throughput=self._throughput,
+            waiting_share=WAITING_SHARE,
         )
         self._admission: dict[Lane, AdmissionControl] = {
             "interactive": control(max_wait_s=max_wait_s, throughput=self._throughput),

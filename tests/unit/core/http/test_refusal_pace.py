@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateways.core.http.refusal_pace import MAX_PAUSE_S, PER_REQUEST, PER_S, TICK_S, RefusalPace
+from gateways.core.http.refusal_pace import CROWD_SHARE, MAX_PAUSE_S, PER_REQUEST, PER_S, TICK_S, RefusalPace
 from tests.support.clock import Loop, run_skipping
 
 BURST = 100
@@ -59,8 +59,8 @@ def test_a_few_refusals_leave_everyone_read() -> None:
     run_skipping(scenario)
 
 
-def test_a_server_that_serves_may_refuse_twice_as_many() -> None:
-    """Three times the capacity is refused without a pause, whatever the capacity is."""
+def test_a_server_that_serves_may_refuse_more() -> None:
+    """Some for each request that it serves are refused without a pause."""
 
     async def scenario(loop: Loop) -> None:
         refusals = Refusals(loop)
@@ -73,14 +73,14 @@ def test_a_server_that_serves_may_refuse_twice_as_many() -> None:
     run_skipping(scenario)
 
 
-def test_a_crowd_is_read_at_the_pace_in_the_order_of_its_refusals() -> None:
-    """Of 500 at once a hundred go on at once, the others one by one."""
+def test_connections_are_read_at_the_pace_in_the_order_of_their_refusals() -> None:
+    """Of 300 at once a hundred go on at once, the others one by one."""
 
     async def scenario(loop: Loop) -> None:
         refusals = Refusals(loop)
-        refusals.refuse(500)
+        refusals.refuse(300)
         for step in range(20):
-            assert abs(refusals.read() - min(500, BURST + PER_S * 0.02 * step)) <= 1 + PER_S * TICK_S
+            assert abs(refusals.read() - min(300, BURST + PER_S * 0.02 * step)) <= 1 + PER_S * TICK_S
             read = [connection.read for connection in refusals.connections]
             assert read == sorted(read, reverse=True)
             await loop.skip(0.02)
@@ -88,14 +88,27 @@ def test_a_crowd_is_read_at_the_pace_in_the_order_of_its_refusals() -> None:
     run_skipping(scenario)
 
 
-def test_nobody_is_left_unread_for_longer_than_he_was_told_to_wait() -> None:
-    """Ten thousand connections go on within a second, and what is allowed is the same after that."""
+def test_a_crowd_has_a_share_of_the_pace() -> None:
+    """Of 1,500 that come back at once most wait, and the model has the core."""
+
+    async def scenario(loop: Loop) -> None:
+        refusals = Refusals(loop)
+        refusals.refuse(1_500)
+        for _ in range(200):
+            await loop.skip(TICK_S)
+        assert abs(refusals.read() - (BURST + 2.0 * CROWD_SHARE * PER_S)) <= 1 + PER_S * TICK_S
+
+    run_skipping(scenario)
+
+
+def test_nobody_is_left_unread_for_longer_than_the_longest_pause() -> None:
+    """Ten thousand connections go on by then, and what is allowed is the same after that."""
 
     async def scenario(loop: Loop) -> None:
         refusals = Refusals(loop)
         refusals.refuse(10_000)
         await loop.skip(MAX_PAUSE_S / 2)
-        assert refusals.read() < 1_000
+        assert refusals.read() < BURST + PER_S * MAX_PAUSE_S
         await loop.skip(MAX_PAUSE_S / 2)
         assert refusals.read() == 10_000
 
