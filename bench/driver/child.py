@@ -38,7 +38,7 @@ async def run(load: Load, opened: Callable[[], None]) -> Outcome:
             cpu_s, lag_s = await watch.stop()
     finally:
         await asyncio.gather(*(client.close() for client in clients))
-    return window.outcome(warmup.sent, cpu_s, lag_s)
+    return window.outcome(warmup, cpu_s, lag_s)
 
 
 async def _drive(

@@ -71,9 +71,11 @@ class Outcome:
     target worked on them in the window, so that they count for its rate; their latencies are not among the samples.
 
     `late_ns` has one value per request of an open loop: how late the driver began to send it. Waiting for a free
-    connection is not included; the target causes it, and it is part of the latency. `lag_s` is the time in which the
-    driver's event loop was blocked. `shed` counts the errors with status 429, 503 or 504. `kept` holds (number,
-    answer) pairs.
+    connection is not included; the target causes it, and it is part of the latency.
+
+    The warm-up sent `warmed` requests; `warmup_numbers` are the indices of those with a validated answer. `lag_s` is
+    the time in which the driver's event loop was blocked. `shed` counts the errors with status 429, 503 or 504;
+    `kept` holds (number, answer) pairs.
     """
 
     warmed: int
@@ -92,6 +94,7 @@ class Outcome:
     kept: list[tuple[int, bytes]] = field(default_factory=list)
     first_error: str = ""
     handed_over: int = 0
+    warmup_numbers: Sequence[int] = ()
 
     @property
     def completed(self) -> int:

@@ -85,11 +85,11 @@ class Window:
         self.errors += 1
         self.first_error = self.first_error or reason
 
-    def outcome(self, warmed: int, cpu_s: float, lag_s: float) -> Outcome:
-        """Return the outcome of the closed window."""
+    def outcome(self, warmup: Window, cpu_s: float, lag_s: float) -> Outcome:
+        """Return the outcome of the closed window after its warm-up."""
         columns = np.asarray(self.answered, dtype=np.int64).reshape(-1, 4).T
         return Outcome(
-            warmed=warmed,
+            warmed=warmup.sent,
             requests=self.sent,
             numbers=columns[0].copy(),
             done_ns=columns[1].copy(),
@@ -105,4 +105,5 @@ class Window:
             kept=self.kept,
             first_error=self.first_error,
             handed_over=self.handed_over,
+            warmup_numbers=[number for number, *_ in warmup.answered],
         )

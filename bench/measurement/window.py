@@ -183,9 +183,10 @@ def _collect_evidence(
 
 
 def _count_items(load: Load, outcome: Outcome) -> int:
-    """Return the number of texts and documents in the warm-up and in the answered requests."""
+    """Return the number of texts and documents in the answered requests, those of the warm-up included."""
+    warmup = [load.warmup[number] for number in outcome.warmup_numbers]
     answered = [load.calls[number] for number in outcome.numbers]
-    return sum(call.items for call in [*load.warmup[: outcome.warmed], *answered])
+    return sum(call.items for call in [*warmup, *answered])
 
 
 def _save_samples(bench: Bench, row: Row, outcome: Outcome) -> None:

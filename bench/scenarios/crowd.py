@@ -49,6 +49,8 @@ def run(bench: Bench, cell: Cell, session: Session) -> list[Row]:
     outcome, row = measurement.observation.outcome, measurement.row
     session.texts.give_back(warmup[outcome.warmed :])
     session.texts.give_back(timed[row.requests or 0 :])
-    capacity.fill_goodput(row, outcome.latency_ns, outcome.wall_s)
+    # Clients whose next request is left unread wait on after the window. What counts is what was answered in it.
+    answered = outcome.done_ns <= SECONDS * 1e9
+    capacity.fill_goodput(row, outcome.latency_ns[answered], SECONDS)
     capacity.fill_kept(row)
     return [row]
