@@ -1,4 +1,4 @@
-"""The plan of a campaign: the loads whose client ceiling is measured."""
+"""The plan of a campaign: the loads whose client ceiling is measured, and what is measured on whom."""
 
 from __future__ import annotations
 
@@ -15,3 +15,27 @@ def test_a_mix_has_no_client_ceiling() -> None:
 
     assert any(cell.route == "mix-rag" for work in todo for cell in work.verified)
     assert runner.ceiling_loads(todo) == [("embeddings", 16), ("search", 16)]
+
+
+def scenarios_of(name: str, scenarios: tuple[str, ...]) -> set[str]:
+    """Return the scenarios that a target has in a full campaign of these scenarios."""
+    full = PROFILES["full"]
+    options = Options(full, full.concurrency, scenarios, "raw", "cpu", 1)
+    entered = [target for target in targets.choose(None, with_peers=True) if target.name == name]
+    todo = runner.plan_work(entered, options, set())
+    return {cell.scenario for work in todo for cell in [*work.standalone, *work.verified]}
+
+
+def test_a_whole_profile_measures_on_peers_what_decides() -> None:
+    """Their memory, their rates and the rate held; what is named by --scenarios is measured on them too."""
+    everything = tuple(PROFILES["full"].scenarios)
+
+    assert scenarios_of("infinity", everything) == {"cold", "closed", "slo", "mix"}
+    assert scenarios_of("infinity", ("closed", "overload")) == {"closed", "overload"}
+    assert {"cold", "overload", "soak", "lengths"} <= scenarios_of("onnx_py", everything)
+
+
+def test_pseudo_has_no_rates_that_a_model_bounds() -> None:
+    """It is a floor: its closed loop and its start say what everything but the model costs."""
+    assert {"slo", "soak", "overload"}.isdisjoint(scenarios_of("pseudo", tuple(PROFILES["full"].scenarios)))
+    assert "closed" in scenarios_of("pseudo", tuple(PROFILES["full"].scenarios))

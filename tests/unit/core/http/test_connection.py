@@ -120,9 +120,9 @@ def post(length: int) -> bytes:
     return b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % length
 
 
-def get(path: str) -> bytes:
-    """Return a request without a body."""
-    return f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+def get(path: str, *fields: str) -> bytes:
+    """Return a request without a body, with further header fields."""
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: a", *fields, "", ""]).encode()
 
 
 def test_a_request_that_does_not_arrive_in_time_gets_408() -> None:
@@ -225,6 +225,20 @@ def test_what_was_sent_behind_a_refusal_waits_too() -> None:
         await loop.skip(MAX_PAUSE_S)
         assert await client.answers(1) == [(200, "/last")]
         assert client.unread_s == [0.0, MAX_PAUSE_S, MAX_PAUSE_S]
+
+    run(scenario, burst=0)
+
+
+def test_a_client_whose_deadline_passed_unread_may_come_again_at_once() -> None:
+    """Else a client that was refused once would come late for ever, and free places would stay empty."""
+
+    async def scenario(client: Client, loop: Loop) -> None:
+        client.go_on.set()
+        client.send(get("/no-room") + get("/no-late", "X-Request-Timeout-Ms: 150") + get("/last"))
+        assert await client.answers(1) == [(429, "/no-room")]
+        await loop.skip(MAX_PAUSE_S)
+        assert await client.answers(2) == [(429, "/no-late"), (200, "/last")]
+        assert client.unread_s == [0.0, MAX_PAUSE_S, 0.0]
 
     run(scenario, burst=0)
 
