@@ -27,7 +27,7 @@ TWIN_SCENARIOS = ("single", "closed", "server", "slo", "offline", "rerank")
 # What a peer is chosen by, in a campaign of a whole profile; `--scenarios` measures the others on peers too.
 PEER_SCENARIOS = ("cold", "closed", "slo", "mix", "replay_empty_index")
 # What says nothing of a target without a model, in a campaign of a whole profile: the rates that a model bounds.
-RANKED_SCENARIOS = ("slo", "mix", "lengths", "overload", "crowd", "burst", "soak")
+RANKED_SCENARIOS = ("mix", "lengths", "overload", "crowd", "burst", "soak")
 
 
 @dataclass(frozen=True)

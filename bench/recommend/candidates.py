@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from bench import statistics
-from bench.analysis.capacity_within_slo import capacity_within
+from bench.analysis.capacity_within_slo import capacity_within, rate_within
 from bench.analysis.summary import Campaign
 from bench.machine.device_names import SEPARATOR
 from bench.recommend.needs import COLUMNS, Needs
+
+# The search for the rate held, or the fixed levels of campaigns before it. A campaign with both is read by the first.
+OPEN_LOOP = ("slo", "server")
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,9 @@ class Shape:
 def shapes(campaign: Campaign, needs: Needs) -> list[Shape]:
     """Return every target that serves this API, in the order of the campaign, without the A/A twin."""
     runs, facts = campaign.runs, campaign.manifest["targets"]
-    rows = runs[(runs.scenario == "server") & (runs.route == needs.route) & ~runs.refused.astype(bool)]
+    offered = runs[runs.scenario.isin(OPEN_LOOP) & (runs.route == needs.route)]
+    first = next((name for name in OPEN_LOOP if (offered.scenario == name).any()), OPEN_LOOP[0])
+    rows = offered[(offered.scenario == first) & ~offered.refused.astype(bool)]
     names = [name for name in campaign.targets if facts[name].get("ingest", True)]
     measured = [_measure_shape(campaign, name, rows[rows.target == name], needs) for name in names]
     return [_add_thin_front(shape, measured) for shape in measured]
@@ -70,18 +75,44 @@ def _measure_shape(campaign: Campaign, name: str, rows: pd.DataFrame, needs: Nee
     )
     if rows.empty:
         return replace(base, why="not measured: no sound open-loop row of this route")
-    results = [capacity_within(campaign, name, needs.route, column, limit) for column, limit in needs.limits.items()]
-    capacities = [capacity for capacity in results if capacity is not None]
-    if len(capacities) < len(results):
+    results = [_find_held(campaign, name, rows, column, limit) for column, limit in needs.limits.items()]
+    held = [result for result in results if result is not None]
+    if len(held) < len(results):
         return replace(base, why=f"nothing measured fits: {_describe_lowest_rate(rows, needs)}")
-    rps, low, percent = min(capacities, key=lambda capacity: capacity.low)
-    cpu_ms = statistics.median(rows[rows.load_percent == percent].cpu_ms_per_req.dropna().tolist())
+    rps, low, unbounded, cpu_ms = min(held, key=lambda result: result.low)
     why = _explain_exclusion(facts)
     if needs.vcpu is not None and needs.vcpu < cores:
         why = why or f"not measured on fewer than {cores} core{'s' * (cores > 1)}"
     if not base.pss_mib:
         why = why or "not measured: its memory was not seen"
-    return replace(base, rps=rps, low=low, unbounded=bool(percent == rows.load_percent.max()), cpu_ms=cpu_ms, why=why)
+    return replace(base, rps=rps, low=low, unbounded=unbounded, cpu_ms=cpu_ms, why=why)
+
+
+class _Held(NamedTuple):
+    rps: float
+    low: float
+    unbounded: bool
+    cpu_ms: float | None
+
+
+def _find_held(campaign: Campaign, name: str, rows: pd.DataFrame, column: str, limit_ms: float) -> _Held | None:
+    """Return what a target held within a limit in rows of one scenario and route; None where a block held nothing."""
+    route = str(rows.route.iloc[0])
+    if rows.scenario.iloc[0] == "slo":
+        rate = rate_within(campaign, name, route, column, limit_ms)
+        if rate is None or not rate.low:
+            return None
+        at = rows[rows.offered_rps.between(0.99 * rate.low, 1.01 * rate.rps)]
+        return _Held(rate.rps, rate.low, rate.high is None, _median_cpu_ms(at))
+    capacity = capacity_within(campaign, name, route, column, limit_ms)
+    if capacity is None:
+        return None
+    at = rows[rows.load_percent == capacity.percent]
+    return _Held(capacity.rps, capacity.low, bool(capacity.percent == rows.load_percent.max()), _median_cpu_ms(at))
+
+
+def _median_cpu_ms(rows: pd.DataFrame) -> float | None:
+    return statistics.median(rows.cpu_ms_per_req.dropna().tolist())
 
 
 def _explain_exclusion(facts: Mapping[str, Any]) -> str:

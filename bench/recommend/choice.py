@@ -8,7 +8,7 @@ from bench.analysis.decisions import noise
 from bench.analysis.summary import Campaign
 from bench.errors import BenchError
 from bench.recommend import gpus
-from bench.recommend.candidates import Shape, shapes
+from bench.recommend.candidates import OPEN_LOOP, Shape, shapes
 from bench.recommend.needs import Needs
 from bench.recommend.plans import Plan, Span, cheapest, spans
 
@@ -38,11 +38,10 @@ class Answer:
 def answer(campaign: Campaign, needs: Needs) -> Answer:
     """Return the cheapest measured shapes; raises BenchError if the campaign has no open-loop rows of the route."""
     needs.check()
-    open_loop = campaign.runs[campaign.runs.scenario == "server"]
+    open_loop = campaign.runs[campaign.runs.scenario.isin(OPEN_LOOP)]
     if open_loop.empty:
         raise BenchError(
-            "this campaign has no open-loop rows, and what holds a latency is known from nothing else: "
-            "make bench PROFILE=full"
+            "this campaign has no open-loop rows, and what holds a latency is known from nothing else: make bench"
         )
     if needs.route not in set(open_loop.route):
         raise BenchError(f"--route is one of {', '.join(sorted(set(open_loop.route)))} here, not {needs.route!r}")

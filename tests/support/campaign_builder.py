@@ -108,6 +108,16 @@ class OpenLoopTarget:
                 yield row
 
 
+class SearchedTarget(OpenLoopTarget):
+    """The same target, where its rate was searched for."""
+
+    def rows(self) -> Iterable[Row]:
+        """The same windows as those of a search."""
+        for row in super().rows():
+            row.scenario, row.slo_ms, row.held = "slo", 150.0, (row.load_percent or 0) <= 100
+            yield row
+
+
 MONOLITH = OpenLoopTarget("onnx_py", 200, {"gateway": 250})
 SPLIT = OpenLoopTarget("split", 200, {"embed": 200, "gateway": 90}, cpu_ms=4.5)
 FLOOR = OpenLoopTarget("pseudo", 3000, {"gateway": 80}, cpu_ms=0.5, precision="pseudo")

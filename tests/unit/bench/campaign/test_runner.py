@@ -37,5 +37,5 @@ def test_a_whole_profile_measures_on_peers_what_decides() -> None:
 
 def test_pseudo_has_no_rates_that_a_model_bounds() -> None:
     """It is a floor: its closed loop and its start say what everything but the model costs."""
-    assert {"slo", "soak", "overload"}.isdisjoint(scenarios_of("pseudo", tuple(PROFILES["full"].scenarios)))
+    assert {"mix", "soak", "overload"}.isdisjoint(scenarios_of("pseudo", tuple(PROFILES["full"].scenarios)))
     assert "closed" in scenarios_of("pseudo", tuple(PROFILES["full"].scenarios))
