@@ -23,8 +23,10 @@ def build(folder: Path) -> None:
 
 
 def print_summary(folder: Path, console: Console) -> None:
-    """Print the table of results and the headline."""
+    """Print the table of results, what decides, the headline and the recommendation."""
     from bench.analysis import summary
+    from bench.recommend import recommendation
     from bench.report.tables import terminal
 
-    terminal.show(summary.load(folder), console)
+    campaign = summary.load(folder)
+    terminal.show(campaign, recommendation(campaign), console)

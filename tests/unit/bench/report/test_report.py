@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.report import build, print_summary
 from bench.report.tables import results
 from bench.report.tables.markdown import write as write_table
-from tests.support.campaign_builder import blocks, campaign, row
+from tests.support.campaign_builder import SearchedTarget, blocks, campaign, open_loop, row
 
 
 def test_ratios_are_to_the_study_paired_by_block_and_leave_refused_rows_out(tmp_path: Path) -> None:
@@ -164,3 +164,16 @@ def test_the_terminal_shows_the_table_and_the_sentence(tmp_path: Path) -> None:
     assert "onnx_py" in output.getvalue()
     assert "45.0" in output.getvalue()
     assert headline.sentence(read) in output.getvalue()
+    assert output.getvalue().strip().endswith("report.html")
+
+
+def test_the_terminal_ends_with_what_decides(tmp_path: Path) -> None:
+    """The rate held within the limit, and what is recommended for usual rates."""
+    folder = open_loop(tmp_path / "c", [SearchedTarget("onnx_py", 200, {"gateway": 250})])
+    output = StringIO()
+
+    print_summary(folder, Console(file=output, width=120))
+
+    assert "search: rate of one server with p99 ≤ 150 ms" in output.getvalue()
+    assert "200 to 250" in output.getvalue()
+    assert "For 500 searches a second with p99 ≤ 150 ms: 4 × onnx_py" in output.getvalue()
