@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", action="store_true", help="also the environments of the peers under bench/peers")
     parser.add_argument(
-        "--tests", action="store_true", help="also the clients' environment, the tests' models, a browser"
+        "--tests", action="store_true", help="also the clients' environment, the tests' models, a browser, helm"
     )
     parser.add_argument("--audit", action="store_true", help="only the environment of the auditors")
     arguments = parser.parse_args()
@@ -64,6 +64,7 @@ def main() -> None:
     run([python, "-m", "bench", "reference"])
     if arguments.tests:
         run([python, "-m", "scripts.browser"])
+        run([python, "-m", "scripts.checks.fetch_helm"])
     say(f"ready after {time.monotonic() - started_s:.0f} s")
 
 
