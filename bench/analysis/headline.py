@@ -1,18 +1,63 @@
-"""The headline of a campaign: the fastest shape, and the ratio to its rivals, in one sentence."""
+"""The headline of a campaign: the shape that holds most, or is fastest, and its rivals, in one sentence."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
+from bench.analysis.decisions import Decision, decide, noise, slos, told_apart
 from bench.analysis.summary import Campaign, compare
 
 
 def sentence(campaign: Campaign) -> str:
     """
-    Return one sentence about requests a second at the headline concurrency, of search if it was measured.
+    Return one sentence about the rate held within the p99 limit, or the closed loop where none was searched for.
 
-    It compares only ranked targets with a row that was not refused, by the verdicts of `bench.statistics.word`.
+    It compares only ranked targets with a row that was not refused, on search if it was measured.
     """
+    return _describe_held(campaign) or _describe_closed(campaign)
+
+
+def _describe_held(campaign: Campaign) -> str:
+    """Return the sentence about the rates that were searched for; "" without one."""
+    searched = campaign.runs[(campaign.runs.scenario == "slo") & campaign.runs.ranked.astype(bool)]
+    for route, slo_ms in sorted(slos(campaign), key=_rank_route):
+        targets = set(searched[searched.route == route].target)
+        decisions = [each for each in decide(campaign, route) if each.rps is not None and each.target in targets]
+        if decisions:
+            load = f"{_name_requests(route)} a second with p99 ≤ {slo_ms:g} ms"
+            return _compare_held(campaign, decisions, load, noise(campaign, route))
+    return ""
+
+
+def _rank_route(limit: tuple[str, float]) -> int:
+    """Return the place of a route and its limit: mixes first, for they are work like that of users."""
+    return ("search", "embeddings").index(limit[0]) + 1 if limit[0] in ("search", "embeddings") else 0
+
+
+def _compare_held(campaign: Campaign, decisions: Sequence[Decision], load: str, band: float) -> str:
+    best, *others = decisions
+    figures = f"{best.rps:,.0f} {load} ({_format_bounds(best)}) in {best.mib or 0:,.0f} MiB"
+    if not others:
+        return f"Only {best.target} was ranked: it holds {figures}."
+    apart = told_apart(best, others[0], band)
+    head = f"{best.target} holds the most" if apart else f"{best.target} and {others[0].target} cannot be told apart"
+    fp32 = [other for other in others if other.precision == "fp32"]
+    baseline = [other for other in others if other.target == campaign.baseline]
+    rivals = {other.target: other for other in (others[0], *fp32[:1], *baseline)}
+    listed = [
+        f"{name} {other.rps:,.0f} ({other.precision}; {_format_bounds(other)}; {other.mib or 0:,.0f} MiB)"
+        for name, other in rivals.items()
+    ]
+    return f"{head}: {best.target} {figures}, {', '.join(listed)}{_qualify_blocks(campaign)}."
+
+
+def _format_bounds(decision: Decision) -> str:
+    return f"{decision.low:,.0f} " + ("or more" if decision.high is None else f"to {decision.high:,.0f}")
+
+
+def _describe_closed(campaign: Campaign) -> str:
     route = headline_route(campaign)
     ranking = ranked(campaign, route)
     if ranking.empty:
@@ -38,7 +83,7 @@ def ranked(campaign: Campaign, route: str) -> pd.DataFrame:
 
 
 def _name_requests(route: str) -> str:
-    return "searches" if route == "search" else "embeddings"
+    return {"search": "searches", "embeddings": "embeddings"}.get(route, f"requests of {route}")
 
 
 def _describe_winner(campaign: Campaign, ranking: pd.DataFrame, route: str, load: str) -> str:

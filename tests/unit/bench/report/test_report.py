@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bench.analysis import headline, summary
 from bench.errors import BenchError
+from bench.records.runs_csv import Row
 from bench.report import build, print_summary
 from bench.report.tables import results
 from bench.report.tables.markdown import write as write_table
@@ -165,6 +166,41 @@ def test_the_terminal_shows_the_table_and_the_sentence(tmp_path: Path) -> None:
     assert "45.0" in output.getvalue()
     assert headline.sentence(read) in output.getvalue()
     assert output.getvalue().strip().endswith("report.html")
+
+
+def held(target: str, rps: float, route: str = "search", **values: object) -> list[Row]:
+    """Return the windows of a search in three blocks: a rate that is held, and one that is not."""
+    given = {"scenario": "slo", "route": route, "concurrency": None, "slo_ms": 150.0, "pss_mib": 200.0}
+    return [
+        row(target, offered, block, offered_rps=offered, held=offered == rps, **given, **values)
+        for block in (1, 2, 3)
+        for offered in (rps, 1.1 * rps)
+    ]
+
+
+def test_a_rate_that_was_searched_for_is_the_headline(tmp_path: Path) -> None:
+    """The rate held within the limit comes before the closed loop, with its bounds and those of its rivals."""
+    closed = [row("onnx_py", 900), row("onnx_py-int8", 180)]
+    read = campaign(tmp_path / "c", [*closed, *held("onnx_py-int8", 300), *held("onnx_py", 200)])
+
+    assert headline.sentence(read) == (
+        "onnx_py-int8 holds the most: onnx_py-int8 300 searches a second with p99 ≤ 150 ms (300 to 330) in 200 MiB, "
+        "onnx_py 200 (fp32; 200 to 220; 200 MiB)."
+    )
+
+
+def test_rates_that_cannot_be_told_apart_have_no_winner(tmp_path: Path) -> None:
+    """A rate within the noise of another is no claim."""
+    read = campaign(tmp_path / "c", [*held("onnx_py", 200), *held("split", 196)])
+
+    assert headline.sentence(read).startswith("onnx_py and split cannot be told apart: onnx_py 200 searches")
+
+
+def test_a_mix_comes_before_questions_of_a_few_words(tmp_path: Path) -> None:
+    """It is work like that of users."""
+    read = campaign(tmp_path / "c", [*held("onnx_py", 200), *held("onnx_py", 40, "mix-rag")])
+
+    assert "40 requests of mix-rag a second" in headline.sentence(read)
 
 
 def test_the_terminal_ends_with_what_decides(tmp_path: Path) -> None:
