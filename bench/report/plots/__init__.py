@@ -18,6 +18,7 @@ from bench.report.plots.held import draw_cost, draw_held_rate
 from bench.report.plots.lengths import draw_lengths
 from bench.report.plots.quality import draw_quality
 from bench.report.plots.rates import draw_cache, draw_goodput, draw_latency_by_rate
+from bench.report.plots.scaling import draw_scaling
 from bench.report.plots.style import RC
 from bench.report.plots.sweep import draw_throughput
 
@@ -47,6 +48,12 @@ PLOTS = (
         "cost",
         draw_cost,
         "Cost at the rate held within the SLO; multiply by the price of a core hour. Black: bounds of the rate.",
+    ),
+    Plot(
+        "scaling",
+        draw_scaling,
+        "The same model on more cores. Threads: one process with a model thread per core. Processes: one process per "
+        "core. Apart: the gateway on one core, an embed service on each of the others.",
     ),
     Plot("lengths", draw_lengths, "Rate by the length of a text: tokens are what a forward pass costs."),
     Plot(

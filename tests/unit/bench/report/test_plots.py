@@ -10,10 +10,12 @@ from matplotlib.figure import Figure
 
 from bench import paths
 from bench.analysis import summary
+from bench.records.runs_csv import Row
 from bench.report.plots import PLOTS
 from bench.report.plots.forest import draw_forest
 from bench.report.plots.held import draw_held_rate
 from bench.report.plots.rates import draw_cache, draw_goodput, draw_latency_by_rate
+from bench.report.plots.scaling import draw_scaling
 from tests.support import every_scenario
 from tests.support.campaign_builder import campaign, row
 
@@ -80,3 +82,29 @@ def test_the_first_plot_is_the_rate_held_against_memory() -> None:
     assert any(text.get_text().startswith("study") for text in figure.axes[0].texts)
     assert "closed loop, held to no limit" in legend_names(figure)
     plt.close(figure)
+
+
+def rung(target: str, arrangement: str, cores: int, texts_per_s: float, batch: int | None = 32) -> Row:
+    """Return a row of the ladder of cores."""
+    given = {"scenario": "cores", "route": "embeddings", "concurrency": cores, "batch": batch, "cores": cores}
+    return row(target, texts_per_s, 1, arrangement=arrangement, texts_per_s=texts_per_s, **given)
+
+
+def test_scaling_has_a_line_for_each_arrangement(tmp_path: Path) -> None:
+    """Threads, processes and apart of each target; what one core would do so many times is behind them."""
+    rows = [rung("onnx_py", "threads", cores, 40.0 * cores**0.9) for cores in (1, 2, 4, 8, 16)]
+    rows += [rung("onnx_py", "processes", cores, 39.0 * cores) for cores in (2, 4, 8, 16)]
+    rows += [rung("split", "apart", cores, 39.0 * (cores - 1)) for cores in (2, 4, 8, 16)]
+    rows += [rung("onnx_py", "threads", cores, 300.0 * cores, batch=None) for cores in (1, 2, 4, 8)]
+    figure = draw_scaling(campaign(tmp_path / "c", rows))
+
+    assert figure is not None
+    names = {"onnx_py, threads", "onnx_py, processes", "split, apart", "one core, so many times"}
+    assert set(legend_names(figure)) == names
+    assert [axes.get_title() for axes in figure.axes] == ["Passages, 32 a request", "Questions"]
+    plt.close(figure)
+
+
+def test_one_number_of_cores_is_no_scaling(tmp_path: Path) -> None:
+    """A machine of one server core has no such plot."""
+    assert draw_scaling(campaign(tmp_path / "c", [rung("onnx_py", "threads", 1, 40.0)])) is None
