@@ -62,9 +62,8 @@ def main() -> None:
         for script in sorted((ROOT / "bench" / "peers").glob("*/prepare_*.py")):
             prepare(script, Path(os.environ.get("MODELS_DIR", ROOT / "models")) / "all-MiniLM-L6-v2")
     run([python, "-m", "bench", "reference"])
-    if arguments.tests:
-        run([python, "-m", "scripts.browser"])
-        run([python, "-m", "scripts.checks.fetch_helm"])
+    for program in ("scripts.browser", "scripts.checks.fetch_helm") if arguments.tests else ():
+        run([python, "-m", program])
     say(f"ready after {time.monotonic() - started_s:.0f} s")
 
 
