@@ -33,14 +33,22 @@ CONTRACT = (
     "tests/deploy",
 )
 # Faults, stores and attacks on processes of their own, and the harness on campaigns of its own.
-FAULTS = ("tests/system/faults", "tests/system/observability", "tests/system/parity")
-STORES = ("tests/system/stores", "tests/system/security", "tests/system/bulk", "tests/fuzz", "tests/harness")
+FAULTS = ("tests/system/faults",)
+OTHERS = (
+    "tests/system/stores",
+    "tests/system/security",
+    "tests/system/bulk",
+    "tests/system/observability",
+    "tests/system/parity",
+    "tests/fuzz",
+    "tests/harness",
+)
 SUITES: Mapping[str, Mapping[str, Sequence[str]]] = {
     "decide": {
         "contract": CONTRACT,
-        "units": ("tests", *(f"--ignore={place}" for place in (*CONTRACT, *FAULTS, *STORES))),
+        "units": ("tests", *(f"--ignore={place}" for place in (*CONTRACT, *FAULTS, *OTHERS))),
     },
-    "system": {"faults": FAULTS, "stores": STORES},
+    "system": {"faults": FAULTS, "others": OTHERS},
     "all": {"all": ("tests",)},
 }
 CACHE = paths.ROOT / ".pytest_cache"  # one folder a lane: pytest keeps there which tests failed

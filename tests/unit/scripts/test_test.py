@@ -65,5 +65,5 @@ def test_a_lane_that_did_not_run_to_its_end_is_not_retried(folders: dict[str, li
 
 def test_every_folder_of_a_lane_is_there() -> None:
     """A folder that was renamed would leave its lane without being missed."""
-    places = (*lanes.CONTRACT, *lanes.FAULTS, *lanes.STORES)
+    places = (*lanes.CONTRACT, *lanes.FAULTS, *lanes.OTHERS)
     assert [place for place in places if not (ROOT / place).exists()] == []
