@@ -63,7 +63,7 @@ recommend: ## shape, replicas, memory, cost: RPS=500 [P95_MS= P99_MS= ROUTE= RAM
 report: ## make plots and report.html of a campaign again: CAMPAIGN=results/campaigns/<machine>/<campaign>
 	@$(TOOLS) -m bench report $(CAMPAIGN)
 
-test: setup-tests ## what decides, on all four real gateways, in two processes: 12 minutes on 2 cores [GATEWAYS=onnx_py PYTEST="-k keys"]
+test: setup-tests ## what decides, on all four real gateways, in two processes [GATEWAYS=onnx_py PYTEST="-k keys"]
 	@$(TOOLS) -m scripts.test -m "not slow" $(PYTEST)
 
 test-system: setup-tests ## faults, stores, attacks, fuzzing and the harness, on processes of their own [GATEWAYS= PYTEST=]

@@ -45,6 +45,12 @@ class Decision:
         """Core hours of a million requests at the rate held; None without one."""
         return self.cores * CORE_HOURS / self.rps if self.rps else None
 
+    def describe_bounds(self) -> str:
+        """Return the bounds of the rate held; "or more" if no offered rate failed, "" without a rate."""
+        if self.low is None:
+            return ""
+        return f"{self.low:,.0f} " + ("or more" if self.high is None else f"to {self.high:,.0f}")
+
 
 def slos(campaign: Campaign) -> list[tuple[str, float]]:
     """Return the routes of the open loop, each with its p99 limit in ms."""

@@ -14,7 +14,7 @@ def sentence(campaign: Campaign) -> str:
     """
     Return one sentence about the rate held within the p99 limit, or the closed loop where none was searched for.
 
-    It compares only ranked targets with a row that was not refused, on search if it was measured.
+    It compares only ranked targets with a row that was not refused: on a mix if one was measured, else on search.
     """
     return _describe_held(campaign) or _describe_closed(campaign)
 
@@ -33,12 +33,12 @@ def _describe_held(campaign: Campaign) -> str:
 
 def _rank_route(limit: tuple[str, float]) -> int:
     """Return the place of a route and its limit: mixes first, for they are work like that of users."""
-    return ("search", "embeddings").index(limit[0]) + 1 if limit[0] in ("search", "embeddings") else 0
+    return {"search": 1, "embeddings": 2}.get(limit[0], 0)
 
 
 def _compare_held(campaign: Campaign, decisions: Sequence[Decision], load: str, band: float) -> str:
     best, *others = decisions
-    figures = f"{best.rps:,.0f} {load} ({_format_bounds(best)}) in {best.mib or 0:,.0f} MiB"
+    figures = f"{best.rps:,.0f} {load} ({best.describe_bounds()}; {_describe_memory(best)})"
     if not others:
         return f"Only {best.target} was ranked: it holds {figures}."
     apart = told_apart(best, others[0], band)
@@ -47,14 +47,14 @@ def _compare_held(campaign: Campaign, decisions: Sequence[Decision], load: str, 
     baseline = [other for other in others if other.target == campaign.baseline]
     rivals = {other.target: other for other in (others[0], *fp32[:1], *baseline)}
     listed = [
-        f"{name} {other.rps:,.0f} ({other.precision}; {_format_bounds(other)}; {other.mib or 0:,.0f} MiB)"
+        f"{name} {other.rps:,.0f} ({other.precision}; {other.describe_bounds()}; {_describe_memory(other)})"
         for name, other in rivals.items()
     ]
     return f"{head}: {best.target} {figures}, {', '.join(listed)}{_qualify_blocks(campaign)}."
 
 
-def _format_bounds(decision: Decision) -> str:
-    return f"{decision.low:,.0f} " + ("or more" if decision.high is None else f"to {decision.high:,.0f}")
+def _describe_memory(decision: Decision) -> str:
+    return "memory not seen" if decision.mib is None else f"{decision.mib:,.0f} MiB"
 
 
 def _describe_closed(campaign: Campaign) -> str:

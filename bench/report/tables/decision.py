@@ -30,7 +30,7 @@ def _format(decision: Decision, after: Decision | None, band: float) -> list[str
         decision.target,
         decision.precision,
         number(decision.rps, 0) if decision.rps is not None else "not offered",
-        format_bounds(decision),
+        decision.describe_bounds(),
         number(decision.windows or None, 0),
         number(decision.mib, 0),
         number(decision.core_hours_million, 2),
@@ -38,14 +38,6 @@ def _format(decision: Decision, after: Decision | None, band: float) -> list[str
         number(decision.ndcg10, 3),
         _compare(decision, after, band),
     ]
-
-
-def format_bounds(decision: Decision) -> str:
-    """Return the bounds of a rate held; "or more" if no offered rate failed, "" without a rate."""
-    if decision.rps is None:
-        return ""
-    high = "or more" if decision.high is None else f"to {number(decision.high, 0)}"
-    return f"{number(decision.low, 0)} {high}"
 
 
 def _compare(decision: Decision, after: Decision | None, band: float) -> str:

@@ -23,7 +23,7 @@ from gateways.core.http.request_state import cancel_task
 from gateways.core.http.timed_parser import TimedParser
 
 LINGER_S = 1.0
-# A request with a deadline that has waited unread for longer is refused for that mostly.
+# A request with a deadline is late if it has waited unread for longer.
 LATE_S = 0.05
 
 # Returns the answer that rejects a request from its headers, None to serve the request. It is told for how many

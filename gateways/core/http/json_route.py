@@ -20,7 +20,6 @@ from gateways.core.http.request_headers import TIMEOUT_HEADER, headers_by_name
 from gateways.core.http.request_state import process_state
 
 M = TypeVar("M", bound=BaseModel)
-# The client's own deadline in milliseconds.
 
 
 class AnyPath(PathConvertor):

@@ -6,13 +6,13 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
-# A refusal takes 0.1 to 0.2 ms of a core that also runs a model, a request 2 ms and more.
+# A request with a model takes ten times as long as a refusal, or more.
 PER_REQUEST, PER_S = 2.0, 500.0
-# A crowd: so many connections wait for their turn that most clients must come back at once. They get this share.
+# Where more connections than CROWD wait for their turn, clients come back at once. They get a share of the pace.
 CROWD, CROWD_SHARE = 250, 0.2
 # That many come at once without a pause.
 BURST = 250.0
-# No connection is left unread for longer. So long is only the queue of a crowd that comes back at once.
+# No connection is left unread for longer, however many wait.
 MAX_PAUSE_S = 10.0
 # Connections are read again together, so that the event loop wakes up once for many.
 TICK_S = 0.01

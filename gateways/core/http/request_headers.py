@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from starlette.types import Scope
 
+# The client's own deadline in milliseconds.
 TIMEOUT_HEADER = b"x-request-timeout-ms"
 _BY_NAME = "gateways.headers"
 

@@ -184,9 +184,18 @@ def test_a_rate_that_was_searched_for_is_the_headline(tmp_path: Path) -> None:
     read = campaign(tmp_path / "c", [*closed, *held("onnx_py-int8", 300), *held("onnx_py", 200)])
 
     assert headline.sentence(read) == (
-        "onnx_py-int8 holds the most: onnx_py-int8 300 searches a second with p99 ≤ 150 ms (300 to 330) in 200 MiB, "
+        "onnx_py-int8 holds the most: onnx_py-int8 300 searches a second with p99 ≤ 150 ms (300 to 330; 200 MiB), "
         "onnx_py 200 (fp32; 200 to 220; 200 MiB)."
     )
+
+
+def test_memory_that_was_not_seen_is_no_number(tmp_path: Path) -> None:
+    """An external server has a rate and no memory."""
+    unseen = held("onnx_py", 200, rss_steady_mib=None, rss_roles_mib="")
+    for made in unseen:
+        made.pss_mib = None
+
+    assert headline.sentence(campaign(tmp_path / "c", unseen)).endswith("(200 to 220; memory not seen).")
 
 
 def test_rates_that_cannot_be_told_apart_have_no_winner(tmp_path: Path) -> None:

@@ -59,8 +59,8 @@ def test_a_few_refusals_leave_everyone_read() -> None:
     run_skipping(scenario)
 
 
-def test_a_server_that_serves_may_refuse_more() -> None:
-    """Some for each request that it serves are refused without a pause."""
+def test_a_server_that_serves_may_refuse_twice_as_many() -> None:
+    """Three times the capacity is refused without a pause, whatever the capacity is."""
 
     async def scenario(loop: Loop) -> None:
         refusals = Refusals(loop)
@@ -108,7 +108,7 @@ def test_nobody_is_left_unread_for_longer_than_the_longest_pause() -> None:
         refusals = Refusals(loop)
         refusals.refuse(10_000)
         await loop.skip(MAX_PAUSE_S / 2)
-        assert refusals.read() < BURST + PER_S * MAX_PAUSE_S
+        assert refusals.read() < 1_000
         await loop.skip(MAX_PAUSE_S / 2)
         assert refusals.read() == 10_000
 
