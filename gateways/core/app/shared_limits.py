@@ -60,6 +60,8 @@ class SharedLimits:
             for name, key in self._keys.items():
                 key.give_back(counts[name])
             raise
+        # A key without a row was used by nobody so far, so that all of its first use elsewhere is charged.
+        self._totals |= dict.fromkeys(self._keys.keys() - stored.keys(), 0)
         for name, usage in stored.items():
             before = self._totals.get(name, usage.total - counts[name])
             self._totals[name] = usage.total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -39,7 +40,7 @@ def ask(http: httpx.Client) -> int:
 
 
 def test_a_limit_per_minute_holds_over_two_gateways(start: Start, database_url: str, tmp_path: Path) -> None:
-    """A key that has used its minute at one gateway is refused by the other, which has let in fewer."""
+    """A key that has used its minute at one gateway is refused by the other, which has let in far fewer."""
     headers = make_key(tmp_path / "keys.yaml", "--requests-per-minute", str(PER_MINUTE))
     settings = share(tmp_path / "keys.yaml", database_url)
     first, second = start(PYTHON, **settings), start(PYTHON, **settings)
@@ -49,13 +50,14 @@ def test_a_limit_per_minute_holds_over_two_gateways(start: Start, database_url: 
     with second.client(headers=headers) as http:
 
         def refused() -> bool:
+            time.sleep(0.05)  # a busy machine has time for the exchange of counts
             statuses.append(ask(http))
             return statuses[-1] == 429
 
         wait_until(refused, 30, "the second gateway to hear of the requests")
 
     assert used >= PER_MINUTE
-    assert len(statuses) < PER_MINUTE
+    assert len(statuses) < PER_MINUTE / 2
 
 
 def test_a_limit_per_day_outlives_a_restart(start: Start, database_url: str, tmp_path: Path) -> None:
